@@ -1,0 +1,53 @@
+# One command each; continuous integration calls the same ones.
+#   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
+#   make test     every test          make test-unit / test-integration / test-e2e: one kind
+#   make check    lint, format, types
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV_VERSION := 0.13.8
+
+# The first Python of 3.11 or newer, whatever it is called.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+
+.PHONY: install demo test test-unit test-integration test-e2e check format lock clean
+
+install: $(READY)
+
+$(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "headswap needs Python 3.11 or newer with its venv module; none was found. Install one and run make again."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+		-r requirements.txt -r requirements-dev.txt -c constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m serving.stubs
+	@touch $@
+
+demo: install
+	$(BIN)/headswap demo $(if $(KEEP),--keep)
+
+test: install
+	$(BIN)/pytest
+
+test-unit test-integration test-e2e: test-%: install
+	$(BIN)/pytest tests/$*
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade \
+		--custom-compile-command "make lock" requirements.txt requirements-dev.txt -o constraints.txt
+
+clean:
+	rm -rf runs .headswap .mypy_cache .pytest_cache .ruff_cache .hypothesis
