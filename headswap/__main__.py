@@ -1,0 +1,36 @@
+"""`headswap VERB [options]`: finds the verb's file, parses its flags, runs it, turns errors into one line."""
+
+import sys
+
+from headswap import flags, verbs
+from headswap.console import print_error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit code: 0 done, 1 something failed, 2 the user gave something wrong, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(verbs.overview())
+        return 0
+    try:
+        verb = verbs.find(words[0])
+        module = verb.load()
+        command = flags.parse(module, verb.name, words[1:])
+        return module.run(command)
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`headswap predict ... | head`): nobody is left to tell.
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        exit_code = getattr(error, "exit_code", None)
+        if exit_code is None and not isinstance(error, OSError):
+            raise
+        print_error(str(error))
+        return exit_code if isinstance(exit_code, int) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
