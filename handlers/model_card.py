@@ -1,0 +1,122 @@
+"""The model card: what an archive says of itself, and all the handler needs to know to serve it."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from handlers.errors import ModelCardError, PreprocessingError
+from handlers.preprocessing import PreprocessingSpec
+
+FILE_NAME = "model_card.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    name: str
+    version: str
+    architecture: str
+    """A torchvision classifier's name."""
+    class_names: tuple[str, ...]
+    """In the order of the network's outputs."""
+    preprocessing: PreprocessingSpec
+    temperature: float
+    """The logits are divided by it before the softmax."""
+    metrics: Mapping[str, Any]
+    """Per split: accuracy, n and a 95 % interval."""
+    training_run: str
+    data_fingerprint: str
+    weights_sha256: str
+    """Of weights.safetensors, in hexadecimal."""
+    library_versions: Mapping[str, str]
+    licence_note: str
+    """Where the starting weights came from and on which terms."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "name", "version", "architecture", "training_run", "data_fingerprint", "weights_sha256",
+            "licence_note",
+        ):  # fmt: skip
+            if not isinstance(getattr(self, name), str):
+                raise _invalid(name, getattr(self, name), "text")
+        for name in ("name", "version", "architecture"):
+            if not getattr(self, name):
+                raise _invalid(name, "", "text that is not empty")
+        for name in ("metrics", "library_versions"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise _invalid(name, getattr(self, name), "an object")
+        object.__setattr__(self, "class_names", _check_class_names(self.class_names))
+        if not _is_positive(self.temperature):
+            raise _invalid("temperature", self.temperature, "a finite number above 0")
+
+    @property
+    def class_count(self) -> int:
+        return len(self.class_names)
+
+    def to_dict(self) -> dict[str, Any]:
+        card = asdict(self)
+        card["class_names"] = list(self.class_names)
+        card["preprocessing"] = self.preprocessing.to_dict()
+        return card
+
+    def to_json(self) -> str:
+        """Return the card as indented JSON with a final newline."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Return the card; unknown fields are left alone, for a card may be newer than its reader.
+
+        Raises:
+            ModelCardError: not JSON, a field is missing, or its value is not allowed.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelCardError(
+                f"{FILE_NAME} is not JSON: {error}. Export the archive again."
+            ) from None
+        if not isinstance(values, dict):
+            raise ModelCardError(
+                f"{FILE_NAME} is {type(values).__name__}; it must be a JSON object."
+            )
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ModelCardError(
+                f"{FILE_NAME} lacks {', '.join(missing)}. Export the archive again."
+            )
+        known = {name: values[name] for name in names}
+        known["preprocessing"] = _read_preprocessing(known["preprocessing"])
+        return cls(**known)
+
+
+def _read_preprocessing(values: Any) -> PreprocessingSpec:
+    if not isinstance(values, Mapping):
+        raise _invalid("preprocessing", values, "an object")
+    try:
+        return PreprocessingSpec.from_dict(values)
+    except PreprocessingError as error:
+        raise ModelCardError(f"{FILE_NAME}: {error}") from None
+
+
+def _check_class_names(names: Any) -> tuple[str, ...]:
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(n, str) for n in names)
+    ):
+        raise _invalid("class_names", names, "a list of one name or more")
+    if len(set(names)) != len(names):
+        raise _invalid("class_names", names, "a list of different names")
+    return tuple(names)
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0
+
+
+def _invalid(name: str, value: Any, allowed: str) -> ModelCardError:
+    return ModelCardError(f"{FILE_NAME}: {name} is {value!r:.200}; it must be {allowed}.")
