@@ -1,0 +1,69 @@
+# headswap as a container: TorchServe in the foreground, unprivileged, on a read-only root.
+#
+#   docker build -t headswap .
+#   docker build -t headswap --build-arg WHEEL_INDEX=https://download.pytorch.org/whl/cpu .    slim CPU wheels
+#   docker build -t headswap --build-arg BASE_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04 .   another base
+#
+# Any Debian or Ubuntu base with Python 3.11 or newer will do, for GPUs too: the torch wheels bring CUDA along.
+ARG BASE_IMAGE=python:3.12-slim
+
+# hadolint ignore=DL3006
+FROM ${BASE_IMAGE} AS base
+# tini reaps the workers and hands signals on. Python comes from the distribution where the base has none.
+# Versions are the distribution's: pinning them breaks the build at every security update.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates tini \
+    && { python3 -c "import ensurepip, venv" 2>/dev/null \
+         || apt-get install --yes --no-install-recommends python3 python3-venv; } \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'this base has a Python older than 3.11')"
+
+FROM base AS wheels
+ARG WHEEL_INDEX=
+ARG UV_VERSION=0.13.8
+# The certificates are the base's own, so that a base which knows a company's proxy works unchanged.
+ENV UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy
+RUN python3 -m venv /opt/headswap && /opt/headswap/bin/pip install --no-cache-dir uv==${UV_VERSION}
+WORKDIR /build
+# Only the dependency lists: a change of the code or of an archive leaves this layer, the gigabytes, alone.
+# The cache mount keeps the downloaded wheels for the day a line of them changes.
+COPY requirements.txt constraints.txt ./
+RUN --mount=type=cache,target=/root/.cache/uv \
+    /opt/headswap/bin/uv pip install --compile-bytecode --python /opt/headswap/bin/python \
+        ${WHEEL_INDEX:+--extra-index-url "${WHEEL_INDEX}" --index-strategy unsafe-best-match} \
+        -r requirements.txt -c constraints.txt
+
+FROM base
+LABEL org.opencontainers.image.title="headswap" \
+      org.opencontainers.image.description="Serves fine-tuned image classifiers and swaps versions without losing a request"
+RUN useradd --system --uid 10001 --no-create-home --home-dir /state headswap \
+    && mkdir /model_store /state && chown headswap:headswap /model_store /state
+COPY --from=wheels /opt/headswap /opt/headswap
+# Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` is nvidia-smi,
+# without which TorchServe takes a GPU host for a CPU one and says nothing.
+ENV PATH=/opt/headswap/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    HEADSWAP_CONFIG=/app/config.properties \
+    HEADSWAP_MODEL_STORE=/model_store \
+    HEADSWAP_STATE=/state
+WORKDIR /app
+COPY pyproject.toml README.md requirements.txt config.properties ./
+COPY handlers/ handlers/
+COPY serving/ serving/
+COPY training/ training/
+COPY headswap/ headswap/
+RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/headswap/bin/python --editable . \
+    && python3 -m serving.stubs \
+    && python3 -m compileall -q .
+USER 10001:10001
+# What is written: archives and the record of what is live; tokens and logs of the running server; and /tmp.
+VOLUME ["/model_store", "/state"]
+EXPOSE 8080 7070 8082
+# A known photo, answered correctly by the live version: nothing less is healthy.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s CMD ["headswap", "ready"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tini", "--", "headswap"]
+CMD ["serve", "--listen", "0.0.0.0"]
