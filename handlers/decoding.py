@@ -7,8 +7,10 @@ white, the first frame of an animation is taken, 16 bits become 8 by dropping th
 Colour profiles are ignored.
 """
 
+import importlib
 import io
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -22,11 +24,16 @@ from handlers.errors import (
     UnsupportedMediaTypeError,
 )
 
-try:
-    import simplejpeg
-except ImportError:
-    # A plain TorchServe has only Pillow: the same pixels, later.
-    simplejpeg = None
+
+def _import_if_here(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+# A plain TorchServe has only Pillow: the same pixels, later.
+simplejpeg = _import_if_here("simplejpeg")
 
 DEFAULT_MAX_PIXELS = 50_000_000
 DEFAULT_MAX_BYTES = 20_000_000
@@ -141,15 +148,16 @@ def _decode_jpeg(data: Bytes, image: Image.Image, shorter_side_px: int) -> Image
     if "progressive" in image.info and bytes(data).count(b"\xff\xda") > MAX_JPEG_SCANS:
         raise UndecodableImageError(f"the JPEG has more than {MAX_JPEG_SCANS} scans.")
     image.draft(None, (shorter_side_px, shorter_side_px))
-    if simplejpeg is not None and image.mode in ("RGB", "L"):
-        pixels = _decode_with_simplejpeg(data, image)
-        if pixels is not None:
-            return Image.frombuffer("RGB", image.size, pixels, "raw", "RGB", 0, 1)
-    return _to_rgb(image)
+    pixels = _decode_with_simplejpeg(data, image)
+    if pixels is None:
+        return _to_rgb(image)
+    return Image.frombuffer("RGB", image.size, pixels, "raw", "RGB", 0, 1)
 
 
 def _decode_with_simplejpeg(data: Bytes, image: Image.Image) -> np.ndarray | None:
     """Return `(H, W, 3) uint8` of the size Pillow chose, or None where the two may differ."""
+    if simplejpeg is None or image.mode not in ("RGB", "L"):
+        return None
     width, height = image.size
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_width=width, min_height=height)

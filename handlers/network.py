@@ -43,7 +43,8 @@ class Network(nn.Module):
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return `(B, K) float32` before temperature and softmax."""
-        return self.body_and_head(self.normalise(pixels)).float()
+        logits: torch.Tensor = self.body_and_head(self.normalise(pixels))
+        return logits.float()
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return `(B, 3, S, S)` in the network's dtype from `(B, S, S, 3) uint8`."""
@@ -69,7 +70,8 @@ def build_network(
 
     if architecture not in models.list_models(module=models):
         raise ArchitectureError(
-            f"torchvision has no classifier {architecture!r}; 'resnet18' or 'efficientnet_b0' are two it has."
+            f"torchvision has no classifier {architecture!r}; "
+            "'resnet18' and 'efficientnet_b0' are two it has."
         )
     options = _builder_options(architecture, preprocessing.image_size_px)
     classifier = models.get_model(architecture, weights=None, **options)
@@ -78,16 +80,17 @@ def build_network(
 
 
 def find_head(classifier: nn.Module) -> str:
-    """Return the dotted name of the linear layer that gives the classes: the last module that has weights.
+    """Return the dotted name of the last module that has weights, a linear layer: the head.
 
     Raises:
         ArchitectureError: the last such module is not linear.
     """
-    name, layer = [
+    last: tuple[str, nn.Module] = [
         (name, module)
         for name, module in classifier.named_modules()
         if next(module.parameters(recurse=False), None) is not None
     ][-1]
+    name, layer = last
     if not isinstance(layer, nn.Linear):
         raise ArchitectureError(
             f"{type(classifier).__name__} ends in {name} ({type(layer).__name__}); "

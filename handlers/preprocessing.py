@@ -1,4 +1,4 @@
-"""From an image file's bytes to the square of pixels the network sees: the one way, for training and serving."""
+"""From a file's bytes to the square of pixels the network sees, alike in training and serving."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingSpec:
-    """How a photo becomes `(S, S, 3)`: the central square of side `shorter_side / resize_ratio`, resampled to S."""
+    """How a photo becomes `(S, S, 3)`.
+
+    The central square of side `shorter side / resize_ratio`, resampled to S in one step.
+    """
 
     image_size_px: int = 224
     resize_ratio: float = 256 / 224
@@ -51,7 +54,7 @@ class PreprocessingSpec:
 
     @property
     def shorter_side_px(self) -> int:
-        """How small the photo's shorter side may become while decoding, so that resampling never enlarges."""
+        """How small the shorter side may become while decoding so that nothing is enlarged."""
         return math.ceil(self.image_size_px * self.resize_ratio - 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class PreprocessingSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spec; unknown keys are left alone, for an archive may be newer than its reader.
+        """Return the spec; unknown keys are left alone, for they may come from a newer version.
 
         Raises:
             PreprocessingError: a field is missing, or its value is not allowed.
@@ -99,7 +102,8 @@ def crop_pixels(photo: DecodedPhoto, spec: PreprocessingSpec) -> np.ndarray:
     # of millions.
     if photo.upright is not None:
         small = small.transpose(photo.upright)
-    return np.asarray(small)
+    # A copy, because Pillow's own memory is read-only, which torch.from_numpy warns of.
+    return np.array(small)
 
 
 def central_square(

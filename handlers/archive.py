@@ -1,0 +1,86 @@
+"""An archive as TorchServe extracted it: a folder with a model card and what the card describes."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handlers.errors import ModelCardError, ProbeError
+from handlers.model_card import FILE_NAME, ModelCard
+
+WEIGHTS_FILE = "weights.safetensors"
+ONNX_FILE = "model.onnx"
+PROBES_FILE = "probes/probes.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A photo and the `(K,) float32` probabilities that training computed for it."""
+
+    file: str
+    data: bytes
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    folder: Path
+    card: ModelCard
+    probes: tuple[Probe, ...]
+    tolerance: float
+    """Largest difference of one probability that a probe may show."""
+
+    @property
+    def onnx_path(self) -> Path:
+        return self.folder / ONNX_FILE
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / WEIGHTS_FILE
+
+
+def open_archive(folder: Path) -> Archive:
+    """Return what lies in the extracted archive.
+
+    Raises:
+        ModelCardError: the card is missing or wrong.
+        ProbeError: the probes are missing or wrong.
+    """
+    try:
+        text = (folder / FILE_NAME).read_bytes()
+    except OSError:
+        raise ModelCardError(f"the archive has no {FILE_NAME}. Export it again.") from None
+    card = ModelCard.from_json(text)
+    probes, tolerance = _read_probes(folder, class_count=card.class_count)
+    return Archive(folder=folder, card=card, probes=probes, tolerance=tolerance)
+
+
+def _read_probes(folder: Path, *, class_count: int) -> tuple[tuple[Probe, ...], float]:
+    path = folder / PROBES_FILE
+    try:
+        values = json.loads(path.read_bytes())
+        tolerance = float(values["tolerance"])
+        probes = tuple(_read_probe(path.parent, entry, class_count) for entry in values["probes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ProbeError(
+            f"{PROBES_FILE} cannot be read: {error!r:.200}. Export the archive again."
+        ) from None
+    if not probes or not 0 < tolerance < 1 or not math.isfinite(tolerance):
+        raise ProbeError(
+            f"{PROBES_FILE} has {len(probes)} probes and the tolerance {tolerance}; "
+            "it must have one or more and a tolerance between 0 and 1."
+        )
+    return probes, tolerance
+
+
+def _read_probe(folder: Path, entry: Any, class_count: int) -> Probe:
+    name = entry["file"]
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is not a plain file name")
+    probabilities = np.asarray(entry["probabilities"], dtype=np.float32)
+    if probabilities.shape != (class_count,) or not np.isfinite(probabilities).all():
+        raise ValueError(f"{name} needs {class_count} finite probabilities")
+    return Probe(file=name, data=(folder / name).read_bytes(), probabilities=probabilities)

@@ -1,0 +1,134 @@
+"""What computes probabilities from pixels on a CPU, and which engine serves an archive.
+
+model.onnx is the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `probabilities`
+`(B, K) float32`, any B. The GPU's engine is in handlers/cuda.py.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from handlers.archive import Archive
+from handlers.errors import SettingsError, WeightsError
+from handlers.network import Network, build_network
+from handlers.settings import HandlerSettings
+from handlers.weights import read_weights
+
+logger = logging.getLogger(__name__)
+
+ONNX_INPUT = "pixels"
+ONNX_OUTPUT = "probabilities"
+
+
+Pixels = TypeVar("Pixels", contravariant=True)
+
+
+class Engine(Protocol[Pixels]):
+    @property
+    def name(self) -> str:
+        """What the log and the metrics call it."""
+
+    def probabilities(self, batch: Sequence[Pixels]) -> np.ndarray:
+        """Return `(B, K) float32` for B pictures of `(S, S, 3) uint8`."""
+
+
+class OnnxEngine:
+    name = "ONNX Runtime"
+
+    def __init__(self, archive: Archive, *, thread_count: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = thread_count
+        options.inter_op_num_threads = 1
+        # A thread that spins while it waits takes the core from the neighbouring worker.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # 3: errors only; the optimizer's remarks are of no use to whoever reads the server's log.
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(archive.onnx_path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        rows: np.ndarray = self._session.run([ONNX_OUTPUT], {ONNX_INPUT: np.stack(batch)})[0]
+        return rows
+
+
+class EagerEngine:
+    name = "PyTorch"
+
+    def __init__(self, archive: Archive, *, thread_count: int) -> None:
+        torch.set_num_threads(thread_count)
+        self._network = load_network(archive)
+
+    def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        with torch.inference_mode():
+            rows: np.ndarray = self._network(torch.from_numpy(np.stack(batch))).numpy()
+        return rows
+
+
+def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.ndarray]:
+    """Return ONNX Runtime where it is installed, wanted and able to load the file, else PyTorch."""
+    if settings.engine != "eager":
+        engine = _try_onnx(archive, settings)
+        if engine is not None:
+            return engine
+    return EagerEngine(archive, thread_count=settings.thread_count)
+
+
+def load_network(archive: Archive) -> Network:
+    """Return the eager network with the archive's weights, float32, ready to be evaluated.
+
+    Raises:
+        WeightsError: the file is broken or belongs to another architecture.
+        ArchitectureError: torchvision does not have the architecture.
+    """
+    card = archive.card
+    weights = read_weights(archive.weights_path, sha256=card.weights_sha256)
+    network = build_network(
+        architecture=card.architecture,
+        class_count=card.class_count,
+        preprocessing=card.preprocessing,
+        temperature=card.temperature,
+    )
+    try:
+        network.body_and_head.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"the weights do not fit {card.architecture}: {reason}") from None
+    return network.eval()
+
+
+def _try_onnx(archive: Archive, settings: HandlerSettings) -> OnnxEngine | None:
+    if not archive.onnx_path.is_file():
+        why = "the archive holds no model.onnx"
+    elif importlib.util.find_spec("onnxruntime") is None:
+        why = "onnxruntime is not installed here"
+    else:
+        try:
+            return OnnxEngine(archive, thread_count=settings.thread_count)
+        except Exception as error:
+            # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
+            why = f"onnxruntime cannot load model.onnx: {' '.join(str(error).split())[:300]}"
+    if settings.engine == "onnx":
+        raise SettingsError(
+            f"handler.engine is 'onnx', but {why}. Set it to 'auto' to serve with PyTorch."
+        )
+    logger.warning("%s: PyTorch serves instead, slower.", why)
+    return None
+
+
+def describe_versions() -> dict[str, str | None]:
+    """Return which of the libraries that decide pixels and probabilities are here, by version."""
+    versions: dict[str, str | None] = {}
+    for library in ("torch", "torchvision", "onnxruntime", "pillow", "simplejpeg", "numpy"):
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            versions[library] = None
+    return versions

@@ -1,0 +1,73 @@
+"""The one class TorchServe loads; at an archive's root, it lies next to the package `handlers`.
+
+Everything TorchServe-shaped is here: the context in, statuses and headers out.
+"""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).resolve().parent
+if (_HERE / "handlers").is_dir() and sys.path[0] != str(_HERE):
+    # The archive's own package, whatever version of it may be installed on the host.
+    sys.path.insert(0, str(_HERE))
+
+from handlers.answers import JSON_TYPE, to_json  # noqa: E402
+from handlers.classifier import load_classifier  # noqa: E402
+from handlers.errors import HandlerError  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+class HeadswapHandler:
+    """An image classifier for TorchServe 0.12, whose context has no types, hence `Any`."""
+
+    def __init__(self) -> None:
+        self._classifier: Any = None
+
+    def initialize(self, context: Any) -> None:
+        """Load the archive, replay its probes, warm everything up.
+
+        Raises:
+            RuntimeError: it cannot be served; the one class that TorchServe reports instead of
+            dying of.
+        """
+        # Pillow warns of odd but readable files; one line a strange upload would drown the
+        # server's log.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        properties = context.system_properties
+        try:
+            self._classifier = load_classifier(
+                Path(properties["model_dir"]),
+                model_config=context.model_yaml_config,
+                gpu_id=_read_gpu(properties.get("gpu_id")),
+                metric_cache=context.metrics,
+            )
+        except HandlerError as error:
+            logger.error("%s", error)
+            raise RuntimeError(str(error)) from None
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Return one body an item; the status and headers of each go into the context."""
+        headers = [context.get_all_request_header(index) for index in range(len(data))]
+        if headers and headers[0].get("describe") == "True":
+            return [self._describe(context, index) for index in range(len(data))]
+        answers = self._classifier.answer(data, headers)
+        bodies: list[Any] = [None] * len(data)
+        for index, answer in enumerate(answers):
+            context.set_response_content_type(index, answer.content_type)
+            for name, value in answer.headers.items():
+                context.set_response_header(index, name, value)
+            context.set_response_status(answer.status, answer.phrase, index)
+            bodies[index] = answer.body
+        return bodies
+
+    def _describe(self, context: Any, index: int) -> bytes:
+        context.set_response_content_type(index, JSON_TYPE)
+        return to_json(self._classifier.describe())
+
+
+def _read_gpu(gpu_id: Any) -> int | None:
+    return int(gpu_id) if gpu_id is not None and int(gpu_id) >= 0 else None

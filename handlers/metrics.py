@@ -1,0 +1,92 @@
+"""Counts and times through TorchServe's own metric API, scraped in its prometheus mode.
+
+A metric must be declared in the server's metrics_config (serving/metrics.yaml does it); one that
+is not is left out at no cost. Times are in seconds, because TorchServe's histograms have
+Prometheus' default buckets, 0.005 to 10.
+"""
+
+import contextlib
+from typing import Any
+
+from handlers.answers import Outcome
+from handlers.errors import RefusedError
+from handlers.loaders import Timings
+from handlers.model_card import ModelCard
+
+HISTOGRAMS = (
+    "handler_decode_seconds",
+    "handler_preprocess_seconds",
+    "handler_inference_seconds",
+    "handler_total_seconds",
+    "handler_batch_size",
+    "handler_confidence",
+)
+COUNTERS = ("handler_images_total", "handler_errors_total", "handler_predictions_total")
+DIMENSIONS = ("model", "version", "transport")
+EXTRA_DIMENSION = {
+    "handler_images_total": "format",
+    "handler_errors_total": "code",
+    "handler_predictions_total": "label",
+}
+
+
+class Metrics:
+    """Writes one model's metrics; `cache` is TorchServe's MetricsCacheYamlImpl, or None."""
+
+    def __init__(self, cache: Any, card: ModelCard) -> None:
+        self._card = card
+        self._metrics = _declared(cache) if cache is not None else {}
+
+    def write_call(self, timings: Timings, *, transport: str, total_s: float) -> None:
+        """Write what one call of the handler took."""
+        if not self._metrics:
+            return
+        series: dict[str, list[float] | list[int]] = {
+            "handler_decode_seconds": timings.decode_s,
+            "handler_preprocess_seconds": timings.preprocess_s,
+            "handler_inference_seconds": timings.inference_s,
+            "handler_batch_size": timings.batch_sizes,
+            "handler_total_seconds": [total_s],
+        }
+        for name, values in series.items():
+            for value in values:
+                self._write(name, value, transport)
+        for format_name in timings.formats:
+            self._write("handler_images_total", 1, transport, format_name)
+
+    def write_outcome(self, outcome: Outcome, *, transport: str) -> None:
+        """Write what became of one image, or of one request that has none."""
+        if not self._metrics:
+            return
+        if isinstance(outcome, RefusedError):
+            self._write("handler_errors_total", 1, transport, outcome.code)
+            return
+        index = int(outcome.argmax())
+        self._write("handler_confidence", float(outcome[index]), transport)
+        self._write("handler_predictions_total", 1, transport, self._card.class_names[index])
+
+    def _write(self, name: str, value: float, transport: str, extra: str | None = None) -> None:
+        metric = self._metrics.get(name)
+        if metric is None:
+            return
+        labels = [self._card.name, self._card.version, transport]
+        if extra is not None:
+            labels.append(extra)
+        metric.add_or_update(round(value, 6), [_plain(label) for label in labels])
+
+
+def _declared(cache: Any) -> dict[str, Any]:
+    from ts.metrics.metric_cache_errors import MetricsCacheKeyError
+    from ts.metrics.metric_type_enum import MetricTypes
+
+    found = {}
+    for name in HISTOGRAMS + COUNTERS:
+        kind = MetricTypes.HISTOGRAM if name in HISTOGRAMS else MetricTypes.COUNTER
+        with contextlib.suppress(MetricsCacheKeyError):
+            found[name] = cache.get_metric(name, kind)
+    return found
+
+
+def _plain(label: str) -> str:
+    # A metric travels as one line of text, parted by these.
+    return "".join("_" if character in ",|#:\r\n" else character for character in label)

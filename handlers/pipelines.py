@@ -1,0 +1,68 @@
+"""From the bytes of photos to probabilities: a loader and an engine, chosen for the device."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from handlers import decoding
+from handlers.answers import Outcome, check_row
+from handlers.archive import Archive
+from handlers.engines import Engine, choose_cpu_engine
+from handlers.errors import RefusedError
+from handlers.loaders import CpuLoader, DecodeBudget, Loader, Photo, Timings
+from handlers.settings import HandlerSettings
+
+logger = logging.getLogger(__name__)
+
+Pixels = TypeVar("Pixels")
+
+
+class Pipeline(Generic[Pixels]):
+    def __init__(
+        self, loader: Loader[Pixels], engine: Engine[Pixels], settings: HandlerSettings
+    ) -> None:
+        self._loader = loader
+        self._engine = engine
+        self._settings = settings
+
+    @property
+    def name(self) -> str:
+        """Decoder and engine, for the log and the model card."""
+        return f"{self._loader.name} and {self._engine.name}"
+
+    def classify(self, photos: Sequence[Photo], timings: Timings) -> list[Outcome]:
+        """Return each photo's `(K,) float32` probabilities, or why it has none."""
+        budget = DecodeBudget(self._settings.decode_budget_s)
+        outcomes: list[Outcome] = []
+        step = self._settings.largest_batch
+        for start in range(0, len(photos), step):
+            loaded = self._loader.load(photos[start : start + step], timings, budget)
+            good = [pixels for pixels in loaded if not isinstance(pixels, RefusedError)]
+            rows = iter(self._infer(good, timings))
+            outcomes += [
+                pixels if isinstance(pixels, RefusedError) else check_row(next(rows))
+                for pixels in loaded
+            ]
+        return outcomes
+
+    def _infer(self, batch: list[Pixels], timings: Timings) -> Sequence[np.ndarray] | np.ndarray:
+        if not batch:
+            return []
+        started = time.perf_counter()
+        rows = self._engine.probabilities(batch)
+        timings.inference_s.append(time.perf_counter() - started)
+        timings.batch_sizes.append(len(batch))
+        return rows
+
+
+def choose_pipeline(
+    archive: Archive, settings: HandlerSettings, *, gpu_id: int | None
+) -> Pipeline[np.ndarray]:
+    """Return the fastest pipeline this host can run; the log names what would make it faster."""
+    if decoding.simplejpeg is None:
+        logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs, slower.")
+    loader = CpuLoader(archive.card.preprocessing, settings)
+    return Pipeline(loader, choose_cpu_engine(archive, settings), settings)

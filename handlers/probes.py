@@ -1,0 +1,44 @@
+"""Replays an archive's probes through the real pipeline: served must be what was trained."""
+
+from typing import Any
+
+import numpy as np
+
+from handlers.archive import Archive, Probe
+from handlers.errors import ProbeError, RefusedError
+from handlers.loaders import Photo, Timings
+from handlers.pipelines import Pipeline
+
+
+def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
+    """Return the largest difference of a probability; afterwards decoder and engine are warm.
+
+    Raises:
+        ProbeError: a probe differs beyond the archive's tolerance, or is refused.
+    """
+    # One by one as well as together: both are what requests will do.
+    together = pipeline.classify([Photo(probe.data) for probe in archive.probes], Timings())
+    worst = 0.0
+    for probe, outcome in zip(archive.probes, together, strict=True):
+        alone = pipeline.classify([Photo(probe.data)], Timings())[0]
+        for answer in (outcome, alone):
+            worst = max(worst, _difference(archive, probe, answer))
+    return worst
+
+
+def _difference(archive: Archive, probe: Probe, answer: np.ndarray | RefusedError) -> float:
+    refusing = f"refusing to serve {archive.card.name} {archive.card.version}:"
+    if isinstance(answer, RefusedError):
+        raise ProbeError(f"{refusing} its own probe {probe.file} is not read: {answer}")
+    if answer.shape != probe.probabilities.shape:
+        raise ProbeError(
+            f"{refusing} the network gives {answer.shape[0]} probabilities, "
+            f"the model card names {archive.card.class_count} classes."
+        )
+    difference = float(np.abs(answer - probe.probabilities).max())
+    if difference > archive.tolerance:
+        raise ProbeError(
+            f"{refusing} probe {probe.file} differs by {difference:.4f} from what training computed; "
+            f"{archive.tolerance} is tolerated. Decoder, crop, class order or engine is another one."
+        )
+    return difference

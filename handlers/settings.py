@@ -1,0 +1,104 @@
+"""What a host may set for the handler: the `handler:` section of model-config.yaml.
+
+The other keys of that file are TorchServe's own; FRONTEND_DEFAULTS is what an archive should carry.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+from handlers.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from handlers.errors import SettingsError
+
+# TorchServe's part of model-config.yaml. minWorkers and maxWorkers are left to the host.
+FRONTEND_DEFAULTS: Mapping[str, int] = {
+    # A batch saves nothing on a CPU core and a little on a GPU; what it buys is one round trip.
+    "batchSize": 4,
+    # Milliseconds that the first request waits for company. 1 is the least TorchServe accepts: 0
+    # and a missing key both mean its default of 100, paid by every request of an idle server.
+    "maxBatchDelay": 1,
+    # Seconds until TorchServe kills a worker that is still computing, so far above the worst batch.
+    "responseTimeout": 120,
+    # Seconds from start to loaded; must be given too, or a default of 120 overrides the host's own.
+    "startupTimeout": 120,
+    # Seconds during which a crashing worker is restarted: TorchServe's 300 hide a broken archive.
+    "maxRetryTimeoutInSec": 30,
+}
+
+EngineChoice = Literal["auto", "onnx", "eager"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerSettings:
+    engine: EngineChoice = "auto"
+    """auto: ONNX Runtime on a CPU where it is installed, else PyTorch."""
+    threads_per_worker: int | None = None
+    """CPU threads of a worker. Default: OMP_NUM_THREADS, else 1, for workers share the cores."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Of one image, before it is decoded."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Of one image as sent."""
+    max_images_per_request: int = 64
+    decode_budget_s: float = 5.0
+    """Seconds one request may spend in decoding; its images after that are refused as too large."""
+    default_top_k: int = 5
+    largest_batch: int = 32
+    """Images computed at once; what requests bring beyond it is computed in turns."""
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(EngineChoice):
+            raise _invalid("engine", self.engine, ", ".join(get_args(EngineChoice)))
+        if self.threads_per_worker is not None:
+            _check_count("threads_per_worker", self.threads_per_worker)
+        for name in (
+            "max_pixels",
+            "max_bytes",
+            "max_images_per_request",
+            "default_top_k",
+            "largest_batch",
+        ):
+            _check_count(name, getattr(self, name))
+        budget = self.decode_budget_s
+        if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not budget > 0:
+            raise _invalid("decode_budget_s", budget, "a number of seconds above 0")
+
+    @property
+    def limits(self) -> DecodeLimits:
+        return DecodeLimits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+
+    @property
+    def thread_count(self) -> int:
+        if self.threads_per_worker is not None:
+            return self.threads_per_worker
+        from_environment = os.environ.get("OMP_NUM_THREADS", "")
+        return max(1, int(from_environment)) if from_environment.isdecimal() else 1
+
+    @classmethod
+    def from_model_config(cls, model_config: Mapping[str, Any] | None) -> Self:
+        """Return the settings of a parsed model-config.yaml; the defaults without `handler:`.
+
+        Raises:
+            SettingsError: a key that does not exist, or a value that is not allowed.
+        """
+        section = (model_config or {}).get("handler") or {}
+        if not isinstance(section, Mapping):
+            raise _invalid("", section, "a mapping of settings")
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(str(name) for name in section if name not in names)
+        if unknown:
+            raise SettingsError(
+                f"model-config.yaml: handler has no setting {', '.join(unknown)}; "
+                f"it has {', '.join(names)}."
+            )
+        return cls(**section)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _invalid(name, value, "a whole number of 1 or more")
+
+
+def _invalid(name: str, value: Any, allowed: str) -> SettingsError:
+    where = f"handler.{name}" if name else "handler"
+    return SettingsError(f"model-config.yaml: {where} is {value!r:.100}; it must be {allowed}.")
