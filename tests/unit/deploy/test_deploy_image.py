@@ -1,0 +1,93 @@
+"""The Dockerfile, what travels to the builder, and compose.yaml."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+HADOLINT = Path(sys.executable).with_name("hadolint")
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    return (ROOT / "Dockerfile").read_text()
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+def test_hadolint_has_nothing_to_say():
+    found = subprocess.run(
+        [HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert found.stdout + found.stderr == ""
+    assert found.returncode == 0
+
+
+def test_code_and_archives_come_after_the_wheels(dockerfile):
+    wheels = dockerfile.index("COPY --from=wheels")
+    for room in ("handlers", "serving", "training", "headswap"):
+        assert dockerfile.index(f"COPY {room}/") > wheels
+    before = dockerfile[:wheels]
+    assert [line for line in before.splitlines() if line.startswith("COPY")] == [
+        "COPY requirements.txt constraints.txt ./"
+    ]
+
+
+def test_every_file_that_is_copied_travels_to_the_builder(dockerfile):
+    allowed = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = {
+        word.rstrip("/")
+        for line in dockerfile.splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    }
+    assert copied == allowed
+
+
+def test_the_server_is_no_root_and_ends_by_term(dockerfile):
+    assert "\nUSER 10001:10001\n" in dockerfile
+    assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
+    assert dockerfile.rstrip().endswith(
+        'ENTRYPOINT ["tini", "--", "headswap"]\nCMD ["serve", "--listen", "0.0.0.0"]'
+    )
+
+
+def test_compose_meets_its_specification(compose):
+    schema = json.loads((ROOT / "deploy" / "schemas" / "compose.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(compose)
+
+
+@pytest.mark.parametrize("service", ["headswap-gpu", "headswap-cpu"])
+def test_compose_keeps_the_container_small_and_its_ports_on_the_host(compose, service):
+    settings = compose["services"][service]
+    assert settings["read_only"] is True
+    assert settings["cap_drop"] == ["ALL"]
+    assert settings["security_opt"] == ["no-new-privileges:true"]
+    assert all(port.startswith("127.0.0.1:") for port in settings["ports"])
+    assert not any("8081" in port or "7071" in port for port in settings["ports"])
+
+
+def test_only_the_gpu_profile_asks_for_a_gpu(compose):
+    devices = compose["services"]["headswap-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+    assert "deploy" not in compose["services"]["headswap-cpu"]
+
+
+def test_what_compose_mounts_exists(compose):
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
