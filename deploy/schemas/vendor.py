@@ -49,7 +49,9 @@ def main(kserve_wheel: Path) -> None:
     _write("inference-service", kserve.schema("V1beta1InferenceService"), kserve_origin)
     trainer_origin = f"kubeflow-trainer-api {version('kubeflow-trainer-api')} (Apache-2.0)"
     _write("train-job", _from_pydantic(TrainerV1alpha1TrainJob, known), trainer_origin)
-    _write("training-runtime", _from_pydantic(TrainerV1alpha1TrainingRuntime, known), trainer_origin)
+    _write(
+        "training-runtime", _from_pydantic(TrainerV1alpha1TrainingRuntime, known), trainer_origin
+    )
     operator = "cloudcoil-models-prometheus-operator"
     _write(
         "service-monitor",
@@ -63,9 +65,14 @@ def _kubernetes_names() -> dict[str, str]:
     import kubernetes_validate
 
     folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
-    newest = max(folder.glob("*-local-strict"), key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
+    newest = max(
+        folder.glob("*-local-strict"),
+        key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)],
+    )
     names = json.loads((newest / "_definitions.json").read_text())["$defs"]
-    known = {"".join(part[:1].upper() + part[1:] for part in name.split(".")): name for name in names}
+    known = {
+        "".join(part[:1].upper() + part[1:] for part in name.split(".")): name for name in names
+    }
     for group in ("io.k8s.api.core", "io.k8s.apimachinery.pkg.apis.meta", "io.k8s.api.autoscaling"):
         for name in names:
             found = re.fullmatch(re.escape(group) + r"\.(v\d)\.(\w+)", name)
@@ -134,7 +141,10 @@ class _KserveModels:
         types = self._table(source, "openapi_types")
         aliases = self._table(source, "attribute_map")
         properties = {aliases[field]: self._type(kind) for field, kind in types.items()}
-        required = [aliases[field] for field in re.findall(r"client_side_validation and (\w+) is None", source)]
+        required = [
+            aliases[field]
+            for field in re.findall(r"client_side_validation and (\w+) is None", source)
+        ]
         return {
             "type": "object",
             "properties": properties,

@@ -1,0 +1,161 @@
+"""The pod's gateway, run by a real nginx before a real HTTP and a real gRPC server."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+import requests
+from werkzeug import Request, Response
+
+TEMPLATE = Path(__file__).parents[3] / "deploy" / "kubernetes" / "base" / "default.conf.template"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+TOKEN = "kept-in-a-secret"
+METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+DEADLINE_S = 20
+
+pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Echo(grpc.GenericRpcHandler):
+    def service(self, call_details):
+        if call_details.method != METHOD:
+            return None
+        return grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+
+
+@pytest.fixture(scope="module")
+def grpc_server_port():
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Echo()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(grace=None).wait(DEADLINE_S)
+
+
+@pytest.fixture
+def gateway(tmp_path, httpserver, grpc_server_port):
+    ports = {"http": free_port(), "grpc": free_port()}
+    conf = (
+        TEMPLATE.read_text()
+        .replace("${INFERENCE_TOKEN}", TOKEN)
+        .replace("127.0.0.1:8080", f"127.0.0.1:{httpserver.port}")
+        .replace("127.0.0.1:7070", f"127.0.0.1:{grpc_server_port}")
+        .replace("listen 8000", f"listen 127.0.0.1:{ports['http']}")
+        .replace("listen 7000", f"listen 127.0.0.1:{ports['grpc']}")
+        .replace("/dev/stdout", str(tmp_path / "access.log"))
+    )
+    folders = "".join(
+        f"{name}_temp_path {tmp_path / name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = tmp_path / "nginx.conf"
+    main.write_text(
+        f"daemon off; master_process off; pid {tmp_path / 'pid'}; error_log {tmp_path / 'error.log'};\n"
+        f"events {{}}\nhttp {{ {folders}\n{conf}\n}}\n"
+    )
+    process = subprocess.Popen([NGINX, "-p", tmp_path, "-c", main])
+    try:
+        wait_until_open(ports["http"], process)
+        yield ports
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
+
+
+def wait_until_open(port, process):
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "nginx did not start"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            continue
+    raise AssertionError("nginx opened no port")
+
+
+def post(gateway, path, body=b"photo", **headers):
+    url = f"http://127.0.0.1:{gateway['http']}{path}"
+    return requests.post(url, data=body, headers=headers, timeout=DEADLINE_S)
+
+
+def bearer(token=TOKEN):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_photo_with_the_token_reaches_the_server(gateway, httpserver):
+    httpserver.expect_request("/predictions/clothing", data=b"photo").respond_with_data("answer")
+    answer = post(gateway, "/predictions/clothing", **bearer())
+    assert (answer.status_code, answer.text) == (200, "answer")
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("wrong"), {"Authorization": TOKEN}, bearer("")])
+def test_without_the_token_nothing_reaches_the_server(gateway, httpserver, headers):
+    answer = post(gateway, "/predictions/clothing", **headers)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "unauthorised"
+    assert not httpserver.log
+
+
+@pytest.mark.parametrize("path", ["/models", "/ping", "/predictions/../models", "/metrics", "/"])
+def test_nothing_but_inference_is_reachable(gateway, httpserver, path):
+    assert post(gateway, path, **bearer()).status_code == 404
+    assert not httpserver.log
+
+
+def test_a_body_of_more_than_20_mb_is_refused(gateway, httpserver):
+    answer = post(gateway, "/predictions/clothing", body=b"x" * (20 * 2**20 + 1), **bearer())
+    assert answer.status_code == 413
+    assert not httpserver.log
+
+
+def test_the_clients_correlation_id_is_handed_on_and_logged(gateway, httpserver, tmp_path):
+    def echo(request: Request) -> Response:
+        return Response(request.headers["X-Correlation-Id"])
+
+    httpserver.expect_request("/predictions/clothing").respond_with_handler(echo)
+    sent = {"X-Correlation-Id": "order-4711", "traceparent": "00-abc-def-01"}
+    assert post(gateway, "/predictions/clothing", **bearer(), **sent).text == "order-4711"
+    made_up = post(gateway, "/predictions/clothing", **bearer()).text
+    assert len(made_up) == 32
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert [line["correlation_id"] for line in lines] == ["order-4711", made_up]
+    assert lines[0]["traceparent"] == "00-abc-def-01"
+    assert lines[0]["status"] == 200
+
+
+def call(gateway, *metadata, method=METHOD):
+    with grpc.insecure_channel(f"127.0.0.1:{gateway['grpc']}") as channel:
+        return channel.unary_unary(method)(b"photo", metadata=metadata, timeout=DEADLINE_S)
+
+
+def test_grpc_with_the_token_reaches_the_server(gateway):
+    assert call(gateway, ("authorization", f"Bearer {TOKEN}")) == b"photo"
+
+
+def test_grpc_without_the_token_is_unauthenticated(gateway):
+    with pytest.raises(grpc.RpcError) as refused:
+        call(gateway)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_grpc_management_is_unimplemented(gateway):
+    with pytest.raises(grpc.RpcError) as refused:
+        call(
+            gateway,
+            ("authorization", f"Bearer {TOKEN}"),
+            method="/org.pytorch.serve.grpc.management.ManagementAPIsService/ListModels",
+        )
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
