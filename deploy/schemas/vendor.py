@@ -1,14 +1,15 @@
-"""Writes the JSON schemas beside it, from the models that KServe, Kubeflow and the Prometheus operator publish.
+"""Writes the JSON schemas beside it, from the models that the projects themselves publish.
 
-Run after raising a version below, in an environment of its own (KServe's package brings half of the cloud along,
-so its models are read, not imported):
+Run after raising a version below, in an environment of its own (KServe's package brings half of the
+cloud along, so its models are read, not imported):
 
     pip install kubeflow-trainer-api==2.3.0 cloudcoil-models-prometheus-operator
     pip download --no-deps --dest /tmp/kserve kserve==0.21.0
     python deploy/schemas/vendor.py /tmp/kserve/kserve-0.21.0-py3-none-any.whl
 
-Types of Kubernetes itself are not copied: they stay references to the definitions that kubernetes-validate carries.
-Unknown properties are refused everywhere, because a cluster would silently drop them.
+Types of Kubernetes itself are not copied: they stay references to the definitions that
+kubernetes-validate carries. Unknown properties are refused everywhere, because a cluster would
+silently drop them.
 """
 
 import ast
@@ -61,7 +62,7 @@ def main(kserve_wheel: Path) -> None:
 
 
 def _kubernetes_names() -> dict[str, str]:
-    """Return the definitions' names by how the models spell them: long, and short for what is unique."""
+    """Return the definitions' names by how the models spell them, long or short."""
     import kubernetes_validate
 
     folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema"
@@ -120,7 +121,7 @@ def _bare(node: Any) -> Any:
 
 
 class _KserveModels:
-    """KServe's generated classes, read from their source: names, types and which may not be None."""
+    """KServe's generated classes, read from their source: names, types, what may not be None."""
 
     def __init__(self, wheel: Path, known: dict[str, str]) -> None:
         self._known = known

@@ -62,7 +62,8 @@ def gateway(tmp_path, httpserver, grpc_server_port):
     )
     main = tmp_path / "nginx.conf"
     main.write_text(
-        f"daemon off; master_process off; pid {tmp_path / 'pid'}; error_log {tmp_path / 'error.log'};\n"
+        f"daemon off; master_process off; pid {tmp_path / 'pid'};\n"
+        f"error_log {tmp_path / 'error.log'};\n"
         f"events {{}}\nhttp {{ {folders}\n{conf}\n}}\n"
     )
     process = subprocess.Popen([NGINX, "-p", tmp_path, "-c", main])

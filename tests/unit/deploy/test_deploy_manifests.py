@@ -1,4 +1,4 @@
-"""Every manifest against the schema of the thing that will read it, and the promises that no schema knows."""
+"""Every manifest against the schema of its reader, and the promises that no schema knows."""
 
 import copy
 import json
@@ -121,7 +121,9 @@ def test_the_drain_fits_into_the_grace_period():
     server_pause_s = by_name["headswap"]["lifecycle"]["preStop"]["sleep"]["seconds"]
     gateway_pause_s = by_name["gateway"]["lifecycle"]["preStop"]["sleep"]["seconds"]
     longest_drain_s = 30
-    assert server_pause_s + longest_drain_s <= gateway_pause_s < pod["terminationGracePeriodSeconds"]
+    assert (
+        server_pause_s + longest_drain_s <= gateway_pause_s < pod["terminationGracePeriodSeconds"]
+    )
 
 
 def test_the_management_port_is_nowhere_but_on_the_loopback():
