@@ -31,12 +31,14 @@ def parse_json(value: Any, *, is_declared: bool) -> Any:
     """Return the object or list that `value` is or spells, or None where it is no JSON.
 
     Raises:
-        InvalidRequestError: it is declared to be JSON and is not.
+        InvalidRequestError: it is declared to be JSON and is not, or is neither object nor list.
     """
     if isinstance(value, (dict, list)):
         return value
-    head = bytes(value[:64]).lstrip()[:1] if not isinstance(value, str) else value[:64].lstrip()[:1]
-    if head not in (b"{", b"[", "{", "[") and not is_declared:
+    if not isinstance(value, (str, bytes, bytearray, memoryview)):
+        raise _unknown(f"the JSON is {type(value).__name__}")
+    head = value[:64] if isinstance(value, str) else bytes(value[:64]).decode("latin-1")
+    if not head.lstrip().startswith(("{", "[")) and not is_declared:
         return None
     try:
         content = json.loads(value if isinstance(value, str) else bytes(value))

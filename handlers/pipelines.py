@@ -11,7 +11,7 @@ from handlers import decoding
 from handlers.answers import Outcome, check_row
 from handlers.archive import Archive
 from handlers.engines import Engine, choose_cpu_engine
-from handlers.errors import RefusedError
+from handlers.errors import InternalError, RefusedError
 from handlers.loaders import CpuLoader, DecodeBudget, Loader, Photo, Timings
 from handlers.settings import HandlerSettings
 
@@ -43,19 +43,28 @@ class Pipeline(Generic[Pixels]):
             good = [pixels for pixels in loaded if not isinstance(pixels, RefusedError)]
             rows = iter(self._infer(good, timings))
             outcomes += [
-                pixels if isinstance(pixels, RefusedError) else check_row(next(rows))
-                for pixels in loaded
+                pixels if isinstance(pixels, RefusedError) else next(rows) for pixels in loaded
             ]
         return outcomes
 
-    def _infer(self, batch: list[Pixels], timings: Timings) -> Sequence[np.ndarray] | np.ndarray:
+    def _infer(self, batch: list[Pixels], timings: Timings) -> list[Outcome]:
         if not batch:
             return []
         started = time.perf_counter()
-        rows = self._engine.probabilities(batch)
+        try:
+            rows = self._engine.probabilities(batch)
+        except Exception:
+            # Each engine has exceptions of its own; the photos refused in this batch keep their
+            # reasons.
+            logger.exception("%s could not compute %d images.", self._engine.name, len(batch))
+            return [
+                InternalError(
+                    "the network failed on this image's batch; the server's log says how."
+                )
+            ] * len(batch)
         timings.inference_s.append(time.perf_counter() - started)
         timings.batch_sizes.append(len(batch))
-        return rows
+        return [check_row(row) for row in rows]
 
 
 def choose_pipeline(

@@ -17,7 +17,9 @@ def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
         ProbeError: a probe differs beyond the archive's tolerance, or is refused.
     """
     # One by one as well as together: both are what requests will do.
-    together = pipeline.classify([Photo(probe.data) for probe in archive.probes], Timings())
+    together = pipeline.classify(
+        [Photo(probe.data, owner) for owner, probe in enumerate(archive.probes)], Timings()
+    )
     worst = 0.0
     for probe, outcome in zip(archive.probes, together, strict=True):
         alone = pipeline.classify([Photo(probe.data)], Timings())[0]
@@ -27,9 +29,9 @@ def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
 
 
 def _difference(archive: Archive, probe: Probe, answer: np.ndarray | RefusedError) -> float:
-    refusing = f"refusing to serve {archive.card.name} {archive.card.version}:"
+    refusing = _refusing(archive)
     if isinstance(answer, RefusedError):
-        raise ProbeError(f"{refusing} its own probe {probe.file} is not read: {answer}")
+        raise ProbeError(f"{refusing} its own probe {probe.file} has no answer: {answer}")
     if answer.shape != probe.probabilities.shape:
         raise ProbeError(
             f"{refusing} the network gives {answer.shape[0]} probabilities, "
@@ -38,7 +40,11 @@ def _difference(archive: Archive, probe: Probe, answer: np.ndarray | RefusedErro
     difference = float(np.abs(answer - probe.probabilities).max())
     if difference > archive.tolerance:
         raise ProbeError(
-            f"{refusing} probe {probe.file} differs by {difference:.4f} from what training computed; "
-            f"{archive.tolerance} is tolerated. Decoder, crop, class order or engine is another one."
+            f"{refusing} probe {probe.file} differs by {difference:.4f} from what training gave; "
+            f"{archive.tolerance} is tolerated. Decoder, crop, class order or engine is another."
         )
     return difference
+
+
+def _refusing(archive: Archive) -> str:
+    return f"refusing to serve {archive.card.name} {archive.card.version}:"

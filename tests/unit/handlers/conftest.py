@@ -1,0 +1,67 @@
+"""An archive small enough for unit tests: three classes told apart by a photo's mean colour."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from handlers_workshop import (
+    COLOURS,
+    SIZE_PX,
+    Worker,
+    colour_model,
+    colour_probabilities,
+    encode,
+)
+from PIL import Image
+
+from handlers.model_card import ModelCard
+from handlers.preprocessing import PreprocessingSpec
+
+
+@pytest.fixture(scope="session")
+def spec() -> PreprocessingSpec:
+    return PreprocessingSpec(image_size_px=SIZE_PX)
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, bytes]:
+    return {name: encode(Image.new("RGB", (40, 30), colour)) for name, colour in COLOURS.items()}
+
+
+@pytest.fixture(scope="session")
+def card(spec: PreprocessingSpec) -> ModelCard:
+    return ModelCard(
+        name="colours",
+        version="1.0",
+        architecture="resnet18",
+        class_names=tuple(COLOURS),
+        preprocessing=spec,
+        temperature=1.0,
+        metrics={"test": {"accuracy": 1.0, "n": 3}},
+        training_run="runs/colours",
+        data_fingerprint="0" * 64,
+        weights_sha256="0" * 64,
+        library_versions={"torch": "2.15"},
+        licence_note="made for this test",
+    )
+
+
+@pytest.fixture
+def archive_folder(tmp_path, card, spec, photos) -> Path:
+    folder = tmp_path / "archive"
+    (folder / "probes").mkdir(parents=True)
+    (folder / "model_card.json").write_text(card.to_json())
+    onnx.save(colour_model(), str(folder / "model.onnx"))
+    probes = []
+    for name, data in photos.items():
+        (folder / "probes" / f"{name}.jpg").write_bytes(data)
+        probes.append({"file": f"{name}.jpg", "probabilities": colour_probabilities(data, spec)})
+    text = json.dumps({"tolerance": 0.01, "probes": probes})
+    (folder / "probes" / "probes.json").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def worker(archive_folder) -> Worker:
+    return Worker(archive_folder)

@@ -1,0 +1,71 @@
+"""What goes to TorchServe's metric API: declared metrics only, labels that survive its format."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from handlers_workshop import HTTP, Worker
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+
+from handlers import metrics
+
+# TorchServe leaves the file it parsed open.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+DECLARATION = Path(metrics.__file__).parents[1] / "serving" / "metrics.yaml"
+LINE = re.compile(r"\[METRICS\](\w+)\.(\w+):([\d.e-]+)\|#([^|]*)\|#type:(\w+)\|#hostname:\S+,\d+")
+
+
+@pytest.fixture
+def cache() -> MetricsCacheYamlImpl:
+    cache = MetricsCacheYamlImpl(config_file_path=str(DECLARATION))
+    cache.initialize_cache()
+    return cache
+
+
+def emitted(caplog) -> list[tuple[str, str]]:
+    lines = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
+    matches = [LINE.fullmatch(line) for line in lines]
+    assert all(matches), lines
+    return [(match[1], match[4]) for match in matches]
+
+
+def test_every_metric_is_declared_with_its_labels() -> None:
+    declared = yaml.safe_load(DECLARATION.read_text())["model_metrics"]
+    found = {metric["name"]: metric["dimensions"] for kind in declared.values() for metric in kind}
+    for name in metrics.HISTOGRAMS + metrics.COUNTERS:
+        extra = metrics.EXTRA_DIMENSION.get(name)
+        assert found[name] == [*metrics.DIMENSIONS, *([extra] if extra else [])]
+
+
+def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
+    worker = Worker(archive_folder)
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card)
+    with caplog.at_level(logging.INFO, logger="ts.metrics.caching_metric"):
+        worker.answer(
+            [{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}], [HTTP, HTTP]
+        )
+    lines = emitted(caplog)
+    labels = "model:colours,version:1.0,transport:http"
+    assert ("handler_predictions_total", f"{labels},label:red") in lines
+    assert ("handler_errors_total", f"{labels},code:undecodable_image") in lines
+    assert ("handler_images_total", f"{labels},format:JPEG") in lines
+    assert {name for name, _ in lines} == set(metrics.HISTOGRAMS + metrics.COUNTERS)
+
+
+def test_an_undeclared_metric_costs_nothing(archive_folder, photos, card, caplog, tmp_path) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text("model_metrics:\n  gauge:\n    - {name: Other, unit: ms, dimensions: []}\n")
+    cache = MetricsCacheYamlImpl(config_file_path=str(path))
+    cache.initialize_cache()
+    worker = Worker(archive_folder)
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card)
+    with caplog.at_level(logging.INFO):
+        worker.answer([{"body": bytearray(photos["red"])}])
+    assert emitted(caplog) == []
+
+
+def test_labels_cannot_break_the_line() -> None:
+    assert metrics._plain("a,b|c#d:e\r\nf") == "a_b_c_d_e__f"
