@@ -4,8 +4,10 @@ Everything TorchServe-shaped is here: the context in, statuses and headers out.
 """
 
 import logging
+import os
 import sys
 import warnings
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class HeadswapHandler:
         # Pillow warns of odd but readable files; one line a strange upload would drown the
         # server's log.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        restore_gpu_names(os.environ)
         properties = context.system_properties
         try:
             self._classifier = load_classifier(
@@ -67,6 +70,13 @@ class HeadswapHandler:
     def _describe(self, context: Any, index: int) -> bytes:
         context.set_response_content_type(index, JSON_TYPE)
         return to_json(self._classifier.describe())
+
+
+def restore_gpu_names(environment: MutableMapping[str, str]) -> None:
+    """Give CUDA back the UUIDs that serving/gpus.py hid from TorchServe's frontend."""
+    names = environment.get("HEADSWAP_CUDA_VISIBLE_DEVICES")
+    if names:
+        environment["CUDA_VISIBLE_DEVICES"] = names
 
 
 def _read_gpu(gpu_id: Any) -> int | None:

@@ -1,0 +1,82 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers import entry
+from serving import gpus
+from serving.gpus import GpuNameError, read_visible_gpus
+
+UUID = "GPU-2b4d0a4e-8c1f-4a57-9a53-4f0f0a6a1c11"
+OTHER = "GPU-9f0e7c52-1111-4a57-9a53-4f0f0a6a1c11"
+SLICE = "MIG-4f0f0a6a-8c1f-4a57-9a53-2b4d0a4e1c11"
+
+
+def read(value):
+    return read_visible_gpus({gpus.VISIBLE: value})
+
+
+def test_says_nothing_when_nothing_was_said():
+    found = read_visible_gpus({"PATH": "/bin"})
+    assert (found.environment, found.number_of_gpu) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers", "count"),
+    [("0", "0", 1), ("3,1", "3,1", 2), ("0, 2", "0,2", 2), ("1,-1,2", "1", 1)],
+)
+def test_numbers_stay_numbers_without_the_spaces_that_torchserve_dies_of(value, numbers, count):
+    found = read(value)
+    assert found.environment == {gpus.VISIBLE: numbers}
+    assert found.number_of_gpu == count
+
+
+@pytest.mark.parametrize("value", ["", "-1", " ", "NoDevFiles"])
+def test_no_gpu_is_none_and_not_all_of_them(value):
+    assert read(value).number_of_gpu == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [(UUID, "0"), (f"{UUID},{OTHER}", "0,1"), (SLICE, "0"), (f"3,{UUID}", "0,1")],
+)
+def test_names_become_numbers_for_java_and_stay_names_for_the_workers(value, numbers):
+    found = read(value)
+    assert found.environment == {gpus.VISIBLE: numbers, gpus.NAMES_FOR_WORKERS: value}
+    assert found.number_of_gpu == len(value.split(","))
+
+
+def test_two_slices_are_refused_because_cuda_would_use_the_first_alone():
+    with pytest.raises(GpuNameError, match="one server for each slice"):
+        read(f"{SLICE},{SLICE[:-1]}2")
+
+
+@pytest.mark.parametrize("value", ["all", "0,cuda:1", "0;1", "²"])
+def test_anything_else_is_refused_by_name(value):
+    with pytest.raises(GpuNameError, match=r"is no GPU\. Allowed are numbers"):
+        read(value)
+    assert GpuNameError.exit_code == 2
+
+
+@given(st.text(max_size=30))
+def test_java_is_told_numbers_or_nothing_whatever_the_variable_holds(value):
+    try:
+        found = read(value)
+    except GpuNameError:
+        return
+    told = found.environment[gpus.VISIBLE]
+    assert told == "" or re.fullmatch(r"[0-9]+(,[0-9]+)*", told)
+    assert found.number_of_gpu == len([number for number in told.split(",") if number])
+
+
+def test_the_worker_gets_the_names_back():
+    environment = dict(read(f"{UUID},{OTHER}").environment)
+    entry.restore_gpu_names(environment)
+    assert environment[gpus.VISIBLE] == f"{UUID},{OTHER}"
+
+
+def test_the_worker_keeps_plain_numbers():
+    environment = {gpus.VISIBLE: "3,1"}
+    entry.restore_gpu_names(environment)
+    assert environment == {gpus.VISIBLE: "3,1"}
