@@ -47,7 +47,7 @@ def read_visible_gpus(environment: Mapping[str, str]) -> VisibleGpus:
     if len(names) > 1 and any(name.startswith("MIG-") for name in names):
         raise GpuNameError(
             f"{VISIBLE}={value} names {len(names)} devices, but CUDA lets a process use a "
-            "single MIG slice. Start one server for each slice, with the name of one in the variable."
+            "single MIG slice. Start one server for each slice, with that one name in it."
         )
     return VisibleGpus(
         environment={VISIBLE: numbers, NAMES_FOR_WORKERS: ",".join(names)},
