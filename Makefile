@@ -2,6 +2,7 @@
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
+#   make image-test    the container image, built and run by podman: minutes and gigabytes
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e image-test check format lock clean
 
 install: $(READY)
 
@@ -35,6 +36,9 @@ test: install
 
 test-unit test-integration test-e2e: test-%: install
 	$(BIN)/pytest tests/$*
+
+image-test: install
+	HEADSWAP_IMAGE_TEST=1 $(BIN)/pytest tests/image
 
 check: install
 	$(BIN)/ruff check .
