@@ -9,6 +9,8 @@ Colour profiles are ignored.
 
 import importlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -42,6 +44,9 @@ DEFAULT_MAX_BYTES = 20_000_000
 # Encoders write about 10; twenty random megabytes (the video that phones append) hold about 300
 # such markers by chance.
 MAX_JPEG_SCANS = 500
+
+# Some cameras fill the file up with zeros after its end marker.
+_END_WITHIN_BYTES = 64
 
 Bytes = bytes | bytearray | memoryview
 
@@ -84,6 +89,12 @@ class DecodedPhoto:
     format_name: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class JpegHeader:
+    size_px: tuple[int, int]
+    upright: Image.Transpose | None
+
+
 def decode_photo(
     data: Bytes, *, shorter_side_px: int, limits: DecodeLimits | None = None
 ) -> Image.Image:
@@ -105,13 +116,45 @@ def decode_as_stored(
         PhotoError: as `decode_photo`.
     """
     limits = limits or DecodeLimits()
+    format_name = _name_format(data, limits)
+    with _photo_errors(data, format_name, limits):
+        return _decode(data, format_name, shorter_side_px, limits)
+
+
+def read_jpeg_header(data: Bytes, *, limits: DecodeLimits) -> JpegHeader | None:
+    """Return the header of a JPEG that another decoder may decode to the same photo, else None.
+
+    None is any other format, and what only Pillow treats as we promise: CMYK, progressive files,
+    and those without an end marker, of which some decoders make a photo that is half grey.
+
+    Raises:
+        PhotoError: the bytes are no image we read, or more than `limits` allow.
+    """
+    format_name = _name_format(data, limits)
+    if format_name != "JPEG":
+        return None
+    with (
+        _photo_errors(data, format_name, limits),
+        _open(data, format_name, limits) as image,
+    ):
+        is_plain = image.mode in ("RGB", "L") and "progressive" not in image.info
+        if not is_plain or not bytes(data[-_END_WITHIN_BYTES:]).rstrip(b"\0").endswith(b"\xff\xd9"):
+            return None
+        return JpegHeader(size_px=image.size, upright=_find_upright(image))
+
+
+def _name_format(data: Bytes, limits: DecodeLimits) -> str:
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(
             f"the image has {len(data)} bytes; at most {limits.max_bytes} are allowed."
         )
-    format_name = formats.name_format(data)
+    return formats.name_format(data)
+
+
+@contextmanager
+def _photo_errors(data: Bytes, format_name: str, limits: DecodeLimits) -> Iterator[None]:
     try:
-        return _decode(data, format_name, shorter_side_px, limits)
+        yield
     except PhotoError:
         raise
     except Image.DecompressionBombError:
@@ -119,23 +162,29 @@ def decode_as_stored(
     except MemoryError:
         raise ImageTooLargeError("there is not enough memory to decode the image.") from None
     except Exception as error:
-        # A broken file makes Pillow's plugins raise nearly anything: OSError, SyntaxError,
-        # struct.error, ...
+        # Of a broken file Pillow's plugins raise nearly anything: OSError, SyntaxError,
+        # struct.error.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UndecodableImageError(
             f"the {len(data)} bytes look like {format_name} but cannot be decoded: {reason}."
         ) from None
 
 
-def _decode(
-    data: Bytes, format_name: str, shorter_side_px: int, limits: DecodeLimits
-) -> DecodedPhoto:
+@contextmanager
+def _open(data: Bytes, format_name: str, limits: DecodeLimits) -> Iterator[Image.Image]:
+    """Yield the image with nothing decoded yet, once its header is within the limits."""
     formats.import_plugin(format_name)
     with Image.open(io.BytesIO(data), formats=(format_name,)) as image:
         if image.width * image.height > limits.max_pixels:
-            raise ImageTooLargeError(
-                _too_many_pixels(f"{image.width} x {image.height} pixels", limits)
-            )
+            size = f"{image.width} x {image.height} pixels"
+            raise ImageTooLargeError(_too_many_pixels(size, limits))
+        yield image
+
+
+def _decode(
+    data: Bytes, format_name: str, shorter_side_px: int, limits: DecodeLimits
+) -> DecodedPhoto:
+    with _open(data, format_name, limits) as image:
         if format_name == "JPEG":
             picture = _decode_jpeg(data, image, shorter_side_px)
         else:

@@ -3,9 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Generic, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from handlers import decoding
 from handlers.answers import Outcome, check_row
@@ -14,6 +12,9 @@ from handlers.engines import Engine, choose_cpu_engine
 from handlers.errors import InternalError, RefusedError
 from handlers.loaders import CpuLoader, DecodeBudget, Loader, Photo, Timings
 from handlers.settings import HandlerSettings
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,27 @@ class Pipeline(Generic[Pixels]):
 
 def choose_pipeline(
     archive: Archive, settings: HandlerSettings, *, gpu_id: int | None
-) -> Pipeline[np.ndarray]:
+) -> Pipeline[Any]:
     """Return the fastest pipeline this host can run; the log names what would make it faster."""
+    if gpu_id is not None:
+        import torch
+
+        if torch.cuda.is_available():
+            return make_cuda_pipeline(archive, settings, device=torch.device("cuda", gpu_id))
+        logger.warning("TorchServe assigned GPU %d, but PyTorch sees none: on the CPU.", gpu_id)
     if decoding.simplejpeg is None:
         logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs, slower.")
     loader = CpuLoader(archive.card.preprocessing, settings)
     return Pipeline(loader, choose_cpu_engine(archive, settings), settings)
+
+
+def make_cuda_pipeline(
+    archive: Archive, settings: HandlerSettings, *, device: "torch.device"
+) -> Pipeline[Any]:
+    """Return decoding, resampling and network on one GPU; a CPU as the device computes the same."""
+    from handlers.cuda_engine import CudaEngine
+    from handlers.cuda_loader import CudaLoader
+
+    loader = CudaLoader(archive.card.preprocessing, settings, device=device)
+    engine = CudaEngine(archive, device=device, largest_batch=settings.largest_batch)
+    return Pipeline(loader, engine, settings)

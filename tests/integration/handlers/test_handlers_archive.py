@@ -1,0 +1,157 @@
+"""An extracted archive as a worker sees it: its own process, its own folder first."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import handlers
+from handlers.model_card import ModelCard
+from handlers.network import build_network
+from handlers.preprocessing import PreprocessingSpec, load_pixels
+
+SPEC = PreprocessingSpec(image_size_px=64)
+CLASSES = ("dress", "hat", "pants")
+
+# What the worker does, and no more: TorchServe's loader and service, then one batch of two.
+WORKER = '''
+import json, logging, sys
+logging.basicConfig(level=logging.INFO)
+folder, photo, blocked, installed_first = json.loads(sys.argv[1])
+from importlib.machinery import PathFinder
+class Without:
+    """Finds what PathFinder finds, except the blocked: as if they were not installed."""
+    def find_spec(self, name, path=None, target=None):
+        blocks = name.split(".")[0] in blocked
+        return None if blocks else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without()
+sys.path[:0] = [installed_first, folder]
+from ts.model_loader import TsModelLoader
+service = TsModelLoader().load("clothing", folder, "entry.py", None, 4, None, True, None)
+import handlers
+class Silent:
+    request_ids = None
+    def add_time(self, *_): pass
+service.context.metrics = Silent()
+service.set_cl_socket(None)
+bodies = []
+import ts.service
+ts.service.create_predict_response = lambda ret, *rest, **more: bodies.extend(ret)
+def item(number, data):
+    parameter = {"name": "body", "value": bytearray(data), "contentType": "image/png"}
+    headers = [{"name": b"Host", "value": b"x"}, {"name": b"url_path", "value": b""}]
+    return {"requestId": b"%d" % number, "parameters": [parameter], "headers": headers}
+service.predict([item(1, open(photo, "rb").read()), item(2, b"bad")])
+print(json.dumps({
+    "handlers": handlers.__file__,
+    "bodies": [json.loads(body) for body in bodies],
+    "heavy": sorted({"torchvision", "captum", "onnxruntime"} & sys.modules.keys()),
+}))
+'''
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory, photo) -> tuple[Path, list[float]]:
+    """A ResNet-18 with random weights, packed by hand, and its probabilities of the photo."""
+    folder = tmp_path_factory.mktemp("archive")
+    torch.manual_seed(0)
+    network = build_network(architecture="resnet18", class_count=3, preprocessing=SPEC).eval()
+    save_file(network.body_and_head.state_dict(), folder / "weights.safetensors")
+    with torch.inference_mode():
+        pixels = torch.from_numpy(load_pixels(photo.read_bytes(), SPEC))
+        row = network(pixels[None])[0].tolist()
+    card = ModelCard(
+        name="clothing",
+        version="1.0",
+        architecture="resnet18",
+        class_names=CLASSES,
+        preprocessing=SPEC,
+        temperature=1.0,
+        metrics={},
+        training_run="",
+        data_fingerprint="",
+        weights_sha256=hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
+        library_versions={},
+        licence_note="random",
+    )
+    (folder / "model_card.json").write_text(card.to_json())
+    (folder / "probes").mkdir()
+    shutil.copy(photo, folder / "probes" / "photo.png")
+    probes = {"tolerance": 0.001, "probes": [{"file": "photo.png", "probabilities": row}]}
+    (folder / "probes" / "probes.json").write_text(json.dumps(probes))
+    source = Path(handlers.__file__).parent
+    shutil.copytree(source, folder / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(source / "entry.py", folder / "entry.py")
+    return folder, row
+
+
+def work(folder: Path, photo: Path, *, blocked: list[str], installed_first: str = "") -> tuple:
+    arguments = json.dumps([str(folder), str(photo), blocked, installed_first])
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def test_a_plain_torchserve_serves_it_slower_and_says_so(archive, photo) -> None:
+    folder, row = archive
+    blocked = ["onnxruntime", "simplejpeg", "captum", "safetensors", "onnx"]
+    found, log = work(folder, photo, blocked=blocked)
+    answer, refused = found["bodies"]
+    probabilities = {p["index"]: p["probability"] for p in answer["predictions"]}
+    assert [probabilities[index] for index in range(3)] == pytest.approx(row, abs=1e-4)
+    assert refused["error"]["code"] == "undecodable_image"
+    assert "simplejpeg is not installed" in log
+    assert "PyTorch serves instead" in log
+
+
+def test_the_archives_own_package_wins_over_an_installed_one(archive, photo, tmp_path) -> None:
+    folder, _ = archive
+    decoy = tmp_path / "handlers"
+    decoy.mkdir()
+    (decoy / "__init__.py").write_text("raise RuntimeError('the installed one was loaded')")
+    found, _ = work(folder, photo, blocked=[], installed_first=str(tmp_path))
+    assert Path(found["handlers"]).parent == folder / "handlers"
+    assert "captum" not in found["heavy"]
+
+
+def test_changed_weights_are_refused(archive, photo, tmp_path) -> None:
+    folder = shutil.copytree(archive[0], tmp_path / "changed")
+    weights = bytearray((folder / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(weights)
+    arguments = json.dumps([str(folder), str(photo), [], ""])
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "RuntimeError: weights.safetensors has the sha256" in done.stderr
