@@ -37,7 +37,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 FROM base
 LABEL org.opencontainers.image.title="headswap" \
       org.opencontainers.image.description="Serves fine-tuned image classifiers and swaps versions without losing a request"
-RUN useradd --system --uid 10001 --no-create-home --home-dir /state headswap \
+RUN useradd --uid 10001 --no-create-home --home-dir /state --shell /usr/sbin/nologin headswap \
     && mkdir /model_store /state && chown headswap:headswap /model_store /state
 COPY --from=wheels /opt/headswap /opt/headswap
 # Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` is nvidia-smi,
@@ -57,7 +57,9 @@ COPY training/ training/
 COPY headswap/ headswap/
 RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/headswap/bin/python --editable . \
     && python3 -m serving.stubs \
-    && python3 -m compileall -q .
+    && python3 -m compileall -q . \
+    # Inside a container the loopback would hide the metrics from Prometheus; compose.yaml publishes no such port.
+    && sed -i "s|^metrics_address=.*|metrics_address=http://0.0.0.0:8082|" config.properties
 USER 10001:10001
 # What is written: archives and the record of what is live; tokens and logs of the running server; and /tmp.
 VOLUME ["/model_store", "/state"]

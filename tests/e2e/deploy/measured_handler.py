@@ -1,0 +1,35 @@
+"""Computes nothing, and writes every metric of the real handler through the real one's code."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from handlers.errors import UndecodableImageError
+from handlers.loaders import Timings
+from handlers.metrics import Metrics
+
+
+class MeasuredHandler:
+    def initialize(self, context):
+        card = SimpleNamespace(name="clothing", version="1.0", class_names=("hat", "shoes"))
+        self.metrics = Metrics(context.metrics, card)
+
+    def handle(self, data, context):
+        bodies = [bytes(item.get("body") or b"") for item in data]
+        if b"fail" in bodies:
+            raise ValueError("asked to")
+        timings = Timings(
+            decode_s=[0.004],
+            preprocess_s=[0.002],
+            inference_s=[0.02],
+            batch_sizes=[len(data)],
+            formats=["JPEG"],
+        )
+        self.metrics.write_call(timings, transport="http", total_s=0.03)
+        for index, body in enumerate(bodies):
+            if body == b"refuse":
+                self.metrics.write_outcome(UndecodableImageError("no photo"), transport="http")
+                context.set_response_status(400, "Bad Request", index)
+            else:
+                self.metrics.write_outcome(np.array([0.1, 0.9], np.float32), transport="http")
+        return [b"{}"] * len(data)
