@@ -17,7 +17,9 @@ RUN apt-get update \
     && { python3 -c "import ensurepip, venv" 2>/dev/null \
          || apt-get install --yes --no-install-recommends python3 python3-venv; } \
     && rm -rf /var/lib/apt/lists/* \
-    && python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'this base has a Python older than 3.11')"
+    && python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'this base has a Python older than 3.11')" \
+    && useradd --uid 10001 --no-create-home --home-dir /state --shell /usr/sbin/nologin headswap \
+    && mkdir /model_store /state && chown headswap:headswap /model_store /state
 
 FROM base AS wheels
 ARG WHEEL_INDEX=
@@ -34,12 +36,11 @@ RUN --mount=type=cache,target=/root/.cache/uv \
         ${WHEEL_INDEX:+--extra-index-url "${WHEEL_INDEX}" --index-strategy unsafe-best-match} \
         -r requirements.txt -c constraints.txt
 
-FROM base
+# On top of the wheels, not a copy of them: nothing is left there that the server could do without, and podman reads
+# all 6.7 GB of a copy again at every build (52 s instead of seconds, measured).
+FROM wheels
 LABEL org.opencontainers.image.title="headswap" \
       org.opencontainers.image.description="Serves fine-tuned image classifiers and swaps versions without losing a request"
-RUN useradd --uid 10001 --no-create-home --home-dir /state --shell /usr/sbin/nologin headswap \
-    && mkdir /model_store /state && chown headswap:headswap /model_store /state
-COPY --from=wheels /opt/headswap /opt/headswap
 # Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` is nvidia-smi,
 # without which TorchServe takes a GPU host for a CPU one and says nothing.
 ENV PATH=/opt/headswap/bin:$PATH \
@@ -50,17 +51,6 @@ ENV PATH=/opt/headswap/bin:$PATH \
     HEADSWAP_MODEL_STORE=/model_store \
     HEADSWAP_STATE=/state
 WORKDIR /app
-COPY pyproject.toml README.md requirements.txt config.properties ./
-COPY handlers/ handlers/
-COPY serving/ serving/
-COPY training/ training/
-COPY headswap/ headswap/
-RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/headswap/bin/python --editable . \
-    && python3 -m serving.stubs \
-    && python3 -m compileall -q . \
-    # Inside a container the loopback would hide the metrics from Prometheus; compose.yaml publishes no such port.
-    && sed -i "s|^metrics_address=.*|metrics_address=http://0.0.0.0:8082|" config.properties
-USER 10001:10001
 # What is written: archives and the record of what is live; tokens and logs of the running server; and /tmp.
 VOLUME ["/model_store", "/state"]
 EXPOSE 8080 7070 8082
@@ -69,3 +59,11 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=120s CMD ["headswap", "r
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "headswap"]
 CMD ["serve", "--listen", "0.0.0.0"]
+# The code last, in one step: .dockerignore lets nothing else through.
+COPY . .
+# Inside a container the loopback would hide the metrics from Prometheus; compose.yaml publishes no such port.
+RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/headswap/bin/python --editable . \
+    && python3 -m serving.stubs \
+    && python3 -m compileall -q . \
+    && sed -i "s|^metrics_address=.*|metrics_address=http://0.0.0.0:8082|" config.properties
+USER 10001:10001
