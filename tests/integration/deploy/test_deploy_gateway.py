@@ -131,10 +131,20 @@ def test_the_clients_correlation_id_is_handed_on_and_logged(gateway, httpserver,
     assert post(gateway, "/predictions/clothing", **bearer(), **sent).text == "order-4711"
     made_up = post(gateway, "/predictions/clothing", **bearer()).text
     assert len(made_up) == 32
-    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    lines = logged(tmp_path / "access.log", count=2)
     assert [line["correlation_id"] for line in lines] == ["order-4711", made_up]
     assert lines[0]["traceparent"] == "00-abc-def-01"
     assert lines[0]["status"] == 200
+
+
+def logged(path, *, count):
+    # nginx writes its line after the client has its answer.
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        lines = path.read_text().splitlines()
+        if len(lines) == count:
+            return [json.loads(line) for line in lines]
+    raise AssertionError(f"{len(lines)} lines in the access log instead of {count}")
 
 
 def call(gateway, *metadata, method=METHOD):
