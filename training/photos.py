@@ -1,0 +1,258 @@
+"""A folder of labelled photos becomes lists of photos: scanned, checked, split, leaks found.
+
+Both layouts work: `FOLDER/CLASS/photo.jpg`, and `FOLDER/{train,val,test}/CLASS/photo.jpg`. Splits
+that are not there are cut from the training photos by content hash, so a photo's split depends on
+its own bytes alone: adding photos moves none across.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from handlers.decoding import decode_photo
+from handlers.errors import PhotoError
+from training.errors import DataError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+VAL_SHARE = 0.15
+TEST_SHARE = 0.15
+BAD_FILES_SHARE_ALLOWED = 0.05
+# Small enough that a JPEG is decoded at an eighth of its size, which still reads every byte of it.
+CHECK_SIDE_PX = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    path: Path
+    label: int
+    split: Split
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadFile:
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """Photos with identical bytes: `kept` judges, `dropped` is left out of what is learned from."""
+
+    kept: Path
+    dropped: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSet:
+    folder: Path
+    class_names: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    bad_files: tuple[BadFile, ...] = ()
+    leaks: tuple[Leak, ...] = ()
+
+    def of(self, split: Split) -> tuple[Photo, ...]:
+        return tuple(photo for photo in self.photos if photo.split == split)
+
+    def counts(self, split: Split) -> tuple[int, ...]:
+        """Return the number of photos per class, in class order."""
+        counted = Counter(photo.label for photo in self.of(split))
+        return tuple(counted[label] for label in range(len(self.class_names)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a sha256 that changes with any photo, label or split, and with nothing else."""
+        lines = sorted(
+            f"{photo.split}\t{self.class_names[photo.label]}\t{photo.sha256}\n"
+            for photo in self.photos
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_photos(folder: Path, *, seed: int = 0) -> PhotoSet:
+    """Return the folder's photos, each with a class and a split; every file is read and decoded.
+
+    Raises:
+        DataError: no such folder, fewer than two classes, an empty class, too many bad files.
+    """
+    split_folders = _split_folders(folder)
+    found = [
+        (path, class_name, split)
+        for split, split_folder in split_folders.items()
+        for class_name, class_folder in _class_folders(split_folder)
+        for path in _files(class_folder)
+    ]
+    class_names = tuple(
+        sorted({name for part in split_folders.values() for name, _ in _class_folders(part)})
+    )
+    _refuse_odd_classes(folder, class_names)
+    checked = _check([path for path, _, _ in found])
+    bad_files = tuple(result for result in checked if isinstance(result, BadFile))
+    _refuse_bad_share(bad_files, total=len(checked))
+    missing = [split for split in SPLITS if split not in split_folders]
+    photos = [
+        Photo(
+            path=path,
+            label=class_names.index(class_name),
+            split=choose_split(sha256, missing=missing, seed=seed) if split == "train" else split,
+            sha256=sha256,
+        )
+        for (path, class_name, split), sha256 in zip(found, checked, strict=True)
+        if isinstance(sha256, str)
+    ]
+    kept, leaks = _without_leaks(photos)
+    photo_set = PhotoSet(
+        folder=folder, class_names=class_names, photos=kept, bad_files=bad_files, leaks=leaks
+    )
+    _refuse_empty_parts(photo_set)
+    return photo_set
+
+
+def choose_split(sha256: str, *, missing: Sequence[Split], seed: int) -> Split:
+    """Return the split a training photo goes to, given which splits have no folder of their own."""
+    draw = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
+    position = int.from_bytes(draw[:8], "big") / 2**64
+    if "test" in missing and position < TEST_SHARE:
+        return "test"
+    if "val" in missing and position >= 1 - VAL_SHARE:
+        return "val"
+    return "train"
+
+
+def _split_folders(folder: Path) -> dict[Split, Path]:
+    if not folder.exists():
+        raise DataError(
+            f"the data folder {str(folder)!r} does not exist. Give --data a folder with one folder "
+            "of photos per class."
+        )
+    if not folder.is_dir():
+        raise DataError(
+            f"--data {str(folder)!r} is a file; it takes a folder that holds one folder per class."
+        )
+    named: dict[Split, Path] = {}
+    subfolders = _folders(folder)
+    for sub in subfolders:
+        split = SPLIT_FOLDERS.get(sub.name.lower())
+        if split and split in named:
+            raise DataError(
+                f"{str(folder)!r} holds both {named[split].name!r} and {sub.name!r}; "
+                f"keep one {split} folder."
+            )
+        if split:
+            named[split] = sub
+    if "train" in named:
+        return named
+    if named and len(named) == len(subfolders):
+        raise DataError(
+            f"{str(folder)!r} holds {', '.join(sub.name for sub in subfolders)} "
+            "but no train folder to learn from."
+        )
+    return {"train": folder}
+
+
+def _class_folders(split_folder: Path) -> list[tuple[str, Path]]:
+    return [(folder.name, folder) for folder in _folders(split_folder)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_hidden(sub.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _files(class_folder: Path) -> Iterator[Path]:
+    for parent, folder_names, file_names in os.walk(class_folder):
+        folder_names[:] = sorted(name for name in folder_names if not _is_hidden(name))
+        for name in sorted(file_names):
+            if not _is_hidden(name):
+                yield Path(parent, name)
+
+
+def _check(paths: Sequence[Path]) -> list[str | BadFile]:
+    # Reading and decoding release the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_sha256_of_photo, paths))
+
+
+def _sha256_of_photo(path: Path) -> str | BadFile:
+    try:
+        if not path.is_file():
+            return BadFile(path=path, reason="not a regular file")
+        data = path.read_bytes()
+        decode_photo(data, shorter_side_px=CHECK_SIDE_PX)
+    except PhotoError as error:
+        return BadFile(path=path, reason=str(error))
+    except OSError as error:
+        return BadFile(path=path, reason=error.strerror or str(error))
+    return hashlib.sha256(data).hexdigest()
+
+
+def _refuse_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
+    if len(bad_files) <= BAD_FILES_SHARE_ALLOWED * total:
+        return
+    shown = "; ".join(f"{bad.path} ({bad.reason})" for bad in bad_files[:5])
+    more = f" and {len(bad_files) - 5} more" if len(bad_files) > 5 else ""
+    raise DataError(
+        f"{len(bad_files)} of {total} files are no photos that can be read: {shown}{more}. At most "
+        f"{BAD_FILES_SHARE_ALLOWED:.0%} are skipped; move them away or replace them."
+    )
+
+
+def _refuse_odd_classes(folder: Path, class_names: Sequence[str]) -> None:
+    if len(class_names) >= 2:
+        return
+    found = f"only the class {class_names[0]!r}" if class_names else "no class folder"
+    raise DataError(
+        f"{str(folder)!r} holds {found}; a classifier needs at least two, each a folder of photos."
+    )
+
+
+def _refuse_empty_parts(photo_set: PhotoSet) -> None:
+    for split in SPLITS:
+        for name, count in zip(photo_set.class_names, photo_set.counts(split), strict=True):
+            if count == 0:
+                raise DataError(
+                    f"the class {name!r} has no photo to {_purpose(split)} in "
+                    f"{str(photo_set.folder)!r}. Every class needs photos in train, val and test; "
+                    "add some (about 20 or more per class) or remove the class folder."
+                )
+
+
+def _purpose(split: Split) -> str:
+    return {"train": "learn from", "val": "choose by (val)", "test": "test on"}[split]
+
+
+def _without_leaks(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], tuple[Leak, ...]]:
+    """Return the photos without those whose bytes also judge: test wins over val over train."""
+    kept: list[Photo] = []
+    leaks: list[Leak] = []
+    judge_of: dict[str, Photo] = {}
+    for photo in _most_precious_first(photos):
+        judge = judge_of.setdefault(photo.sha256, photo)
+        if judge.split == photo.split:
+            kept.append(photo)
+        else:
+            leaks.append(Leak(kept=judge.path, dropped=photo.path))
+    order = {photo.path: position for position, photo in enumerate(photos)}
+    return tuple(sorted(kept, key=lambda photo: order[photo.path])), tuple(leaks)
+
+
+def _most_precious_first(photos: Iterable[Photo]) -> list[Photo]:
+    return sorted(photos, key=lambda photo: -SPLITS.index(photo.split))
