@@ -32,7 +32,9 @@ VERBS = {
         _verb("serve", "start the server with what was promoted, and stay in the foreground"),
         _verb("ready", "exit 0 if the live version just classified a known photo correctly"),
         _verb("predict", "classify photos: files, folders or standard input"),
-        _verb("promote", "put an archive live, after it has proved itself, without losing a request"),
+        _verb(
+            "promote", "put an archive live, after it has proved itself, without losing a request"
+        ),
         _verb("rollback", "put the previous version back live, at once"),
         _verb("status", "what is live, what is loaded, how it is doing"),
         _verb("token", "print the server's current token, for curl"),

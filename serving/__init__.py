@@ -1,0 +1,1 @@
+"""Talks to a TorchServe from outside: start, ready, predict, promote, roll back."""

@@ -1,0 +1,1 @@
+"""Photos to run folder to archive."""

@@ -74,6 +74,18 @@ class PhotoSet:
         counted = Counter(photo.label for photo in self.of(split))
         return tuple(counted[label] for label in range(len(self.class_names)))
 
+    def describe(self) -> str:
+        """Return what was found: counts, then skipped files and leaks by name, a line each."""
+        told = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
+        lines = [f"{len(self.class_names)} classes, photos: {told}"]
+        if self.bad_files:
+            named = "; ".join(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
+            lines.append(f"skipped {len(self.bad_files)} that cannot be read: {named}")
+        if self.leaks:
+            named = "; ".join(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
+            lines.append(f"left out {len(self.leaks)} that stand in another split too: {named}")
+        return "\n".join(lines)
+
     @property
     def fingerprint(self) -> str:
         """Return a sha256 that changes with any photo, label or split, and with nothing else."""
@@ -84,8 +96,10 @@ class PhotoSet:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def read_photos(folder: Path, *, seed: int = 0) -> PhotoSet:
+def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None) -> PhotoSet:
     """Return the folder's photos, each with a class and a split; every file is read and decoded.
+
+    With `unsplit_as`, the photos of a folder without splits all go to that one.
 
     Raises:
         DataError: no such folder, fewer than two classes, an empty class, too many bad files.
@@ -105,11 +119,18 @@ def read_photos(folder: Path, *, seed: int = 0) -> PhotoSet:
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     _refuse_bad_share(bad_files, total=len(checked))
     missing = [split for split in SPLITS if split not in split_folders]
+    is_whole = unsplit_as is not None and len(missing) == 2
+
+    def place(sha256: str, split: Split) -> Split:
+        if is_whole and unsplit_as:
+            return unsplit_as
+        return choose_split(sha256, missing=missing, seed=seed) if split == "train" else split
+
     photos = [
         Photo(
             path=path,
             label=class_names.index(class_name),
-            split=choose_split(sha256, missing=missing, seed=seed) if split == "train" else split,
+            split=place(sha256, split),
             sha256=sha256,
         )
         for (path, class_name, split), sha256 in zip(found, checked, strict=True)
@@ -119,7 +140,7 @@ def read_photos(folder: Path, *, seed: int = 0) -> PhotoSet:
     photo_set = PhotoSet(
         folder=folder, class_names=class_names, photos=kept, bad_files=bad_files, leaks=leaks
     )
-    _refuse_empty_parts(photo_set)
+    _refuse_empty_parts(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
     return photo_set
 
 
@@ -224,8 +245,8 @@ def _refuse_odd_classes(folder: Path, class_names: Sequence[str]) -> None:
     )
 
 
-def _refuse_empty_parts(photo_set: PhotoSet) -> None:
-    for split in SPLITS:
+def _refuse_empty_parts(photo_set: PhotoSet, needed: Iterable[Split]) -> None:
+    for split in needed:
         for name, count in zip(photo_set.class_names, photo_set.counts(split), strict=True):
             if count == 0:
                 raise DataError(

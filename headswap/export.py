@@ -1,0 +1,45 @@
+"""Pack a run into an archive that TorchServe serves.
+
+Example:
+    headswap export runs/first --name clothing --version 1.0
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from headswap.console import stdout
+from headswap.where import model_store_default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    run: tyro.conf.Positional[Path]
+    """The run folder that `headswap train` made."""
+    name: str
+    """The model's name: it stands in the URL, /predictions/NAME."""
+    version: str
+    """The version, such as 1.0. A version is exported once; give the next one a new number."""
+    model_store: Path = model_store_default()
+    """Folder the archive goes to (or HEADSWAP_MODEL_STORE)."""
+    overwrite: bool = False
+    """Replace an archive of the same name and version that is not live."""
+
+
+def run(command: Command) -> int:
+    from serving.live_record import LiveRecord
+    from training.archive import export_archive
+
+    LiveRecord.load(command.model_store).refuse_overwrite(command.name, command.version)
+    archive = export_archive(
+        command.run,
+        name=command.name,
+        version=command.version,
+        model_store=command.model_store,
+        overwrite=command.overwrite,
+    )
+    stdout.print(
+        f"{archive}\nNext: headswap serve, or on a running server: headswap promote {archive}"
+    )
+    return 0

@@ -1,0 +1,38 @@
+"""Fine-tune a pretrained network on a folder of labelled photos.
+
+Example:
+    headswap train --data photos --out runs/first
+    headswap train --preset quick --data photos --weights embedded
+
+The folder holds one folder per class, or train/, val/ and test/ with one per class in each.
+--preset quick (a CPU, minutes) or best (a GPU) sets every flag that is not given.
+"""
+
+from headswap.console import stdout
+from headswap.errors import FlagError
+from training.config import PRESETS, TrainConfig
+
+Command = TrainConfig
+
+
+def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
+    """Return the preset's flags and the words without it.
+
+    Raises:
+        FlagError: there is no such preset.
+    """
+    if "--preset" not in words:
+        return None, words
+    at = words.index("--preset")
+    name = words[at + 1] if at + 1 < len(words) else ""
+    if name not in PRESETS:
+        raise FlagError(f"--preset {name!r} is unknown; the presets are {', '.join(PRESETS)}.")
+    return PRESETS[name](), words[:at] + words[at + 2 :]
+
+
+def run(command: TrainConfig) -> int:
+    from training.loop import train
+
+    run_folder = train(command)
+    stdout.print(f"{run_folder}\nNext: headswap evaluate {run_folder}")
+    return 0

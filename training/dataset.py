@@ -1,0 +1,114 @@
+"""Batches of pixels: photos decoded once, cropped anew every epoch, loaded while the network computes."""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from handlers.decoding import decode_photo
+from handlers.preprocessing import PreprocessingSpec, load_pixels
+from training.photos import Photo
+
+# Decoded photos are kept up to this much; a larger set is decoded again every epoch.
+CACHE_LIMIT_BYTES = 2 * 2**30
+# Crops are cut from photos a little larger than the network's square, so that the smallest crop is not blown up much.
+CROP_HEADROOM = 1.4
+LOG_ASPECT_RATIO_MAX = math.log(4 / 3)
+CROP_ATTEMPTS = 10
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class TrainingPhotos:
+    """Random views of the photos; one pool of threads, for Pillow releases the interpreter lock."""
+
+    def __init__(
+        self, photos: Sequence[Photo], spec: PreprocessingSpec, *, crop_area_min: float
+    ) -> None:
+        self.photos = photos
+        self._spec = spec
+        self._crop_area_min = crop_area_min
+        self._cache: dict[Path, Image.Image] = {}
+        self._cached_bytes = 0
+
+    def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`; the same ones for the same seed and epoch."""
+        generator = np.random.default_rng((seed, epoch))
+        order = generator.permutation(len(self.photos))
+        seeds = generator.integers(0, 2**63, size=len(order))
+        parts = [slice(at, at + batch_size) for at in range(0, len(order), batch_size)]
+        if len(parts) > 1 and len(order) % batch_size == 1:
+            # BatchNorm cannot train on a single photo.
+            parts[-2:] = [slice(parts[-2].start, len(order))]
+        with ThreadPoolExecutor() as pool:
+            waiting: list[tuple[list[Future[np.ndarray]], torch.Tensor]] = []
+            for part in parts:
+                indices = order[part]
+                views = [
+                    pool.submit(self._view, int(i), int(s))
+                    for i, s in zip(indices, seeds[part], strict=True)
+                ]
+                labels = torch.tensor([self.photos[i].label for i in indices])
+                waiting.append((views, labels))
+                if len(waiting) > 2:
+                    yield _collect(*waiting.pop(0))
+            for views, labels in waiting:
+                yield _collect(views, labels)
+
+    def _view(self, index: int, seed: int) -> np.ndarray:
+        generator = np.random.default_rng(seed)
+        image = self._decoded(self.photos[index].path)
+        box = random_crop(image.size, self._crop_area_min, generator)
+        side = self._spec.image_size_px
+        view = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+        if generator.random() < 0.5:
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.array(view)
+
+    def _decoded(self, path: Path) -> Image.Image:
+        if path in self._cache:
+            return self._cache[path]
+        side_px = math.ceil(self._spec.image_size_px * CROP_HEADROOM)
+        image = decode_photo(path.read_bytes(), shorter_side_px=side_px)
+        size_bytes = image.width * image.height * 3
+        if self._cached_bytes + size_bytes <= CACHE_LIMIT_BYTES:
+            self._cached_bytes += size_bytes
+            self._cache[path] = image
+        return image
+
+
+def random_crop(
+    size_px: tuple[int, int], area_min: float, generator: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom of a crop of random area and shape (Szegedy et al., 2015)."""
+    width, height = size_px
+    for _ in range(CROP_ATTEMPTS):
+        area = width * height * generator.uniform(area_min, 1)
+        ratio = math.exp(generator.uniform(-LOG_ASPECT_RATIO_MAX, LOG_ASPECT_RATIO_MAX))
+        crop_width, crop_height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if crop_width <= width and crop_height <= height:
+            left = generator.uniform(0, width - crop_width)
+            top = generator.uniform(0, height - crop_height)
+            return left, top, min(left + crop_width, width), min(top + crop_height, height)
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def served_pixels(
+    photos: Sequence[Photo], spec: PreprocessingSpec, *, batch_size: int
+) -> Iterator[Batch]:
+    """Yield the very pixels serving computes, `(B, S, S, 3) uint8`, and labels, in the order given."""
+    with ThreadPoolExecutor() as pool:
+        for at in range(0, len(photos), batch_size):
+            part = photos[at : at + batch_size]
+            views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]
+            yield _collect(views, torch.tensor([photo.label for photo in part]))
+
+
+def _collect(views: Sequence[Future[np.ndarray]], labels: torch.Tensor) -> Batch:
+    return torch.from_numpy(np.stack([view.result() for view in views])), labels

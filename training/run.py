@@ -1,0 +1,181 @@
+"""A run folder: what is in it, written beside and renamed so that a crash leaves the last good state."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.config import TrainConfig
+from training.errors import ConfigError, RunError
+from training.photos import SPLITS, PhotoSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    folder: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def last_path(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "best.safetensors"
+
+    @property
+    def data_path(self) -> Path:
+        return self.folder / "data.json"
+
+    @property
+    def evaluation_path(self) -> Path:
+        return self.folder / "evaluation.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / "report.html"
+
+    def config(self) -> TrainConfig:
+        """Return the flags the run was trained with.
+
+        Raises:
+            RunError: the folder is not a run's.
+        """
+        try:
+            return TrainConfig.from_dict(read_json(self.config_path))
+        except (OSError, ValueError, ConfigError) as error:
+            raise RunError(
+                f"{str(self.folder)!r} is no run folder: {error}. Give one that `headswap train` made."
+            ) from None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return one dict an epoch, as metrics.jsonl holds them."""
+        if not self.metrics_path.exists():
+            return []
+        try:
+            return [json.loads(line) for line in self.metrics_path.read_text().splitlines()]
+        except ValueError as error:
+            raise _damaged(self.metrics_path, error) from None
+
+    def data(self) -> dict[str, Any]:
+        """Return what is known of the photos: class_names, counts, fingerprint, licence_note.
+
+        Raises:
+            RunError: data.json is missing or damaged.
+        """
+        return self._read(self.data_path)
+
+    def evaluation(self) -> dict[str, Any]:
+        """Return what `headswap evaluate` found.
+
+        Raises:
+            RunError: the run was not evaluated, or evaluation.json is damaged.
+        """
+        if not self.evaluation_path.exists():
+            raise RunError(
+                f"the run {str(self.folder)!r} was not evaluated yet; "
+                f"run `headswap evaluate {self.folder}` first."
+            )
+        return self._read(self.evaluation_path)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            return read_json(path)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from None
+
+
+def open_finished_run(folder: Path) -> Run:
+    """Return the run.
+
+    Raises:
+        RunError: the folder is not a run's, or no epoch of it was finished.
+    """
+    run = Run(folder=folder)
+    run.config()
+    if not run.best_path.exists():
+        raise RunError(
+            f"the run {str(folder)!r} has no finished epoch; train it first (--resume goes on)."
+        )
+    return run
+
+
+def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
+    """Refuse a folder that holds another run, or to resume with other flags or photos.
+
+    Raises:
+        ConfigError: --out is taken, or the flags differ from the run's.
+        RunError: there is no run to resume, or its photos have changed.
+    """
+    if not config.resume:
+        if run.config_path.exists():
+            raise ConfigError(
+                f"{run.folder} holds a run already; give another --out, or --resume to go on with it."
+            )
+        return
+    before = replace(run.config(), resume=True, out=config.out, data=config.data)
+    if before != config:
+        raise ConfigError(
+            f"{run.folder} was trained with other flags ({_differences(before, config)}); "
+            "resume with those in its config.json."
+        )
+    if photos.fingerprint != run.data()["fingerprint"]:
+        raise RunError(
+            f"the photos in {config.data} have changed since {run.folder} began; train anew."
+        )
+
+
+def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: str) -> None:
+    """Make the folder. config.json comes last: it is what says that here is a run."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    # What an earlier run may have left whose config.json somebody deleted.
+    run.metrics_path.unlink(missing_ok=True)
+    run.last_path.unlink(missing_ok=True)
+    write_json(
+        run.data_path,
+        {
+            "class_names": list(photos.class_names),
+            "counts": {split: list(photos.counts(split)) for split in SPLITS},
+            "fingerprint": photos.fingerprint,
+            "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
+            "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
+            "licence_note": licence_note,
+        },
+    )
+    write_json(run.config_path, config.to_dict())
+
+
+def _differences(before: TrainConfig, now: TrainConfig) -> str:
+    old, new = before.to_dict(), now.to_dict()
+    return ", ".join(f"{name} was {old[name]}" for name in old if old[name] != new[name])
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} cannot be read: {error}. Train anew, or restore the file.")
+
+
+def write_beside(path: Path, content: str | bytes) -> None:
+    """Write the file whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(beside, path)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    write_beside(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return values
