@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
         verb = verbs.find(words[0])
         module = verb.load()
         command = flags.parse(module, verb.name, words[1:])
-        return module.run(command)
+        return int(module.run(command))
     except KeyboardInterrupt:
         print_error("interrupted")
         return 130

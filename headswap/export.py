@@ -10,28 +10,28 @@ from pathlib import Path
 import tyro
 
 from headswap.console import stdout
-from headswap.where import model_store_default
+from headswap.where import path_from
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     run: tyro.conf.Positional[Path]
-    """The run folder that `headswap train` made."""
+    """The run folder that `headswap train` made and `headswap evaluate` judged."""
     name: str
     """The model's name: it stands in the URL, /predictions/NAME."""
     version: str
-    """The version, such as 1.0. A version is exported once; give the next one a new number."""
-    model_store: Path = model_store_default()
+    """The version, such as 1.0. Give the next one a new number."""
+    model_store: Path = path_from("HEADSWAP_MODEL_STORE", "model_store")
     """Folder the archive goes to (or HEADSWAP_MODEL_STORE)."""
     overwrite: bool = False
-    """Replace an archive of the same name and version that is not live."""
+    """Replace an archive of the same name and version that is neither live nor kept for a rollback."""
 
 
 def run(command: Command) -> int:
-    from serving.live_record import LiveRecord
+    from serving.live_record import refuse_overwrite
     from training.archive import export_archive
 
-    LiveRecord.load(command.model_store).refuse_overwrite(command.name, command.version)
+    refuse_overwrite(command.model_store, command.name, command.version)
     archive = export_archive(
         command.run,
         name=command.name,

@@ -36,6 +36,7 @@ VERBS = {
             "promote", "put an archive live, after it has proved itself, without losing a request"
         ),
         _verb("rollback", "put the previous version back live, at once"),
+        _verb("retire", "unload a version that is no longer live, losing nothing"),
         _verb("status", "what is live, what is loaded, how it is doing"),
         _verb("token", "print the server's current token, for curl"),
     )

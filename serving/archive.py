@@ -59,7 +59,7 @@ def read_archive(path: Path) -> Archive:
         EOFError,
     ) as error:
         raise ArchiveError(
-            f"{path} is no archive of headswap: {' '.join(str(error).split())[:200]}. Export it again with headswap export."
+            f"{path} is no archive of headswap: {' '.join(str(error).split())[:200]}. Export it again."
         ) from None
 
 

@@ -28,6 +28,7 @@ from serving.errors import (
     UnreachableError,
     request_error,
 )
+from serving.sessions import local_session
 from serving.settings import ServerSettings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -97,12 +98,7 @@ class HttpClient(_Base):
 
     def __init__(self, settings: ServerSettings, *, connections: int = 8) -> None:
         self._settings = settings
-        self._session = requests.Session()
-        adapter = requests.adapters.HTTPAdapter(
-            pool_connections=connections, pool_maxsize=connections
-        )
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._session = local_session(connections=connections)
         self._token: str | None = None
 
     def predict(
@@ -209,7 +205,7 @@ class GrpcClient(_Base):
 
 
 def retried(send: Callable[[], Prediction], *, forget_token: Callable[[], None]) -> Prediction:
-    """Return what `send` returns, trying again after a lost connection, a full queue, a dead worker, a renewed token."""
+    """Return what `send` returns, trying again after a lost connection, a full queue, a dead worker, an old token."""
     for attempt in range(RETRIES + 1):
         try:
             return send()

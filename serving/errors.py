@@ -5,6 +5,7 @@ ServingError                  exit code 1: something failed
     StartError                TorchServe is not there to be started
     ServerError               the server did not come up, died, or answered nonsense
     NotReadyError             the live version does not answer rightly
+        NotLoadedError        it is not even loaded
     PromotionError            a version was refused; the old one goes on serving
     RequestError              a request had no answer to give
         BadImageError         400, 415: the photo, or what was asked of it
@@ -40,6 +41,10 @@ class ServerError(ServingError):
 
 
 class NotReadyError(ServingError):
+    pass
+
+
+class NotLoadedError(NotReadyError):
     pass
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serving.archive import Archive, read_archive, sha256_of
+from serving.archive import Archive, read_archive
 from serving.errors import ArchiveError, BusyError, InputError
 
 FILE_NAME = "live.json"
@@ -82,12 +82,13 @@ def write_record(model_store: Path, record: dict[str, Standing]) -> None:
 def open_entry(model_store: Path, entry: Entry) -> Archive:
     """Return the entry's archive. Raises ArchiveError where it is gone or no longer what was promoted."""
     path = model_store / entry.archive
-    if path.is_file() and sha256_of(path) != entry.sha256:
+    archive = read_archive(path)
+    if archive.sha256 != entry.sha256:
         raise ArchiveError(
             f"{path} is not what was promoted on {entry.since}: its sha256 is not {entry.sha256[:12]}…. Restore the "
             f"file, or move {model_store / FILE_NAME} away and name the archive to serve."
         )
-    return read_archive(path)
+    return archive
 
 
 def refuse_overwrite(model_store: Path, name: str, version: str) -> None:

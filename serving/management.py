@@ -7,6 +7,7 @@ import requests
 
 from serving import tokens
 from serving.errors import RequestError, UnauthorisedError, UnreachableError, request_error
+from serving.sessions import local_session
 from serving.settings import ServerSettings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -28,6 +29,7 @@ class Loaded:
 class Management:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
+        self._session = local_session()
 
     def versions(self, model: str) -> dict[str, Loaded]:
         """Return the loaded versions of a model by number; empty when there is none. Raises RequestError."""
@@ -86,7 +88,7 @@ class Management:
             headers["Authorization"] = f"Bearer {token}"
         url = f"{self._settings.management_url}/{path}"
         try:
-            answer = requests.request(
+            answer = self._session.request(
                 method, url, params=params, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout_s)
             )
         except requests.RequestException as error:

@@ -14,7 +14,15 @@ from pathlib import Path
 from serving.archive import Archive, read_archive, sha256_of
 from serving.client import GrpcClient, HttpClient
 from serving.errors import InputError, NotReadyError, PromotionError, RequestError, ServingError
-from serving.live_record import Standing, entry_of, locked, open_entry, read_record, write_record
+from serving.live_record import (
+    Entry,
+    Standing,
+    entry_of,
+    locked,
+    open_entry,
+    read_record,
+    write_record,
+)
 from serving.management import Management
 from serving.readiness import Report, check_probes, check_workers
 from serving.settings import ServerSettings
@@ -22,7 +30,7 @@ from serving.settings import ServerSettings
 DRAIN_TIMEOUT_S = 60.0
 # A request that left the queue is answered within this: above the p99.9 of a loaded two-core host.
 DRAIN_GRACE_S = 2.0
-POLL_S = 0.05
+POLL_S = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +72,11 @@ def promote(
         record[archive.name] = Standing(
             live=entry_of(archive, why=f"promoted from {archive_path}"), previous=live
         )
-        write_record(settings.model_store, record)
+        _record_or_go_back(settings, management, archive.name, record, before=live)
         seconds = time.monotonic() - began
-        if standing is not None and standing.previous is not None:
-            _retire_quietly(settings, management, archive.name, standing.previous.version, report)
+        previous = standing.previous if standing else None
+        if previous is not None and previous.version != archive.version:
+            _retire_quietly(settings, management, archive.name, previous.version, report)
     return Swap(
         model=archive.name,
         live=archive.version,
@@ -99,7 +108,7 @@ def rollback(settings: ServerSettings, model: str | None, *, report: Report) -> 
             live=entry_of(archive, why=f"rolled back from {standing.live.version}"),
             previous=standing.live,
         )
-        write_record(settings.model_store, record)
+        _record_or_go_back(settings, management, name, record, before=standing.live)
     return Swap(
         model=name,
         live=archive.version,
@@ -227,6 +236,26 @@ def _switch(
             f"{archive.name} {archive.version} did not take over; {before} serves again: {error}"
         ) from None
     report(f"{archive.name} {archive.version} is live")
+
+
+def _record_or_go_back(
+    settings: ServerSettings,
+    management: Management,
+    model: str,
+    record: dict[str, Standing],
+    *,
+    before: Entry | None,
+) -> None:
+    """Write the record, or put back what was live: a restart must find what serves. Raises PromotionError."""
+    try:
+        write_record(settings.model_store, record)
+    except OSError as error:
+        if before is not None:
+            management.set_default(model, before.version)
+        raise PromotionError(
+            f"live.json in {settings.model_store} could not be written ({error.strerror}); "
+            f"{before.version if before else 'nothing'} serves again."
+        ) from None
 
 
 def _retire_quietly(

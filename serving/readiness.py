@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from serving.archive import Archive
 from serving.client import GrpcClient, HttpClient, Prediction
-from serving.errors import NotReadyError, RequestError
+from serving.errors import NotLoadedError, NotReadyError, RequestError
 from serving.live_record import open_entry, read_record
 from serving.management import Management
 from serving.settings import ServerSettings
@@ -40,7 +40,7 @@ def check_workers(settings: ServerSettings, archive: Archive) -> None:
     except RequestError as error:
         raise NotReadyError(str(error)) from None
     if loaded is None:
-        raise NotReadyError(f"{archive.name} {archive.version} is not loaded.")
+        raise NotLoadedError(f"{archive.name} {archive.version} is not loaded.")
     if not loaded.ready_pids or len(loaded.ready_pids) < loaded.min_workers:
         raise NotReadyError(
             f"{archive.name} {archive.version} has {len(loaded.ready_pids)} of {loaded.min_workers} workers ready."

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,14 @@ from typing import Self
 
 from serving import tokens
 from serving.archive import Archive, read_archive
-from serving.errors import BusyError, InputError, NotReadyError, RequestError, ServerError
+from serving.errors import (
+    BusyError,
+    InputError,
+    NotLoadedError,
+    NotReadyError,
+    RequestError,
+    ServerError,
+)
 from serving.gpus import read_visible_gpus
 from serving.java import find_java, quiet_flags
 from serving.live_record import Standing, entry_of, locked, open_entry, read_record, write_record
@@ -29,11 +37,13 @@ from serving.torchserve import torchserve_jar
 
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 START_TIMEOUT_S = 180.0
-# TorchServe answers what is queued, then waits 2 s for silence; a container is killed 30 s after TERM.
+# TorchServe takes 2 to 17 s to close; a container is killed 30 s after TERM.
 STOP_TIMEOUT_S = 25.0
 POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 LOG_TAIL_LINES = 200
+# What the handler logs when an archive does not reproduce its probes.
+REFUSAL = "refusing to serve"
 
 
 class Server:
@@ -70,6 +80,8 @@ class Server:
         _refuse_busy_ports(settings)
         record = read_record(settings.model_store)
         live = [open_entry(settings.model_store, standing.live) for standing in record.values()]
+        # Archives a killed server had unpacked; the sockets of its workers.
+        shutil.rmtree(settings.state / "tmp", ignore_errors=True)
         for folder in (settings.state, settings.state / "tmp", settings.state / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rendered = settings.state / "config.properties"
@@ -100,11 +112,12 @@ class Server:
             try:
                 check_live(self.settings)
                 break
+            except NotLoadedError as error:
+                # It loads what it was given before it opens its ports: what is not there now never will be.
+                raise ServerError(f"{error} {self.last_error()}") from None
             except (NotReadyError, RequestError, InputError) as error:
-                if time.monotonic() > deadline:
-                    raise ServerError(
-                        f"not ready after {timeout_s:.0f} s: {error} {self.last_error()}"
-                    ) from None
+                if time.monotonic() > deadline or REFUSAL in self.last_error():
+                    raise ServerError(f"not ready: {error} {self.last_error()}") from None
             time.sleep(POLL_S)
         self._load_previous()
         if self.settings.uses_tokens:
@@ -117,7 +130,7 @@ class Server:
         return None if self._process is None else self._process.poll()
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Let TorchServe answer what it has, then end it; kill it when it takes longer than `timeout_s`."""
+        """End TorchServe; kill it when it takes longer than `timeout_s`. gRPC calls under way are answered first."""
         self._stopping.set()
         if self._process is None:
             return
@@ -137,11 +150,7 @@ class Server:
             with contextlib.suppress(OSError):
                 lines = path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
                 for line in reversed(lines):
-                    if (
-                        "refusing to serve" in line
-                        or "Invalid configuration" in line
-                        or " ERROR " in line
-                    ):
+                    if REFUSAL in line or "Invalid configuration" in line or " ERROR " in line:
                         return f"The log says: {line.strip()[:400]}"
         return f"See {log}."
 
@@ -272,7 +281,7 @@ def _only_archives(model_store: Path) -> list[Archive]:
         if len(versions) > 1:
             told = ", ".join(str(one.path) for one in versions)
             raise InputError(
-                f"{name} has {len(versions)} versions and none was ever live; name one: headswap serve ARCHIVE ({told})."
+                f"{name} has {len(versions)} versions and none was ever live; name one to serve: {told}."
             )
     return [versions[0] for versions in found.values()]
 
@@ -285,10 +294,13 @@ def _refuse_busy_ports(settings: ServerSettings) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 raise BusyError(
-                    f"port {port} ({key} in {settings.config.name}) is taken; stop what listens there or change the line."
+                    f"port {port} ({key} in {settings.config.name}) is taken; stop what listens there or change it."
                 ) from None
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end Java when `serve` is killed outright: no orphan keeps the ports."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Have the kernel end Java when `serve` is killed outright: no orphan keeps the ports.
+
+    KILL, because on TERM it may wait for ever for a call that is never answered; its workers end with their socket.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

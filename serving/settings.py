@@ -10,6 +10,8 @@ from serving.errors import SettingsError
 from serving.gpus import read_visible_gpus
 
 LOOPBACK = "127.0.0.1"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+METRICS_CONFIG = Path(__file__).with_name("metrics.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +69,15 @@ class ServerSettings:
         """Return the address as a client on this machine reaches it."""
         parts = urlsplit(self.properties.get(key, otherwise))
         host = LOOPBACK if parts.hostname in (None, "0.0.0.0") else parts.hostname
-        return f"{parts.scheme}://{host}:{parts.port or 80}"
+        return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
     def render(self, load_models: str) -> str:
         """Return the config.properties that Java gets."""
         properties = dict(self.properties)
         metrics = properties.get("metrics_config")
-        if metrics and not Path(metrics).is_absolute():
-            properties["metrics_config"] = str((self.config.parent / metrics).resolve())
+        # Without its declaration TorchServe drops a metric, so ours are declared where the user says nothing.
+        declared = self.config.parent / metrics if metrics else METRICS_CONFIG
+        properties["metrics_config"] = str(declared.resolve())
         if self.listen:
             parts = urlsplit(properties.get("inference_address", "http://127.0.0.1:8080"))
             properties["inference_address"] = f"{parts.scheme}://{self.listen}:{parts.port or 80}"

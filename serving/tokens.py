@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import requests
 
 from serving.errors import NoServerError, ServerError
+from serving.sessions import local_session
 from serving.settings import ServerSettings
 
 TokenKind = Literal["inference", "management"]
@@ -16,6 +18,8 @@ TokenKind = Literal["inference", "management"]
 RENEW_BEFORE = timedelta(minutes=5)
 CHECK_EVERY_S = 30.0
 TIMEOUT_S = (5.0, 30.0)
+# Writing 300 bytes takes microseconds; a file that stays broken this long is broken.
+REWRITE_TIMEOUT_S = 0.5
 
 
 def read_token(key_file: Path, kind: TokenKind) -> str:
@@ -28,14 +32,21 @@ def read_token(key_file: Path, kind: TokenKind) -> str:
 
 
 def _read(key_file: Path) -> dict[str, dict[str, str]]:
-    try:
-        keys: dict[str, dict[str, str]] = json.loads(key_file.read_text())
-    except (OSError, ValueError):
-        raise NoServerError(
-            f"no server runs with the state folder {str(key_file.parent)!r}: it has no key_file.json. "
-            "Start one with headswap serve, or give its --state."
-        ) from None
-    return keys
+    deadline = time.monotonic() + REWRITE_TIMEOUT_S
+    while True:
+        try:
+            keys: dict[str, dict[str, str]] = json.loads(key_file.read_text())
+            return keys
+        except OSError:
+            break
+        except ValueError:
+            # Java rewrites the file in place: for a moment it is empty or cut short.
+            if time.monotonic() > deadline:
+                break
+    raise NoServerError(
+        f"no server runs with the state folder {str(key_file.parent)!r}: it has no key_file.json. "
+        "Start one with headswap serve, or give its --state."
+    )
 
 
 def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
@@ -48,7 +59,8 @@ def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
 def renew(settings: ServerSettings, kind: TokenKind) -> None:
     """Have TorchServe write a new token into the key file. Raises ServerError when it refuses."""
     api_key = _read(settings.key_file)["API"]["key"]
-    answer = requests.get(
+    session = local_session()
+    answer = session.get(
         f"{settings.management_url}/token",
         params={"type": kind},
         headers={"Authorization": f"Bearer {api_key}"},

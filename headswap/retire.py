@@ -1,0 +1,28 @@
+"""Unload a version that is no longer live, once everything it was asked is answered.
+
+Example:
+    headswap retire clothing 1.0
+"""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from headswap.timeline import Timeline
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    model: tyro.conf.Positional[str]
+    """The model's name."""
+    version: tyro.conf.Positional[str]
+    """The version to unload."""
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.promotion import retire
+
+    retire(command.where.settings(), command.model, command.version, report=Timeline())
+    return 0

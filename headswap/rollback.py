@@ -1,0 +1,29 @@
+"""Put the previous version back live, at once: it is still loaded.
+
+Example:
+    headswap rollback
+    headswap rollback clothing
+"""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from headswap.console import stdout
+from headswap.timeline import Timeline
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    model: tyro.conf.Positional[str | None] = None
+    """The model; needed only where several are live."""
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.promotion import rollback
+
+    swap = rollback(command.where.settings(), command.model, report=Timeline())
+    stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")
+    return 0
