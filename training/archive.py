@@ -1,7 +1,7 @@
-"""A run becomes an archive TorchServe serves: the network twice (ONNX and weights), card, probes, handler.
+"""A run becomes an archive that TorchServe serves.
 
-The contents stand in docs/architecture.md. Packed beside its place and renamed, so that a full disk or Ctrl-C
-leaves no half archive.
+The contents stand in docs/architecture.md: the network twice (ONNX and weights), card, probes,
+handler. Packed beside its place and renamed, so that a full disk or Ctrl-C leaves no half archive.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ from training.run import Run, open_finished_run
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
 PROBE_COUNT = 4
-# Largest difference of a probability a probe may show at load. Float32 engines differ by 1e-6; a GPU computes in half
-# precision and decodes with other rounding.
+# Largest difference of a probability a probe may show at load. Float32 engines differ by 1e-6; a
+# GPU computes in half precision and decodes with other rounding.
 PROBE_TOLERANCE = 0.02
 # Largest difference between the ONNX file and the network it was made of.
 ONNX_TOLERANCE = 1e-4
@@ -188,7 +188,7 @@ def _write_probes(
 
 
 def export_onnx(network: Network, path: Path, spec: PreprocessingSpec) -> None:
-    """Write the whole network: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K) float32`, any B."""
+    """Write the whole network: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K)`, any B."""
     # Two photos, because with one the exporter takes the batch size for a constant.
     example = torch.zeros(2, spec.image_size_px, spec.image_size_px, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -221,8 +221,9 @@ def _check_onnx(
         difference = float((answered - _probabilities(network, part, spec)).abs().max())
         if not difference <= ONNX_TOLERANCE:
             raise ExportError(
-                f"the exported network differs by {difference:.2g} from the trained one; at most {ONNX_TOLERANCE} "
-                "is allowed. Another version of onnx or onnxruntime may help (constraints.txt names tested ones)."
+                f"the exported network differs by {difference:.2g} from the trained one; "
+                f"at most {ONNX_TOLERANCE} is allowed. Another version of onnx or onnxruntime may "
+                "help (constraints.txt names tested ones)."
             )
 
 

@@ -1,4 +1,4 @@
-"""What a training run is told: one dataclass is the flags, the run's config.json and the checkpoint's entry."""
+"""What a training run is told: one dataclass is the flags and the run's config.json."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -20,11 +20,11 @@ class TrainConfig:
     architecture: str = "efficientnet_b0"
     """A torchvision classifier whose head is one linear layer."""
     weights: str = "imagenet"
-    """Where to start: imagenet (torchvision's, downloaded), embedded (small, in the project), none, or a file."""
+    """Start: imagenet (torchvision's, downloaded), embedded (small, comes along), none, a file."""
     image_size_px: int = 224
     """Side of the square the network sees."""
     resize_ratio: float = 1.143
-    """In evaluation and serving, shorter side of the photo over side of the central square cut from it."""
+    """When judging and serving: the photo's shorter side over that of the square cut from it."""
     freeze: Freeze = "none"
     """none: head first, then the whole network. body: the head alone, on features computed once."""
     head_epochs: int = 20
@@ -85,7 +85,7 @@ class TrainConfig:
         return self.head_epochs + (0 if self.freeze == "body" else self.epochs)
 
     def is_body_frozen(self, epoch: int) -> bool:
-        """Say whether epoch `epoch` (from 0) trains the head alone: a function of the epoch, so resuming is exact."""
+        """Say whether an epoch (from 0) trains the head alone: its number decides."""
         return epoch < self.head_epochs
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,11 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the config of a run's config.json. Raises ConfigError where a flag is unknown or missing."""
+        """Return the config of a run's config.json.
+
+        Raises:
+            ConfigError: a flag is unknown or missing.
+        """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Batches of pixels: photos decoded once, cropped anew every epoch, loaded while the network computes."""
+"""Batches of pixels: decoded once, cropped anew every epoch, loaded while the network computes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,8 @@ from training.photos import Photo
 
 # Decoded photos are kept up to this much; a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
-# Crops are cut from photos a little larger than the network's square, so that the smallest crop is not blown up much.
+# Crops are cut from photos a little larger than the network's square, so that the smallest crop is
+# not blown up much.
 CROP_HEADROOM = 1.4
 LOG_ASPECT_RATIO_MAX = math.log(4 / 3)
 CROP_ATTEMPTS = 10
@@ -36,7 +37,7 @@ class TrainingPhotos:
         self._cached_bytes = 0
 
     def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`; the same ones for the same seed and epoch."""
+        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch."""
         generator = np.random.default_rng((seed, epoch))
         order = generator.permutation(len(self.photos))
         seeds = generator.integers(0, 2**63, size=len(order))
@@ -102,7 +103,7 @@ def random_crop(
 def served_pixels(
     photos: Sequence[Photo], spec: PreprocessingSpec, *, batch_size: int
 ) -> Iterator[Batch]:
-    """Yield the very pixels serving computes, `(B, S, S, 3) uint8`, and labels, in the order given."""
+    """Yield the pixels serving computes, `(B, S, S, 3) uint8`, and labels, in the order given."""
     with ThreadPoolExecutor() as pool:
         for at in range(0, len(photos), batch_size):
             part = photos[at : at + batch_size]

@@ -1,4 +1,4 @@
-"""What a run is worth: judged on the test photos, with the pixels and the network that serving will have."""
+"""What a run is worth: judged on test photos, with the pixels and network of serving."""
 
 import hashlib
 import math

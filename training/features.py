@@ -1,4 +1,4 @@
-"""The frozen body's features, computed once: a head then trains on them in a fraction of the time."""
+"""The frozen body's features, computed once: a head trains on them in a fraction of the time."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +17,7 @@ def head_of(network: Network) -> nn.Linear:
 
 @torch.inference_mode()
 def compute_features(network: Network, batches: Iterable[Batch], device: torch.device) -> Batch:
-    """Return what the head is given, `(N, D) float32`, and labels `(N,)`; the body in evaluation mode."""
+    """Return what the head is given, `(N, D) float32`, and labels `(N,)`; nothing is trained."""
     caught: list[torch.Tensor] = []
     hook = head_of(network).register_forward_pre_hook(
         lambda _, inputs: caught.append(inputs[0].float().cpu())

@@ -2,8 +2,9 @@
 
     headswap train --data photos --out runs/first
 
-Everything an epoch does follows from (config, epoch) and the state at its start: the order, the crops, the rates,
-what is frozen, the dropout. So a resumed run is the uninterrupted one, bit for bit, on the same machine.
+Everything an epoch does follows from (config, epoch) and the state at its start: the order, the
+crops, the rates, what is frozen, the dropout. So a resumed run is the uninterrupted one, bit for
+bit, on the same machine.
 """
 
 import json
@@ -57,7 +58,8 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
                 shown.epoch(trainer.run_epoch(epoch))
         except KeyboardInterrupt:
             raise InterruptedRunError(
-                f"interrupted; the finished epochs are in {run.folder}. Go on with the same flags and --resume."
+                f"interrupted; the finished epochs are in {run.folder}. "
+                "Go on with the same flags and --resume."
             ) from None
     return run.folder
 
@@ -89,7 +91,7 @@ class Trainer:
         self._val_features: Batch | None = None
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
-        """Train one epoch, judge it on val, keep it if it is the best, and return its line of metrics.jsonl."""
+        """Train one epoch, judge it on val, keep the best, and return its line of metrics.jsonl."""
         began = time.perf_counter()
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
         frozen = self.config.is_body_frozen(epoch)
@@ -116,7 +118,8 @@ class Trainer:
             loss_sum, seen = loss_sum + loss.item() * len(labels), seen + len(labels)
         if not math.isfinite(loss_sum):
             raise DivergedError(
-                f"the loss became {loss_sum} in epoch {epoch + 1}; lower --learning-rate ({self.config.learning_rate:g})."
+                f"the loss became {loss_sum} in epoch {epoch + 1}; "
+                f"lower --learning-rate ({self.config.learning_rate:g})."
             )
         val_loss, val_accuracy = self._judge(frozen=frozen)
         line = {
@@ -132,7 +135,11 @@ class Trainer:
         return line
 
     def resume(self) -> int:
-        """Take up the state after the last finished epoch and return the next epoch's number, from 0."""
+        """Take up the state after the last finished epoch and return the next one's number, from 0.
+
+        Raises:
+            RunError: last.pt is damaged.
+        """
         if not self.run.last_path.exists():
             return 0
         try:
@@ -146,10 +153,10 @@ class Trainer:
         except Exception as error:
             # zipfile, pickle and torch each have their own errors for a file that is damaged.
             raise RunError(
-                f"{self.run.last_path} cannot be resumed from: {' '.join(str(error).split())[:200]}. "
+                f"{self.run.last_path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
                 "Train anew into another --out."
             ) from None
-        # A crash between checkpoint and log leaves a line too many or too few: the checkpoint rules.
+        # A crash between log and checkpoint leaves a line too many.
         history = self.run.history()[:finished_epochs]
         write_beside(self.run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))
         return finished_epochs
@@ -217,6 +224,8 @@ class Trainer:
         return network
 
     def _keep(self, epoch: int, line: dict[str, Any]) -> None:
+        with self.run.metrics_path.open("a") as log:
+            log.write(json.dumps(line) + "\n")
         accuracy, loss = line["val_accuracy"], line["val_loss"]
         if (accuracy, -loss) > (self.best_accuracy, -self.best_loss):
             self.best_accuracy, self.best_loss = accuracy, loss
@@ -236,8 +245,6 @@ class Trainer:
         beside = self.run.last_path.with_suffix(".part")
         torch.save(state, beside)
         beside.replace(self.run.last_path)
-        with self.run.metrics_path.open("a") as log:
-            log.write(json.dumps(line) + "\n")
 
 
 def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:

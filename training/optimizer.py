@@ -1,4 +1,4 @@
-"""What moves the weights: parameter groups, learning rates, averaging, and which part stands still."""
+"""What moves the weights: parameter groups, rates, averaging, and which part stands still."""
 
 import math
 
@@ -26,7 +26,7 @@ def one_cycle(position: float) -> float:
 
 
 def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW with all its groups from the first step on, so resuming needs no special case."""
+    """Return AdamW with all its groups from the first step on: resuming needs no special case."""
     head = {id(parameter) for parameter in head_of(network).parameters()}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():

@@ -51,7 +51,7 @@ class _Lines:
 
 @contextmanager
 def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
-    """Yield where epochs are told, on standard error, so that standard output stays the verb's result."""
+    """Yield where epochs are told: standard error, for standard output holds the verb's result."""
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield _Lines(console, total_epochs)
@@ -68,4 +68,5 @@ def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
 
 def _sentence(line: dict[str, Any]) -> str:
     part = "head" if line["frozen"] else "all "
-    return f"{part}  loss {line['train_loss']:.3f}  val {line['val_loss']:.3f}  accuracy {line['val_accuracy']:.3f}"
+    losses = f"loss {line['train_loss']:.3f}  val {line['val_loss']:.3f}"
+    return f"{part}  {losses}  accuracy {line['val_accuracy']:.3f}"

@@ -1,4 +1,4 @@
-"""A run folder: what is in it, written beside and renamed so that a crash leaves the last good state."""
+"""A run folder: its files, written beside and renamed: a crash leaves the last good state."""
 
 import json
 import os
@@ -54,7 +54,8 @@ class Run:
             return TrainConfig.from_dict(read_json(self.config_path))
         except (OSError, ValueError, ConfigError) as error:
             raise RunError(
-                f"{str(self.folder)!r} is no run folder: {error}. Give one that `headswap train` made."
+                f"{str(self.folder)!r} is no run folder: {error}. "
+                "Give one that `headswap train` made."
             ) from None
 
     def history(self) -> list[dict[str, Any]]:
@@ -119,7 +120,8 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
     if not config.resume:
         if run.config_path.exists():
             raise ConfigError(
-                f"{run.folder} holds a run already; give another --out, or --resume to go on with it."
+                f"{run.folder} holds a run already; "
+                "give another --out, or --resume to go on with it."
             )
         return
     before = replace(run.config(), resume=True, out=config.out, data=config.data)

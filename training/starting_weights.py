@@ -1,4 +1,4 @@
-"""What a network starts from: torchvision's ImageNet weights, the embedded ones, a file, or nothing."""
+"""What a network starts from: torchvision's weights, the embedded ones, a file, or nothing."""
 
 import hashlib
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ EMBEDDED: Mapping[str, tuple[str, str]] = {
     ),
 }
 LICENCE_NOTES = {
-    "embedded": "Started from weights pretrained on Tiny ImageNet, a subset of ImageNet, whose images are for "
+    "embedded": "Started from weights pretrained on Tiny ImageNet, a subset of ImageNet, whose "
+    "images are for non-commercial research and education.",
+    "imagenet": "Started from torchvision's ImageNet weights; ImageNet's images are for "
     "non-commercial research and education.",
-    "imagenet": "Started from torchvision's ImageNet weights; ImageNet's images are for non-commercial research "
-    "and education.",
     "none": "Trained from scratch on the user's own photos.",
 }
 
 
 def load_starting_weights(classifier: nn.Module, weights: str, *, architecture: str) -> str:
-    """Fill the classifier's body in place (its head stays new) and return a note on where they came from.
+    """Fill the classifier's body in place (its head stays new); return where the weights came from.
 
     Raises:
         WeightsError: no such weights, or a file of another architecture.
@@ -55,14 +55,15 @@ def _read_embedded(architecture: str) -> dict[str, torch.Tensor]:
 
     if architecture not in EMBEDDED:
         raise WeightsError(
-            f"there are no embedded weights for {architecture!r}; there are for {', '.join(EMBEDDED)}. "
-            "Use --weights imagenet, none or a file."
+            f"there are no embedded weights for {architecture!r}; "
+            f"there are for {', '.join(EMBEDDED)}. Use --weights imagenet, none or a file."
         )
     name, sha256 = EMBEDDED[architecture]
     data = (PRETRAINED / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(
-            f"training/pretrained/{name} is damaged: its sha256 is not {sha256[:12]}…. Check it out again."
+            f"training/pretrained/{name} is damaged: its sha256 is not {sha256[:12]}…. "
+            "Check it out again."
         )
     return dict(load(data))
 
@@ -79,8 +80,8 @@ def _read_imagenet(architecture: str) -> dict[str, torch.Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"torchvision's weights for {architecture} could not be downloaded ({reason}). Put {file_name} "
-            f"into {folder}, or start from --weights embedded."
+            f"torchvision's weights for {architecture} could not be downloaded ({reason}). "
+            f"Put {file_name} into {folder}, or start from --weights embedded."
         ) from None
 
 
@@ -96,7 +97,7 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # safetensors, zipfile, pickle and torch each have their own errors for a file that is none of theirs.
+        # safetensors, zipfile, pickle and torch each have their own errors for a broken file.
         raise WeightsError(
             f"{path} cannot be read as weights: {' '.join(str(error).split())[:200]}"
         ) from None
@@ -123,8 +124,8 @@ def _fill_body(
     ]
     if misfits:
         raise WeightsError(
-            f"the weights {source!r} are not of {architecture}: {len(misfits)} of {len(wanted)} tensors are missing "
-            f"or have another shape, the first {misfits[0]!r}."
+            f"the weights {source!r} are not of {architecture}: {len(misfits)} of "
+            f"{len(wanted)} tensors are missing or have another shape, the first {misfits[0]!r}."
         )
     with torch.no_grad():
         for name in wanted:
