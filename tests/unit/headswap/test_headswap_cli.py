@@ -44,5 +44,7 @@ def test_unknown_flag_is_one_line_and_exits_with_2(
 
 
 def test_overview_does_not_import_torch() -> None:
-    code = "import sys; from headswap.__main__ import main; main([]); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from headswap.__main__ import main; main([]); sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -1,0 +1,97 @@
+"""Two small versions of one model, trained once, and servers on free ports with folders of their own."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from serving.server import Server, choose_live
+from serving.settings import ServerSettings, load_settings
+
+ROOT = Path(__file__).parents[3]
+SAMPLE = ROOT / "sample_data" / "clothing"
+DEFAULT_PORTS = (8080, 8081, 8082, 7070, 7071)
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def write_config(path: Path) -> Path:
+    """Write the project's own config.properties with free ports in place of its own."""
+    text = (ROOT / "config.properties").read_text()
+    for default, port in zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True):
+        text = text.replace(str(default), str(port))
+    path.write_text(text.replace("serving/metrics.yaml", str(ROOT / "serving" / "metrics.yaml")))
+    return path
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a finished, judged run per version."""
+    from training.config import quick
+    from training.evaluation import evaluate
+    from training.loop import train
+
+    folder = tmp_path_factory.mktemp("runs")
+    made = {}
+    for version, seed in (("1.0", 0), ("2.0", 1)):
+        config = replace(
+            quick(), data=SAMPLE, out=folder / version, weights="embedded", architecture="resnet18",
+            freeze="body", head_epochs=6, image_size_px=96, seed=seed,
+        )  # fmt: skip
+        made[version] = train(config)
+        evaluate(made[version])
+    return made
+
+
+@pytest.fixture(scope="session")
+def archives(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from training.archive import export_archive
+
+    store = tmp_path_factory.mktemp("exported")
+    return {
+        version: export_archive(run, name="clothing", version=version, model_store=store)
+        for version, run in runs.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((SAMPLE / "test").glob("*/*.jpg"))[::8]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServerSettings:
+    return load_settings(
+        config=write_config(tmp_path / "config.properties"),
+        model_store=tmp_path / "store",
+        state=tmp_path / "state",
+    )
+
+
+@pytest.fixture(scope="module")
+def served(
+    archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerSettings]:
+    """Yield the settings of a running server whose live version is 1.0."""
+    folder = tmp_path_factory.mktemp("server")
+    settings = load_settings(
+        config=write_config(folder / "config.properties"),
+        model_store=folder / "store",
+        state=folder / "state",
+    )
+    choose_live(settings, [archives["1.0"]])
+    with Server(settings) as server:
+        server.start()
+        server.wait_ready()
+        yield settings

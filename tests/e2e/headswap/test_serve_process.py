@@ -1,0 +1,96 @@
+"""`headswap serve` as a process: ready, busy ports, signals, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serving.settings import ServerSettings
+
+DEADLINE_S = 90.0
+
+
+def command(settings: ServerSettings, *words: str) -> list[str]:
+    where = ["--config", str(settings.config), "--model-store", str(settings.model_store)]
+    return [sys.executable, "-m", "headswap", *words, *where, "--state", str(settings.state)]
+
+
+def run(settings: ServerSettings, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(settings, *words), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+
+
+def wait_until_ready(settings: ServerSettings, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while run(settings, "ready").returncode != 0:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+
+
+def start(settings: ServerSettings, archive: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command(settings, "serve", str(archive)))
+    wait_until_ready(settings, process)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_behind(
+    settings: ServerSettings, archives: dict[str, Path], number: signal.Signals
+) -> None:
+    process = start(settings, archives["1.0"])
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+    os.kill(process.pid, number)
+    assert process.wait(DEADLINE_S) == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    _, alive = psutil.wait_procs(family, timeout=40)
+    assert alive == []
+
+
+def test_the_verbs_of_a_running_server(
+    settings: ServerSettings, archives: dict[str, Path], photos: list[bytes], tmp_path: Path
+) -> None:
+    process = start(settings, archives["1.0"])
+    try:
+        second = run(settings, "serve", str(archives["1.0"]))
+        assert second.returncode == 2
+        assert "is taken" in second.stderr
+        folder = tmp_path / "photos"
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(photos[0])
+        (folder / "b.jpg").write_bytes(b"broken")
+        told = run(settings, "predict", str(folder), "--json", "--top-k", "2")
+        assert told.returncode == 1
+        assert len(told.stdout.splitlines()) == 2
+        assert "b.jpg" in told.stderr
+        assert (
+            run(settings, "predict", str(folder / "a.jpg"), "--transport", "grpc").returncode == 0
+        )
+        status = run(settings, "status", "--json")
+        assert '"standing": "live"' in status.stdout
+        assert len(run(settings, "token").stdout.split()) == 1
+        java = [p for p in psutil.Process(process.pid).children() if "java" in p.name()]
+        java[0].kill()
+        assert process.wait(DEADLINE_S) == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_nothing_is_served_from_an_empty_store(settings: ServerSettings) -> None:
+    settings.model_store.mkdir()
+    told = run(settings, "serve")
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1
+    assert "holds no archive" in told.stderr
+
+
+def test_token_without_a_server_says_so(settings: ServerSettings) -> None:
+    told = run(settings, "token")
+    assert told.returncode == 2
+    assert "no server runs" in told.stderr

@@ -1,0 +1,79 @@
+"""What a client of a real server gets: the evaluation's numbers, over both transports, and errors it can name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from serving.client import GrpcClient, HttpClient
+from serving.errors import BadImageError, NotFoundError, TooLargeError
+from serving.settings import ServerSettings
+from serving.tokens import read_token, renew
+
+
+def test_http_and_grpc_give_the_same_answers(served: ServerSettings, photos: list[bytes]) -> None:
+    with HttpClient(served) as http, GrpcClient(served) as grpc:
+        for photo in photos:
+            assert http.predict("clothing", photo, top_k=3) == grpc.predict(
+                "clothing", photo, top_k=3
+            )
+
+
+def test_served_is_evaluated(served: ServerSettings, runs: dict[str, Path]) -> None:
+    judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"]
+    with HttpClient(served) as client:
+        for photo in judged[::6]:
+            answer = client.predict("clothing", Path(photo["path"]).read_bytes(), top_k=5)
+            by_index = [g.probability for g in sorted(answer.guesses, key=lambda g: g.index)]
+            np.testing.assert_allclose(by_index, photo["probabilities"], atol=1e-4)
+
+
+@pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])
+def test_both_transports_raise_the_same_errors(
+    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+) -> None:
+    with client_class(served) as client:
+        with pytest.raises(BadImageError) as caught:
+            client.predict("clothing", b"no image at all")
+        assert caught.value.status in (400, 415)
+        with pytest.raises(NotFoundError):
+            client.predict("nothing", photos[0])
+        with pytest.raises(NotFoundError):
+            client.predict("clothing", photos[0], version="9.9")
+        with pytest.raises(TooLargeError):
+            client.predict("clothing", bytes(20_500_000))
+
+
+def test_no_token_and_the_wrong_token_get_nothing(
+    served: ServerSettings, photos: list[bytes]
+) -> None:
+    url = f"{served.inference_url}/predictions/clothing"
+    management = read_token(served.key_file, "management")
+    inference = read_token(served.key_file, "inference")
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Bearer {management}"},
+    ):
+        assert requests.post(url, data=photos[0], headers=headers, timeout=30).status_code == 400
+    models = requests.get(
+        f"{served.management_url}/models",
+        headers={"Authorization": f"Bearer {inference}"},
+        timeout=30,
+    )
+    assert models.status_code == 400
+
+
+def test_clients_live_through_a_token_renewal(served: ServerSettings, photos: list[bytes]) -> None:
+    with HttpClient(served) as http, GrpcClient(served) as grpc:
+        before = read_token(served.key_file, "inference")
+        assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
+        renew(served, "inference")
+        assert read_token(served.key_file, "inference") != before
+        assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
+
+
+def test_the_key_file_is_private(served: ServerSettings) -> None:
+    assert served.key_file.stat().st_mode & 0o077 == 0
