@@ -275,7 +275,7 @@ def _from_grpc(error: Any, timeout_s: float) -> RequestError:
     if code == grpc.StatusCode.UNAVAILABLE:
         return UnreachableError(_short(details), status=503)
     # TorchServe says INTERNAL for all of these; only its words tell them apart.
-    if "not found" in details.lower():
+    if "NotFoundException" in details:
         return NotFoundError(_short(details), status=404)
     if "has no worker to serve" in details:
         return OverloadedError(_short(details), status=503)

@@ -24,10 +24,10 @@ def write_report(run_folder: Path) -> Path:
     """Return the report of an evaluated run.
 
     Raises:
-        RunError: no finished run. OSError: it was not evaluated, or the file cannot be written.
+        RunError: no finished run, or it was not evaluated. OSError: the file cannot be written.
     """
     run = open_finished_run(run_folder)
-    evaluation = read_json(run.evaluation_path)
+    evaluation = run.evaluation()
     page = jinja2.Environment(autoescape=True).from_string(TEMPLATE.read_text())
     write_beside(
         run.report_path,
