@@ -1,7 +1,7 @@
 """Print the server's current token.
 
 Example:
-    curl -H "Authorization: Bearer $(headswap token)" -T photo.jpg http://127.0.0.1:8080/predictions/clothing
+    curl -H "Authorization: Bearer $(headswap token)" -sT photo.jpg http://127.0.0.1:8080/predictions/clothing
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Two small versions of one model, trained once, and servers on free ports with folders of their own."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,11 @@ def write_config(path: Path) -> Path:
         text = text.replace(str(default), str(port))
     path.write_text(text.replace("serving/metrics.yaml", str(ROOT / "serving" / "metrics.yaml")))
     return path
+
+
+@pytest.fixture
+def config_writer() -> Callable[[Path], Path]:
+    return write_config
 
 
 @pytest.fixture(scope="session")
