@@ -11,13 +11,15 @@ ServingError                  exit code 1: something failed
         BadImageError         400, 415: the photo, or what was asked of it
         TooLargeError         413
         NotFoundError         no such model or version
+        ConflictError         409: that version is registered already
         UnauthorisedError     no token, a wrong one, an expired one
         OverloadedError       the queue is full; try again later
         DeadlineError         504, or no answer within the time given
         UnreachableError      no connection
         InternalServerError   5xx
     InputError                exit code 2: the user gave something wrong
-        SettingsError         config.properties, or no Java
+        SettingsError         config.properties, a token or certificate file, or no Java
+        AddressError          a server's address that is none
         ArchiveError          a file that is no archive of ours
         NoServerError         no server runs with this state folder
         BusyError             another promotion is under way, a port is taken
@@ -71,6 +73,10 @@ class NotFoundError(RequestError):
     pass
 
 
+class ConflictError(RequestError):
+    pass
+
+
 class UnauthorisedError(RequestError):
     pass
 
@@ -99,6 +105,10 @@ class SettingsError(InputError):
     pass
 
 
+class AddressError(InputError):
+    pass
+
+
 class ArchiveError(InputError):
     pass
 
@@ -111,10 +121,16 @@ class BusyError(InputError):
     pass
 
 
+# The handler's codes for a photo, and not for the request around it.
+PHOTO_CODES = frozenset(
+    {"empty_body", "undecodable_image", "image_too_large", "unsupported_media_type"}
+)
+
 CLASS_OF_STATUS: dict[int, type[RequestError]] = {
     401: UnauthorisedError,
     403: UnauthorisedError,
     404: NotFoundError,
+    409: ConflictError,
     413: TooLargeError,
     504: DeadlineError,
 }

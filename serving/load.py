@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from serving.client import GrpcClient, HttpClient
+from serving.client import Client
 from serving.errors import RequestError, ServingError
 
 POLL_S = 0.02
@@ -42,7 +42,7 @@ class Load:
 
     def __init__(
         self,
-        connect: Callable[[], HttpClient | GrpcClient],
+        connect: Callable[[], Client],
         model: str,
         photos: Sequence[bytes],
         *,

@@ -5,15 +5,16 @@ from typing import Any
 
 import requests
 
-from serving import tokens
-from serving.errors import RequestError, UnauthorisedError, UnreachableError, request_error
-from serving.sessions import local_session
+from serving.endpoint import Endpoint, http_endpoint
+from serving.errors import RequestError, UnreachableError, request_error
+from serving.sessions import session_to
 from serving.settings import ServerSettings
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 # Loading waits for the workers: imports, weights, probes.
 REGISTER_TIMEOUT_S = 180.0
+PAGE_SIZE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,22 @@ class Loaded:
 
 
 class Management:
-    def __init__(self, settings: ServerSettings) -> None:
-        self._settings = settings
-        self._session = local_session()
+    def __init__(self, server: ServerSettings | Endpoint) -> None:
+        self._endpoint = (
+            server if isinstance(server, Endpoint) else http_endpoint(server, "management")
+        )
+        self._session = session_to(self._endpoint.address, tls=self._endpoint.tls)
+
+    def models(self) -> list[str]:
+        """Return the names of the models that have a version loaded. Raises RequestError."""
+        names: list[str] = []
+        page: dict[str, str] | None = {"limit": str(PAGE_SIZE)}
+        while page is not None:
+            told = self._call("GET", "models", page)
+            names += [str(one["modelName"]) for one in told["models"]]
+            following = told.get("nextPageToken")
+            page = {**page, "next_page_token": str(following)} if following else None
+        return names
 
     def versions(self, model: str) -> dict[str, Loaded]:
         """Return the loaded versions of a model by number; empty when there is none. Raises RequestError."""
@@ -39,7 +53,7 @@ class Management:
             if error.status == 404:
                 return {}
             raise
-        return {one["modelVersion"]: _loaded(one) for one in told}
+        return {one["modelVersion"]: read_loaded(one) for one in told}
 
     def default_version(self, model: str) -> str:
         """Return the version requests without a version go to. Raises RequestError."""
@@ -59,6 +73,19 @@ class Management:
             timeout_s=REGISTER_TIMEOUT_S,
         )
 
+    def scale(self, model: str, version: str, *, workers: int) -> None:
+        """Give a version this many workers and return when they are ready. Fewer than it has kills workers.
+
+        Raises:
+            RequestError: no such version, or the workers did not start.
+        """
+        self._call(
+            "PUT",
+            f"models/{model}/{version}",
+            {"min_worker": str(workers), "max_worker": str(workers), "synchronous": "true"},
+            timeout_s=REGISTER_TIMEOUT_S,
+        )
+
     def set_default(self, model: str, version: str) -> None:
         """Send requests without a version to this one from now on. Raises RequestError."""
         self._call("PUT", f"models/{model}/{version}/set-default")
@@ -66,6 +93,10 @@ class Management:
     def unregister(self, model: str, version: str) -> None:
         """Unload a version. TorchServe kills its workers: nothing may be queued there. Raises RequestError."""
         self._call("DELETE", f"models/{model}/{version}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
 
     def _call(
         self,
@@ -75,25 +106,27 @@ class Management:
         *,
         timeout_s: float = READ_TIMEOUT_S,
     ) -> Any:
-        try:
-            return self._send(method, path, params, timeout_s)
-        except UnauthorisedError:
-            # The token was renewed between reading and sending; the second reading has the new one.
-            return self._send(method, path, params, timeout_s)
+        return self._endpoint.authorised(
+            lambda token: self._send(method, path, params, timeout_s, token)
+        )
 
-    def _send(self, method: str, path: str, params: dict[str, str] | None, timeout_s: float) -> Any:
-        headers = {}
-        if self._settings.uses_tokens:
-            token = tokens.read_token(self._settings.key_file, "management")
-            headers["Authorization"] = f"Bearer {token}"
-        url = f"{self._settings.management_url}/{path}"
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None,
+        timeout_s: float,
+        token: str | None,
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        url = f"{self._endpoint.address}/{path}"
         try:
             answer = self._session.request(
                 method, url, params=params, headers=headers, timeout=(CONNECT_TIMEOUT_S, timeout_s)
             )
         except requests.RequestException as error:
             raise UnreachableError(
-                f"the server's management address {self._settings.management_url} does not answer "
+                f"the server's management address {self._endpoint.address} does not answer "
                 f"({type(error).__name__}); is `headswap serve` running?"
             ) from None
         try:
@@ -107,7 +140,8 @@ class Management:
         return told
 
 
-def _loaded(told: dict[str, Any]) -> Loaded:
+def read_loaded(told: dict[str, Any]) -> Loaded:
+    """Return one of the versions that TorchServe describes."""
     return Loaded(
         version=told["modelVersion"],
         min_workers=int(told["minWorkers"]),

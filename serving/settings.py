@@ -8,9 +8,14 @@ from urllib.parse import urlsplit
 
 from serving.errors import SettingsError
 from serving.gpus import read_visible_gpus
+from serving.tls import Tls, pinned
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+CERTIFICATE, PRIVATE_KEY = "certificate_file", "private_key_file"
+# What the kernel's sockaddr_un holds, less its final zero. TorchServe numbers the sockets from 9000.
+SOCKET_PATH_LIMIT_BYTES = 107
+LONGEST_SOCKET_NAME = ".ts.sock.65535"
 METRICS_CONFIG = Path(__file__).with_name("metrics.yaml")
 
 
@@ -37,7 +42,22 @@ class ServerSettings:
 
     @property
     def grpc_target(self) -> str:
-        return f"{LOOPBACK}:{self.properties.get('grpc_inference_port', '7070')}"
+        """Return `host:port` of gRPC's inference, as a client on this machine reaches it."""
+        return self._grpc_target("inference", otherwise="7070", listen=self.listen)
+
+    @property
+    def grpc_management_target(self) -> str:
+        return self._grpc_target("management", otherwise="7071", listen=None)
+
+    @property
+    def certificate_file(self) -> Path | None:
+        """Return the server's certificate where it speaks TLS."""
+        return self._file(CERTIFICATE) if CERTIFICATE in self.properties else None
+
+    @property
+    def tls(self) -> Tls | None:
+        """Return how a client on this machine knows the server. Raises SettingsError for a useless certificate."""
+        return None if self.certificate_file is None else pinned(self.certificate_file)
 
     @property
     def uses_tokens(self) -> bool:
@@ -68,20 +88,48 @@ class ServerSettings:
     def _url(self, key: str, otherwise: str) -> str:
         """Return the address as a client on this machine reaches it."""
         parts = urlsplit(self.properties.get(key, otherwise))
-        host = LOOPBACK if parts.hostname in (None, "0.0.0.0") else parts.hostname
-        return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+        if parts.scheme not in DEFAULT_PORTS:
+            raise SettingsError(
+                f"{self.config} has {key}={self.properties[key]}; only http:// and https:// addresses can be served."
+            )
+        scheme = self._scheme(key, parts.scheme)
+        host = self.listen if key == "inference_address" and self.listen else parts.hostname
+        return f"{scheme}://{_reachable(host)}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+
+    def _scheme(self, key: str, written: str) -> str:
+        # Two lines turn TLS on for whoever comes from outside; management and metrics stay as written, on loopback.
+        return "https" if key == "inference_address" and self.certificate_file else written
+
+    def _grpc_target(self, api: str, *, otherwise: str, listen: str | None) -> str:
+        host = _reachable(listen or self.properties.get(f"grpc_{api}_address"))
+        return f"{host}:{self.properties.get(f'grpc_{api}_port', otherwise)}"
+
+    def _file(self, key: str) -> Path:
+        """Return the absolute path of a file that config.properties names from its own folder."""
+        return (self.config.parent / self.properties[key]).resolve()
 
     def render(self, load_models: str) -> str:
-        """Return the config.properties that Java gets."""
+        """Return the config.properties that Java gets.
+
+        Raises:
+            SettingsError: the state folder's path is too long for the sockets of its workers.
+        """
+        self._check_socket_path()
         properties = dict(self.properties)
         metrics = properties.get("metrics_config")
         # Without its declaration TorchServe drops a metric, so ours are declared where the user says nothing.
         declared = self.config.parent / metrics if metrics else METRICS_CONFIG
         properties["metrics_config"] = str(declared.resolve())
+        parts = urlsplit(properties.get("inference_address", "http://127.0.0.1:8080"))
+        scheme = self._scheme("inference_address", parts.scheme)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        properties["inference_address"] = f"{scheme}://{self.listen or parts.hostname}:{port}"
         if self.listen:
-            parts = urlsplit(properties.get("inference_address", "http://127.0.0.1:8080"))
-            properties["inference_address"] = f"{parts.scheme}://{self.listen}:{parts.port or 80}"
             properties["grpc_inference_address"] = self.listen
+        if self.certificate_file is not None:
+            # Java runs in another folder.
+            properties |= {key: str(self._file(key)) for key in (CERTIFICATE, PRIVATE_KEY)}
+            properties["enable_grpc_ssl"] = "true"
         number_of_gpu = read_visible_gpus(os.environ).number_of_gpu
         if number_of_gpu is not None:
             properties.setdefault("number_of_gpu", str(number_of_gpu))
@@ -89,6 +137,16 @@ class ServerSettings:
         properties["model_store"] = str(self.model_store.resolve())
         properties["load_models"] = load_models
         return "".join(f"{key}={value}\n" for key, value in properties.items())
+
+    def _check_socket_path(self) -> None:
+        socket = self.state.resolve() / "tmp" / LONGEST_SOCKET_NAME
+        excess = len(os.fsencode(socket)) - SOCKET_PATH_LIMIT_BYTES
+        if excess > 0:
+            raise SettingsError(
+                f"the state folder {str(self.state.resolve())!r} is {excess} bytes too long: the sockets of its "
+                f"workers, {socket.parent.name}/{socket.name}, must fit into {SOCKET_PATH_LIMIT_BYTES} bytes; give a "
+                "shorter --state."
+            )
 
 
 def load_settings(
@@ -106,13 +164,33 @@ def load_settings(
             f"the configuration {str(config)!r} cannot be read ({error.strerror}); give --config, or run in the "
             "project's folder."
         ) from None
-    return ServerSettings(
+    settings = ServerSettings(
         config=config.resolve(),
         model_store=model_store,
         state=state,
         properties=parse_properties(text, source=str(config)),
         listen=listen,
     )
+    _check_tls(settings)
+    return settings
+
+
+def _check_tls(settings: ServerSettings) -> None:
+    given = [key for key in (CERTIFICATE, PRIVATE_KEY) if key in settings.properties]
+    if len(given) == 1:
+        raise SettingsError(
+            f"{settings.config} has {given[0]} alone; TLS needs {CERTIFICATE} and {PRIVATE_KEY}."
+        )
+    for key in given:
+        if not (settings.config.parent / settings.properties[key]).is_file():
+            raise SettingsError(
+                f"{settings.config} names the {key} {settings.properties[key]!r}, which does not exist."
+            )
+
+
+def _reachable(host: str | None) -> str:
+    """Return the host as a client on this machine reaches it."""
+    return LOOPBACK if host in (None, "", "0.0.0.0", "::") else str(host)
 
 
 def parse_properties(text: str, *, source: str) -> dict[str, str]:

@@ -59,7 +59,7 @@ def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
 def renew(settings: ServerSettings, kind: TokenKind) -> None:
     """Have TorchServe write a new token into the key file. Raises ServerError when it refuses."""
     api_key = _read(settings.key_file)["API"]["key"]
-    session = local_session()
+    session = local_session(tls=settings.tls)
     answer = session.get(
         f"{settings.management_url}/token",
         params={"type": kind},

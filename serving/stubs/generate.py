@@ -1,4 +1,4 @@
-"""Makes the gRPC stubs from the .proto file inside the installed TorchServe's own jar."""
+"""Makes the gRPC stubs from the .proto files inside the installed TorchServe's own jar."""
 
 import importlib.util
 import shutil
@@ -14,8 +14,8 @@ from serving.torchserve import torchserve_jar
 GENERATED = Path(__file__).parent / "generated"
 # The path under which protoc sees the file becomes the package that the stubs import from.
 PACKAGE = Path("serving", "stubs", "generated")
-PROTO = "inference.proto"
-OUTPUTS = ("inference_pb2.py", "inference_pb2_grpc.py")
+APIS = ("inference", "management")
+OUTPUTS = tuple(f"{api}_{kind}.py" for api in APIS for kind in ("pb2", "pb2_grpc"))
 PROTOC_LIMIT_S = 60
 
 
@@ -28,7 +28,7 @@ def generate() -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix="headswap-stubs-") as folder:
             work = Path(folder)
-            _unpack_proto(work / PACKAGE / PROTO)
+            _unpack_protos(work / PACKAGE)
             _run_protoc(work)
             _publish(work / "out" / PACKAGE)
     except (OSError, zipfile.BadZipFile, KeyError) as error:
@@ -43,10 +43,11 @@ def is_generated() -> bool:
     return all((GENERATED / name).is_file() for name in OUTPUTS)
 
 
-def _unpack_proto(target: Path) -> None:
-    target.parent.mkdir(parents=True)
+def _unpack_protos(folder: Path) -> None:
+    folder.mkdir(parents=True)
     with zipfile.ZipFile(torchserve_jar()) as jar:
-        target.write_bytes(jar.read(PROTO))
+        for api in APIS:
+            (folder / f"{api}.proto").write_bytes(jar.read(f"{api}.proto"))
 
 
 def _run_protoc(work: Path) -> None:
@@ -61,14 +62,16 @@ def _run_protoc(work: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{path}" for path in includes)]
     command += [f"--python_out={out}", f"--grpc_python_out={out}", *_typing(out)]
     done = subprocess.run(
-        [*command, str(PACKAGE / PROTO)],
+        [*command, *(str(PACKAGE / f"{api}.proto") for api in APIS)],
         capture_output=True,
         text=True,
         timeout=PROTOC_LIMIT_S,
         check=False,
     )
     if done.returncode != 0:
-        raise StubsError(f"protoc refused TorchServe's {PROTO}: {done.stderr.strip():.500}.")
+        raise StubsError(
+            f"protoc refused TorchServe's {', '.join(APIS)}.proto: {done.stderr.strip():.500}."
+        )
 
 
 def _typing(out: Path) -> list[str]:

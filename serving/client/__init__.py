@@ -1,0 +1,33 @@
+"""One client for both transports: typed answers, one tree of errors, timeouts always.
+
+with HttpClient(settings) as client:                                # the server on this machine
+    prediction = client.predict("clothing", photo, top_k=3)
+with GrpcClient.to("https://host:7070", token="...") as client:     # one anywhere
+    outcomes = client.predict("clothing", [photo, another])
+"""
+
+from serving.client.client import (
+    CONNECTIONS,
+    TIMEOUT_S,
+    Client,
+    GrpcClient,
+    HttpClient,
+    endpoint_at,
+)
+from serving.client.in_order import in_order
+from serving.client.results import Explanation, Guess, Outcome, Prediction, top_labels
+
+__all__ = [
+    "CONNECTIONS",
+    "TIMEOUT_S",
+    "Client",
+    "Explanation",
+    "GrpcClient",
+    "Guess",
+    "HttpClient",
+    "Outcome",
+    "Prediction",
+    "endpoint_at",
+    "in_order",
+    "top_labels",
+]

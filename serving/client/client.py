@@ -1,0 +1,313 @@
+"""The one client: the same calls, results and errors whichever transport carries them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, overload
+
+from serving.client import bodies
+from serving.client.http_transport import HttpTransport
+from serving.client.in_order import in_order
+from serving.client.results import Explanation, Outcome, Prediction
+from serving.client.retries import retried
+from serving.client.transport import Option, Question, Transport
+from serving.endpoint import Endpoint, grpc_endpoint, http_endpoint, parse_address
+from serving.errors import PHOTO_CODES, AddressError, BadImageError, RequestError, TooLargeError
+from serving.management import Management
+from serving.management_verbs import ManagementVerbs
+from serving.settings import ServerSettings
+from serving.tls import Tls
+from serving.token_sources import find_token
+
+TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 5.0
+CONNECTIONS = 8
+HTTP_PORT, GRPC_PORT = 8080, 7070
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A context manager; may be shared by threads. `timeout_s` covers a call with all its retries."""
+
+    def __init__(
+        self, transport: Transport, *, manage: Callable[[], ManagementVerbs] | None = None
+    ) -> None:
+        self._transport = transport
+        self._manage = manage
+        self._management: ManagementVerbs | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+        if self._management is not None:
+            self._management.close()
+
+    @overload
+    def predict(
+        self,
+        model: str,
+        photos: bytes,
+        *,
+        top_k: int | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        model: str,
+        photos: Sequence[bytes],
+        *,
+        top_k: int | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> list[Outcome]: ...
+
+    def predict(
+        self,
+        model: str,
+        photos: bytes | Sequence[bytes],
+        *,
+        top_k: int | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Prediction | list[Outcome]:
+        """Return the answer for one photo; for a list, sent as one request, an outcome for each in its order.
+
+        Raises:
+            RequestError: the photo, or the request as a whole, has no answer.
+        """
+        options: dict[Option, str] = {} if top_k is None else {"top_k": str(top_k)}
+        several = () if isinstance(photos, bytes) else tuple(photos)
+        if not isinstance(photos, bytes) and not several:
+            return []
+        sent = (photos,) if isinstance(photos, bytes) else several
+        question = Question(model=model, version=version, photos=sent, options=options)
+        if len(several) > 1:
+            return self._ask(
+                question,
+                lambda body: bodies.read_outcomes(body, count=len(several)),
+                timeout_s=timeout_s,
+            )
+        if isinstance(photos, bytes):
+            return self._ask(question, bodies.read_prediction, timeout_s=timeout_s)
+        try:
+            return [self._ask(question, bodies.read_prediction, timeout_s=timeout_s)]
+        except (BadImageError, TooLargeError) as error:
+            # Of a request of one photo the photo's error is the request's.
+            if error.code not in PHOTO_CODES:
+                raise
+            return [error]
+
+    def predict_many(
+        self,
+        model: str,
+        photos: Iterable[bytes],
+        *,
+        top_k: int | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        in_flight: int = CONNECTIONS,
+    ) -> Iterator[Outcome]:
+        """Yield an outcome a photo in their order, each photo a request, `in_flight` of them under way."""
+        answers = in_order(
+            lambda photo: self.predict(
+                model, photo, top_k=top_k, version=version, timeout_s=timeout_s
+            ),
+            photos,
+            in_flight=in_flight,
+        )
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, RequestError):
+                raise answer
+            yield answer
+
+    def explain(
+        self,
+        model: str,
+        photo: bytes,
+        *,
+        class_name: str | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Explanation:
+        """Return which part of the photo spoke for a class, by default the likeliest. Raises RequestError."""
+        question = _explain(model, photo, class_name, version)
+        return self._ask(question, bodies.read_explanation, timeout_s=timeout_s)
+
+    def explain_picture(
+        self,
+        model: str,
+        photo: bytes,
+        *,
+        class_name: str | None = None,
+        version: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> bytes:
+        """Return the same as a PNG: what the network saw, with the heat laid over. Raises RequestError."""
+        question = _explain(model, photo, class_name, version, {"format": "png"})
+        return self._ask(question, bodies.read_picture, timeout_s=timeout_s)
+
+    def ready(
+        self, model: str, *, version: str | None = None, timeout_s: float = READY_TIMEOUT_S
+    ) -> bool:
+        """Return whether a worker of the model answers.
+
+        An empty photo is sent, which costs no computing: only a loaded handler refuses it in its own words. Whether
+        the answers are right is what `headswap ready` finds out.
+        """
+        question = Question(model=model, version=version, photos=(b"",))
+        try:
+            self._transport_ask(question, bodies.read_prediction, timeout_s)
+        except RequestError as error:
+            return error.code in PHOTO_CODES
+        return True
+
+    def models(self) -> list[str]:
+        """Return the names of the models that are loaded. Raises RequestError, or AddressError as `management` does."""
+        return self.management.models()
+
+    @property
+    def management(self) -> ManagementVerbs:
+        """Return what registers, describes, scales, switches and unloads versions, over the same transport.
+
+        Raises:
+            AddressError: this client was given no management address.
+        """
+        if self._management is None:
+            if self._manage is None:
+                raise AddressError(
+                    "this client has no management address; give one with management=…, as http://HOST:PORT."
+                )
+            self._management = self._manage()
+        return self._management
+
+    def _ask(
+        self, question: Question, read: Callable[[bytes], Result], *, timeout_s: float
+    ) -> Result:
+        # Read inside a try: what HTTP says by its status, gRPC says in the body alone.
+        return retried(
+            lambda left_s: self._transport_ask(question, read, left_s), timeout_s=timeout_s
+        )
+
+    def _transport_ask(
+        self, question: Question, read: Callable[[bytes], Result], timeout_s: float
+    ) -> Result:
+        return read(self._transport.ask(question, timeout_s=timeout_s))
+
+
+class HttpClient(Client):
+    def __init__(
+        self,
+        server: ServerSettings | Endpoint,
+        *,
+        management: Endpoint | None = None,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        """Speak to the server of these settings, or to an endpoint anywhere."""
+        if isinstance(server, ServerSettings):
+            management = http_endpoint(server, "management")
+            server = http_endpoint(server, "inference")
+        chosen = management
+        super().__init__(
+            HttpTransport(server, connections=connections),
+            manage=None if chosen is None else lambda: Management(chosen),
+        )
+
+    @classmethod
+    def to(
+        cls,
+        address: str,
+        *,
+        token: str | None = None,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+        management: Endpoint | None = None,
+        connections: int = CONNECTIONS,
+    ) -> Self:
+        """Return a client of `http(s)://HOST[:8080]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
+        endpoint = endpoint_at(
+            address, default_port=HTTP_PORT, token=token, token_file=token_file, ca_file=ca_file
+        )
+        return cls(endpoint, management=management, connections=connections)
+
+
+class GrpcClient(Client):
+    def __init__(
+        self, server: ServerSettings | Endpoint, *, management: Endpoint | None = None
+    ) -> None:
+        """Speak to the server of these settings, or to an endpoint anywhere."""
+        # Here and not above: a verb that never speaks gRPC need not wait for its import.
+        from serving.client.grpc_transport import GrpcTransport
+        from serving.grpc_management import GrpcManagement
+
+        if isinstance(server, ServerSettings):
+            management = grpc_endpoint(server, "management")
+            server = grpc_endpoint(server, "inference")
+        chosen = management
+        super().__init__(
+            GrpcTransport(server),
+            manage=None if chosen is None else lambda: GrpcManagement(chosen),
+        )
+
+    @classmethod
+    def to(
+        cls,
+        address: str,
+        *,
+        token: str | None = None,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+        management: Endpoint | None = None,
+    ) -> Self:
+        """Return a client of `http(s)://HOST[:7070]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
+        endpoint = endpoint_at(
+            address, default_port=GRPC_PORT, token=token, token_file=token_file, ca_file=ca_file
+        )
+        return cls(endpoint, management=management)
+
+
+def endpoint_at(
+    address: str,
+    *,
+    default_port: int = HTTP_PORT,
+    token: str | None = None,
+    token_file: Path | None = None,
+    ca_file: Path | None = None,
+) -> Endpoint:
+    """Return an endpoint anywhere; the token is the argument's, the file's, or HEADSWAP_TOKEN's.
+
+    Raises:
+        AddressError: the address is none.
+    """
+    return Endpoint(
+        address=parse_address(address, default_port=default_port),
+        token=find_token(token, token_file),
+        tls=None if ca_file is None else Tls(ca_file=ca_file),
+    )
+
+
+def _explain(
+    model: str,
+    photo: bytes,
+    class_name: str | None,
+    version: str | None,
+    more: dict[Option, str] | None = None,
+) -> Question:
+    options: dict[Option, str] = {"explain": "true", **(more or {})}
+    if class_name is not None:
+        options["class"] = class_name
+    return Question(model=model, version=version, photos=(photo,), options=options)

@@ -1,0 +1,74 @@
+"""TLS as a client sees it: whom to trust, and under which name the server must show itself."""
+
+import ssl
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from serving.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    ca_file: Path | None = None
+    """PEM certificates to trust, a server's own among them where need be; None: the system's."""
+    server_name: str | None = None
+    """The name the server's certificate must carry; None: the address's host."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return what wraps a socket. Raises SettingsError when `ca_file` holds no certificate."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise _unreadable(self.ca_file, error) from None
+        # A server's own certificate can be trusted as it is, without the authority that signed it; gRPC does so too.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def read_ca(self) -> bytes | None:
+        """Return the bytes of `ca_file`. Raises SettingsError when they cannot be read."""
+        if self.ca_file is None:
+            return None
+        try:
+            return self.ca_file.read_bytes()
+        except OSError as error:
+            raise _unreadable(self.ca_file, error) from None
+
+
+@cache
+def pinned(certificate_file: Path) -> Tls:
+    """Return the trust of a client on the server's own machine: that very certificate, whatever host it is for.
+
+    Raises:
+        SettingsError: the file holds no certificate, or one without a name clients could check.
+    """
+    return Tls(ca_file=certificate_file, server_name=certificate_name(certificate_file))
+
+
+def certificate_name(certificate_file: Path) -> str:
+    """Return the first DNS name or address that a PEM certificate is for. Raises SettingsError."""
+    # Here and not above: most servers speak plain HTTP on loopback and need not wait for its import.
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError) as error:
+        raise _unreadable(certificate_file, error) from None
+    except x509.ExtensionNotFound:
+        names = None
+    found: list[str] = []
+    if names is not None:
+        found += names.get_values_for_type(x509.DNSName)
+        found += [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    if not found:
+        raise SettingsError(
+            f"the certificate {certificate_file} names no host (subjectAltName), so no client would trust it; make one "
+            "with the server's name or address in it."
+        )
+    return found[0]
+
+
+def _unreadable(file: Path | None, error: Exception) -> SettingsError:
+    told = getattr(error, "strerror", None) or "it holds no PEM certificate"
+    return SettingsError(f"the certificate file {str(file)!r} cannot be used: {told}.")
