@@ -14,6 +14,7 @@ import tyro
 
 from headswap.console import stdout
 from headswap.timeline import Timeline
+from headswap.trust_flags import TrustFlags
 from headswap.where import Where
 
 
@@ -23,17 +24,25 @@ class Command:
     """The archive that `headswap export` made."""
     allow_class_change: bool = False
     """Promote although the classes differ from the live version's."""
+    allow_outside_store: bool = False
+    """Copy the archive into the model store first, where it lies elsewhere."""
+    trust: TrustFlags = field(default_factory=TrustFlags)
     where: Where = field(default_factory=Where)
 
 
 def run(command: Command) -> int:
     from serving.promotion import promote
+    from serving.trust import refuse_outside
 
+    settings = command.where.settings()
+    if not command.allow_outside_store:
+        refuse_outside(command.archive, settings.model_store)
     swap = promote(
-        command.where.settings(),
+        settings,
         command.archive,
         report=Timeline(),
         allow_class_change=command.allow_class_change,
+        trust=command.trust.trust(),
     )
     stdout.print(f"{swap.model} {swap.live} is live, {swap.seconds:.1f} s. Back: headswap rollback")
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import tyro
 
 from headswap.console import stderr
+from headswap.trust_flags import TrustFlags
 from headswap.where import Where
 
 
@@ -20,6 +21,7 @@ class Command:
     """Archives to make live; by default what was live last, or the only one in the store."""
     listen: str | None = None
     """Host of the two inference addresses instead of the configuration's, such as 0.0.0.0."""
+    trust: TrustFlags = field(default_factory=TrustFlags)
     where: Where = field(default_factory=Where)
 
 
@@ -27,4 +29,6 @@ def run(command: Command) -> int:
     from serving.server import serve
 
     settings = command.where.settings(listen=command.listen)
-    return serve(settings, archives=command.archives, report=stderr.print)
+    return serve(
+        settings, archives=command.archives, report=stderr.print, trust=command.trust.trust()
+    )

@@ -29,6 +29,8 @@ VERBS = {
         _verb("train", "fine-tune a pretrained network on a folder of photos"),
         _verb("evaluate", "judge a run on the test photos it has never seen"),
         _verb("export", "pack a run into an archive in the model store"),
+        _verb("keygen", "make the pair of keys that sign archives and check them"),
+        _verb("sign", "sign an archive, so that servers can ask who made it"),
         _verb("serve", "start the server with what was promoted, and stay in the foreground"),
         _verb("ready", "exit 0 if the live version just classified a known photo correctly"),
         _verb("predict", "classify photos: files, folders or standard input"),

@@ -21,6 +21,8 @@ ServingError                  exit code 1: something failed
         SettingsError         config.properties, a token or certificate file, or no Java
         AddressError          a server's address that is none
         ArchiveError          a file that is no archive of ours
+            ForeignCodeError  one that brings code of others
+            SignatureError    one without the signature that is asked for
         NoServerError         no server runs with this state folder
         BusyError             another promotion is under way, a port is taken
 """
@@ -110,6 +112,14 @@ class AddressError(InputError):
 
 
 class ArchiveError(InputError):
+    pass
+
+
+class ForeignCodeError(ArchiveError):
+    pass
+
+
+class SignatureError(ArchiveError):
     pass
 
 

@@ -61,7 +61,7 @@ def read_record(model_store: Path) -> dict[str, Standing]:
             )
             for name, standing in models.items()
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} cannot be read ({error!r:.100}); restore it, or move it away and name the live archive to serve."
         ) from None

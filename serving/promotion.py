@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.archive import Archive, read_archive, sha256_of
+from serving.archive import Archive, read_archive, read_copy, sha256_of
 from serving.client import GrpcClient, HttpClient
 from serving.errors import InputError, NotReadyError, PromotionError, RequestError, ServingError
 from serving.live_record import (
@@ -26,6 +26,7 @@ from serving.live_record import (
 from serving.management import Management
 from serving.readiness import Report, check_probes, check_workers
 from serving.settings import ServerSettings
+from serving.trust import STRICT, Trust, copy_signature
 
 DRAIN_TIMEOUT_S = 60.0
 # A request that left the queue is answered within this: above the p99.9 of a loaded two-core host.
@@ -49,6 +50,7 @@ def promote(
     *,
     report: Report,
     allow_class_change: bool = False,
+    trust: Trust = STRICT,
 ) -> Swap:
     """Put the archive live and return what happened; the version before stays loaded for a rollback.
 
@@ -57,7 +59,7 @@ def promote(
         PromotionError: it failed a check; the old version goes on serving.
     """
     began = time.monotonic()
-    candidate = read_archive(archive_path)
+    candidate = trust.accept(read_archive(archive_path))
     with locked(settings.model_store):
         record = read_record(settings.model_store)
         standing = record.get(candidate.name)
@@ -154,6 +156,7 @@ def install(archive: Archive, model_store: Path) -> Archive:
     beside = target.with_name(f".{target.name}.part")
     try:
         shutil.copyfile(archive.path, beside)
+        copy_signature(archive.path, target)
         os.replace(beside, target)
     except OSError as error:
         raise PromotionError(
@@ -161,7 +164,7 @@ def install(archive: Archive, model_store: Path) -> Archive:
         ) from None
     finally:
         beside.unlink(missing_ok=True)
-    return read_archive(target)
+    return read_copy(target, archive)
 
 
 def finish_half_done(settings: ServerSettings, management: Management, *, report: Report) -> None:

@@ -34,6 +34,7 @@ from serving.promotion import install
 from serving.readiness import Report, check_live
 from serving.settings import ServerSettings
 from serving.torchserve import torchserve_jar
+from serving.trust import STRICT, Trust
 
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 START_TIMEOUT_S = 180.0
@@ -202,12 +203,14 @@ class Server:
                 management.register(previous.path.name, workers=self.settings.worker_count)
 
 
-def serve(settings: ServerSettings, *, archives: Sequence[Path], report: Report) -> int:
+def serve(
+    settings: ServerSettings, *, archives: Sequence[Path], report: Report, trust: Trust = STRICT
+) -> int:
     """Run in the foreground until TERM, INT or Java's death; return the exit code."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    choose_live(settings, archives)
+    choose_live(settings, archives, trust=trust)
     with Server(settings) as server:
         server.start()
         waiter = _Waiter(server)
@@ -245,7 +248,9 @@ class _Waiter:
             self.failed = error
 
 
-def choose_live(settings: ServerSettings, archives: Sequence[Path]) -> None:
+def choose_live(
+    settings: ServerSettings, archives: Sequence[Path], *, trust: Trust = STRICT
+) -> None:
     """Fill the live record for models that have none: from the archives named, else a model's only one in the store.
 
     Raises:
@@ -253,9 +258,11 @@ def choose_live(settings: ServerSettings, archives: Sequence[Path]) -> None:
     """
     with locked(settings.model_store):
         record = read_record(settings.model_store)
-        chosen = [install(read_archive(path), settings.model_store) for path in archives]
+        chosen = [
+            install(trust.accept(read_archive(path)), settings.model_store) for path in archives
+        ]
         if not chosen and not record:
-            chosen = _only_archives(settings.model_store)
+            chosen = [trust.accept(one) for one in _only_archives(settings.model_store)]
         for archive in chosen:
             standing = record.get(archive.name)
             if standing is None or standing.live.version != archive.version:
@@ -265,6 +272,7 @@ def choose_live(settings: ServerSettings, archives: Sequence[Path]) -> None:
                 record[archive.name] = Standing(
                     live=entry, previous=standing.live if standing else None
                 )
+        trust.check_record(settings.model_store, record)
         write_record(settings.model_store, record)
 
 

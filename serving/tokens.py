@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -14,12 +16,14 @@ from serving.sessions import local_session
 from serving.settings import ServerSettings
 
 TokenKind = Literal["inference", "management"]
+KINDS = ("inference", "management", "API")
 # Renewed when less than this share of its life is left: a renewal ends the old token at once, so not too often.
 RENEW_BEFORE = timedelta(minutes=5)
 CHECK_EVERY_S = 30.0
 TIMEOUT_S = (5.0, 30.0)
 # Writing 300 bytes takes microseconds; a file that stays broken this long is broken.
 REWRITE_TIMEOUT_S = 0.5
+POLL_S = 0.005
 
 
 def read_token(key_file: Path, kind: TokenKind) -> str:
@@ -28,37 +32,51 @@ def read_token(key_file: Path, kind: TokenKind) -> str:
     Raises:
         NoServerError: there is no key file, so no server runs with this state folder.
     """
-    return str(_read(key_file)[kind]["key"])
+    return _read(key_file)[kind].text
 
 
-def _read(key_file: Path) -> dict[str, dict[str, str]]:
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    text: str
+    expires: datetime | None
+    """None: never, as the API key that renews the others."""
+
+
+def _read(key_file: Path) -> dict[str, Token]:
     deadline = time.monotonic() + REWRITE_TIMEOUT_S
     while True:
         try:
-            keys: dict[str, dict[str, str]] = json.loads(key_file.read_text())
-            return keys
+            told = json.loads(key_file.read_text())
+            return {kind: _token(told[kind]) for kind in KINDS}
         except OSError:
             break
-        except ValueError:
+        except (ValueError, KeyError, TypeError, AttributeError):
             # Java rewrites the file in place: for a moment it is empty or cut short.
             if time.monotonic() > deadline:
                 break
+            time.sleep(POLL_S)
     raise NoServerError(
         f"no server runs with the state folder {str(key_file.parent)!r}: it has no key_file.json. "
         "Start one with headswap serve, or give its --state."
     )
 
 
-def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
-    told = _read(key_file)[kind]["expiration time"]
+def _token(told: Mapping[str, str]) -> Token:
+    moment = told.get("expiration time")
     # Java writes nanoseconds; Python reads six digits.
-    expiry = datetime.fromisoformat(told[:26].rstrip("Z")).replace(tzinfo=UTC)
-    return expiry - datetime.now(UTC) < margin
+    expires = datetime.fromisoformat(moment[:26].rstrip("Z")) if moment else None
+    return Token(text=told["key"], expires=expires and expires.replace(tzinfo=UTC))
+
+
+def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
+    """Return whether the token has less than `margin` left. Raises NoServerError as `read_token` does."""
+    expires = _read(key_file)[kind].expires
+    return expires is not None and expires - datetime.now(UTC) < margin
 
 
 def renew(settings: ServerSettings, kind: TokenKind) -> None:
     """Have TorchServe write a new token into the key file. Raises ServerError when it refuses."""
-    api_key = _read(settings.key_file)["API"]["key"]
+    api_key = _read(settings.key_file)["API"].text
     session = local_session(tls=settings.tls)
     answer = session.get(
         f"{settings.management_url}/token",

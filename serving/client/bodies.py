@@ -64,7 +64,9 @@ def error_in(body: bytes, *, status: int) -> RequestError:
         return request_error(status, "", shorten(body.decode(errors="replace")) or _phrase(status))
     if isinstance(told.get("error"), dict):
         return _error(told["error"])
-    return request_error(status, str(told.get("type", "")), shorten(told.get("message", told)))
+    # Most of TorchServe's say `message`, a few `status`.
+    message = told.get("message") or told.get("status") or told
+    return request_error(status, str(told.get("type", "")), shorten(message))
 
 
 def shorten(told: object) -> str:

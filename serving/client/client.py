@@ -233,8 +233,8 @@ class HttpClient(Client):
         address: str,
         *,
         token: str | None = None,
-        token_file: Path | None = None,
-        ca_file: Path | None = None,
+        token_file: Path | str | None = None,
+        ca_file: Path | str | None = None,
         management: Endpoint | None = None,
         connections: int = CONNECTIONS,
     ) -> Self:
@@ -269,8 +269,8 @@ class GrpcClient(Client):
         address: str,
         *,
         token: str | None = None,
-        token_file: Path | None = None,
-        ca_file: Path | None = None,
+        token_file: Path | str | None = None,
+        ca_file: Path | str | None = None,
         management: Endpoint | None = None,
     ) -> Self:
         """Return a client of `http(s)://HOST[:7070]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
@@ -285,8 +285,8 @@ def endpoint_at(
     *,
     default_port: int = HTTP_PORT,
     token: str | None = None,
-    token_file: Path | None = None,
-    ca_file: Path | None = None,
+    token_file: Path | str | None = None,
+    ca_file: Path | str | None = None,
 ) -> Endpoint:
     """Return an endpoint anywhere; the token is the argument's, the file's, or HEADSWAP_TOKEN's.
 
@@ -295,8 +295,8 @@ def endpoint_at(
     """
     return Endpoint(
         address=parse_address(address, default_port=default_port),
-        token=find_token(token, token_file),
-        tls=None if ca_file is None else Tls(ca_file=ca_file),
+        token=find_token(token, None if token_file is None else Path(token_file)),
+        tls=None if ca_file is None else Tls(ca_file=Path(ca_file)),
     )
 
 

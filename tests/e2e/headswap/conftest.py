@@ -35,7 +35,7 @@ def write_config(path: Path) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config_writer() -> Callable[[Path], Path]:
     return write_config
 

@@ -1,12 +1,14 @@
 """Settings in a folder of their own, and the answers a headswap server gives."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import handlers
 from serving.settings import ServerSettings, load_settings
 
 Settings = Callable[..., ServerSettings]
@@ -51,3 +53,34 @@ def write_key_file(path: Path, *, inference: str, expires: str) -> None:
 @pytest.fixture
 def key_file_writer() -> Callable[..., None]:
     return write_key_file
+
+
+@pytest.fixture
+def archive_maker(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of small archives: our handler's code, no weights, one probe; parts replaced or added by name."""
+
+    def make(
+        name: str = "tiny-1.0.mar",
+        *,
+        files: dict[str, bytes] | None = None,
+        model: dict[str, str] | None = None,
+    ) -> Path:
+        folder = Path(handlers.__file__).parent
+        described = {"modelName": "tiny", "modelVersion": "1.0", "handler": "entry.py"}
+        card = {"name": "tiny", "version": "1.0", "class_names": ["cat", "dog"]}
+        probes = {"tolerance": 0.02, "probes": [{"file": "0.jpg", "probabilities": [0.4, 0.6]}]}
+        content = {
+            "MAR-INF/MANIFEST.json": json.dumps({"model": described | (model or {})}).encode(),
+            "model_card.json": json.dumps(card).encode(),
+            "probes/probes.json": json.dumps(probes).encode(),
+            "probes/0.jpg": b"a photo",
+            "entry.py": (folder / "entry.py").read_bytes(),
+            **{f"handlers/{file.name}": file.read_bytes() for file in folder.glob("*.py")},
+        }
+        path = tmp_path / name
+        with zipfile.ZipFile(path, "w") as packed:
+            for member, data in (content | (files or {})).items():
+                packed.writestr(member, data)
+        return path
+
+    return make

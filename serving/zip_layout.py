@@ -1,0 +1,77 @@
+"""Holds a zip to its own directory: what one reader sees in it must be what every reader sees.
+
+Python reads a zip by the directory at its end, TorchServe from the front, entry after entry. A crafted file shows
+them different contents, and then a check by one says nothing about what the other unpacks.
+"""
+
+import struct
+import zipfile
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+LOCAL_MAGIC = b"PK\x03\x04"
+IS_ENCRYPTED, HAS_DESCRIPTOR, IS_UTF8 = 0x1, 0x8, 0x800
+UNIX_TYPE_SHIFT, UNIX_TYPE_MASK, UNIX_REGULAR, UNIX_DIRECTORY = 16, 0o170000, 0o100000, 0o040000
+
+
+def find_fault(file: BinaryIO, packed: zipfile.ZipFile) -> str | None:
+    """Return what is wrong with the zip, as the end of a sentence that begins with its name; None when nothing is.
+
+    Members must have plain relative names, each once, be files or folders, and fill the file without a gap.
+    """
+    members = sorted(packed.infolist(), key=lambda member: member.header_offset)
+    seen: set[str] = set()
+    end = 0
+    for member in members:
+        name = member.filename
+        if not is_inside(name) or not _is_plain(member):
+            return f"holds {name!r}, which leads out of the archive or is no plain file"
+        # Two names that a careless file system takes for one overwrite each other.
+        if name.casefold() in seen:
+            return f"holds {name!r} twice"
+        seen.add(name.casefold())
+        if member.header_offset != end:
+            return f"holds bytes before {name!r} that its directory does not list"
+        found = _end_of(file, member)
+        if found is None:
+            return f"names {name!r} otherwise in its directory than before its contents"
+        end = found
+    if end != packed.start_dir:
+        return "holds bytes after its last file that its directory does not list"
+    return None
+
+
+def is_inside(name: str) -> bool:
+    """Return whether the name of a file in an archive stays in the folder it is unpacked to, on every system."""
+    if not name or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
+        return False
+    return not PurePosixPath(name).is_absolute() and ".." not in name.split("/")
+
+
+def _is_plain(member: zipfile.ZipInfo) -> bool:
+    kind = member.external_attr >> UNIX_TYPE_SHIFT & UNIX_TYPE_MASK
+    # 0: made by something that knows no kinds.
+    return kind in (0, UNIX_REGULAR) or (kind == UNIX_DIRECTORY and member.is_dir())
+
+
+def _end_of(file: BinaryIO, member: zipfile.ZipInfo) -> int | None:
+    """Return where the member's contents end, or None where its local header tells another story."""
+    file.seek(member.header_offset)
+    header = file.read(LOCAL_HEADER.size)
+    if len(header) < LOCAL_HEADER.size:
+        return None
+    magic, _, flags, method, _, _, _, packed_size, size, name_size, extra_size = (
+        LOCAL_HEADER.unpack(header)
+    )
+    encoding = "utf-8" if flags & IS_UTF8 else "cp437"
+    agrees = (
+        magic == LOCAL_MAGIC
+        and not flags & (IS_ENCRYPTED | HAS_DESCRIPTOR)
+        and method == member.compress_type
+        and (packed_size, size) == (member.compress_size, member.file_size)
+        and file.read(name_size) == member.orig_filename.encode(encoding, errors="replace")
+    )
+    if not agrees:
+        return None
+    return int(file.tell() + extra_size + member.compress_size)

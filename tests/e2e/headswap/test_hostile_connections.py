@@ -1,0 +1,142 @@
+"""Clients that break off, dawdle or lie: no worker restarts, and the others' answers stay right to the bit."""
+
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from serving import stubs
+from serving.client import HttpClient
+from serving.endpoint import grpc_endpoint
+from serving.grpc_channel import metadata_of, open_channel
+from serving.load import Load
+from serving.management import Management
+from serving.settings import ServerSettings
+from serving.tokens import read_token
+
+LIMIT_S = 30.0
+CANCELLED_CALLS = 200
+DROPPED_CONNECTIONS = 100
+
+
+def worker_pids(served: ServerSettings) -> set[int]:
+    return set(Management(served).versions("clothing")["1.0"].ready_pids)
+
+
+@contextmanager
+def unharmed(served: ServerSettings, photos: list[bytes]) -> Iterator[None]:
+    """Hold the server to its promises while the body does harm: same workers, same answers, no good request lost."""
+    pids = worker_pids(served)
+    with HttpClient(served) as client:
+        before = list(client.predict_many("clothing", photos))
+        with Load(lambda: HttpClient(served), "clothing", photos) as load:
+            load.wait_for_requests(10)
+            yield
+            load.wait_for_requests(load.tally.requests + 40)
+        assert load.tally.failures == {}
+        assert list(client.predict_many("clothing", photos)) == before
+    assert worker_pids(served) == pids
+
+
+def test_cancelled_grpc_calls_restart_no_worker(
+    served: ServerSettings, photos: list[bytes]
+) -> None:
+    messages, calls = stubs.load("inference")
+    endpoint = grpc_endpoint(served, "inference")
+    metadata = metadata_of(read_token(served.key_file, "inference"))
+    moments = random.Random(0)
+    with unharmed(served, photos), open_channel(endpoint) as channel:
+        predictions = calls.InferenceAPIsServiceStub(channel).Predictions
+        cancelled = 0
+        for number in range(CANCELLED_CALLS):
+            request = messages.PredictionsRequest(
+                model_name="clothing", input={"data": photos[number % len(photos)]}
+            )
+            call = predictions.future(request, timeout=LIMIT_S, metadata=metadata)
+            # Before it is sent, in the queue, in the worker, nearly answered.
+            time.sleep(moments.uniform(0, 0.03))
+            cancelled += call.cancel()
+        # Those that had an answer already cannot be cancelled any more.
+        assert cancelled > CANCELLED_CALLS / 4
+
+
+@pytest.fixture
+def connect(served: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
+    parts = urlsplit(served.inference_url)
+    opened: list[socket.socket] = []
+
+    def open_one() -> socket.socket:
+        opened.append(socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+def head(served: ServerSettings, *lengths: str) -> bytes:
+    lines = [
+        "POST /predictions/clothing HTTP/1.1",
+        "Host: headswap",
+        f"Authorization: Bearer {read_token(served.key_file, 'inference')}",
+        "Content-Type: application/octet-stream",
+        *(f"Content-Length: {length}" for length in lengths),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_connections_dropped_in_mid_body_restart_no_worker(
+    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+) -> None:
+    cuts = random.Random(0)
+    with unharmed(served, photos):
+        for number in range(DROPPED_CONNECTIONS):
+            photo = photos[number % len(photos)]
+            with connect() as connection:
+                connection.sendall(head(served, str(len(photo))))
+                connection.sendall(photo[: cuts.randrange(len(photo))])
+                if number % 2:
+                    # A reset instead of an orderly end.
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def test_slow_bodies_hold_up_nobody_and_are_answered(
+    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+) -> None:
+    photo, pieces = photos[0], 20
+    size = len(photo) // pieces + 1
+    with unharmed(served, photos):
+        slow = [connect() for _ in range(20)]
+        for connection in slow:
+            connection.sendall(head(served, str(len(photo))))
+        for start in range(0, len(photo), size):
+            for connection in slow:
+                connection.sendall(photo[start : start + size])
+            time.sleep(0.05)
+        for connection in slow:
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_wrong_lengths_restart_no_worker(
+    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+) -> None:
+    photo = photos[0]
+    too_short, huge = str(len(photo) // 2), "9" * 30
+    lies = [(too_short,), ("0",), ("-1",), ("many",), ("",), (huge,), (too_short, "7"), ("0x10",)]
+    with unharmed(served, photos):
+        for lengths in lies:
+            connection = connect()
+            connection.sendall(head(served, *lengths))
+            try:
+                connection.sendall(photo)
+                answer = connection.recv(12)
+            except ConnectionError:
+                continue
+            assert not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 5")), (lengths, answer)
+        # More promised than sent: the server waits for the rest until the client goes.
+        connection = connect()
+        connection.sendall(head(served, str(len(photo) + 1000)) + photo)

@@ -1,0 +1,143 @@
+"""Both clients against a real server: lists, explanations, management, expired tokens, `headswap predict` from afar."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.archive import read_archive
+from serving.client import Client, GrpcClient, HttpClient, Prediction
+from serving.endpoint import http_endpoint
+from serving.errors import BadImageError, NotFoundError, UnauthorisedError
+from serving.promotion import install
+from serving.settings import ServerSettings
+from serving.token_sources import TokenFile
+from serving.tokens import read_token
+
+CLIENTS = [HttpClient, GrpcClient]
+DEADLINE_S = 120.0
+
+
+def remote(served: ServerSettings, client_class: type[HttpClient | GrpcClient], **how) -> Client:
+    address = served.inference_url if client_class is HttpClient else served.grpc_target
+    return client_class.to(address, **how)
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_a_list_is_answered_photo_by_photo_in_its_order(
+    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+) -> None:
+    # More than ten, so that an order of names that is none of numbers would show.
+    sent = [*photos[:12], b"no image", b"", photos[0]]
+    with client_class(served) as client:
+        one_by_one = list(client.predict_many("clothing", sent, top_k=2))
+        outcomes = client.predict("clothing", sent, top_k=2)
+    assert [type(one) for one in outcomes[12:]] == [BadImageError, BadImageError, Prediction]
+    assert [one for one in outcomes if isinstance(one, Prediction)] == [
+        one for one in one_by_one if isinstance(one, Prediction)
+    ]
+    assert [str(one) for one in outcomes[12:14]] == [str(one) for one in one_by_one[12:14]]
+
+
+def test_explanations_are_the_same_over_both_transports(
+    served: ServerSettings, photos: list[bytes]
+) -> None:
+    with HttpClient(served) as http, GrpcClient(served) as grpc:
+        told = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
+        again = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
+        picture = grpc.explain_picture("clothing", photos[0], timeout_s=DEADLINE_S)
+    assert told == again
+    assert (told.label, told.method) == ("hat", "grad-cam")
+    assert 0 <= min(map(min, told.heat_map)) <= max(map(max, told.heat_map)) <= 1
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_management_does_the_same_over_both_transports(
+    served: ServerSettings, archives: dict[str, Path], photos: list[bytes]
+) -> None:
+    second = install(read_archive(archives["2.0"]), served.model_store)
+    with HttpClient(served) as http, GrpcClient(served) as grpc:
+        grpc.management.register(second.path.name, workers=1)
+        assert http.management.versions("clothing") == grpc.management.versions("clothing")
+        http.management.scale("clothing", "2.0", workers=2)
+        assert len(grpc.management.versions("clothing")["2.0"].ready_pids) == 2
+        assert http.ready("clothing", version="2.0")
+        http.management.set_default("clothing", "2.0")
+        assert grpc.management.default_version("clothing") == "2.0"
+        assert grpc.predict("clothing", photos[0]).version == "2.0"
+        grpc.management.set_default("clothing", "1.0")
+        grpc.management.unregister("clothing", "2.0")
+        assert set(http.management.versions("clothing")) == {"1.0"}
+        assert http.models() == grpc.models() == ["clothing"]
+        for client in (http, grpc):
+            assert client.management.versions("nothing") == {}
+            assert not client.ready("clothing", version="2.0")
+            with pytest.raises(NotFoundError):
+                client.management.set_default("clothing", "2.0")
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_an_expired_token_is_renewed_by_the_client(
+    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+) -> None:
+    keys = json.loads(served.key_file.read_text())
+    keys["inference"] = {"key": "expired", "expiration time": "2020-01-01T00:00:00.123456789Z"}
+    served.key_file.write_text(json.dumps(keys))
+    with client_class(served) as client:
+        assert client.predict("clothing", photos[0]).version == "1.0"
+    assert read_token(served.key_file, "inference") != "expired"
+
+
+@pytest.mark.parametrize("client_class", CLIENTS)
+def test_a_client_from_afar_needs_an_address_and_the_right_token(
+    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+) -> None:
+    for how in ({"token": "wrong"}, {}):
+        with remote(served, client_class, **how) as client, pytest.raises(UnauthorisedError):
+            client.predict("clothing", photos[0])
+    with remote(served, client_class, token_file=served.key_file) as client:
+        assert client.predict("clothing", photos[0]).version == "1.0"
+
+
+def test_the_inference_token_opens_no_management(served: ServerSettings) -> None:
+    token = TokenFile(served.key_file, "inference")
+    http = http_endpoint(served, "management")
+    endpoint = type(http)(address=http.address, token=token)
+    with HttpClient(endpoint, management=endpoint) as client, pytest.raises(UnauthorisedError):
+        client.models()
+    grpc = type(http)(address=f"http://{served.grpc_management_target}", token=token)
+    with GrpcClient(grpc, management=grpc) as client, pytest.raises(UnauthorisedError):
+        client.models()
+
+
+def test_predict_goes_on_past_bad_photos_of_a_folder_on_another_host(
+    served: ServerSettings, photos: list[bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"{number:02}.jpg").write_bytes(photos[number % len(photos)])
+    (folder / "13.jpg").write_bytes(b"broken")
+    (folder / "[29].jpg").symlink_to(folder / "missing.jpg")
+    command = [
+        sys.executable, "-m", "headswap", "predict", str(folder), "--csv", "--top-k", "1",
+        "--address", served.inference_url, "--model", "clothing", "--config", "/nowhere",
+    ]  # fmt: skip
+    told = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        env={**os.environ, "HEADSWAP_TOKEN": read_token(served.key_file, "inference")},
+    )  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(told.stdout)))
+    assert told.returncode == 1
+    assert [Path(row["photo"]).name for row in rows] == sorted(p.name for p in folder.iterdir())
+    bad = [Path(row["photo"]).name for row in rows if row["error"]]
+    assert bad == ["13.jpg", "[29].jpg"]
+    assert all(row["version"] == "1.0" and row["label_1"] for row in rows if not row["error"])
+    # Two photos, the sum, and no progress bar where there is no terminal.
+    assert len(told.stderr.splitlines()) == 3
+    assert told.stderr.endswith("headswap: 2 of 61 photos have no answer\n")

@@ -1,0 +1,136 @@
+"""config.properties as read, as clients see it, and as Java gets it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.errors import InputError, SettingsError
+from serving.settings import SOCKET_PATH_LIMIT_BYTES, load_settings, parse_properties
+from serving.tls import Tls, certificate_name
+
+
+def rendered(settings):
+    return parse_properties(settings.render("a=a.mar"), source="rendered")
+
+
+def test_an_empty_file_has_torchserves_own_addresses(settings_of):
+    settings = settings_of()
+    assert settings.inference_url == "http://127.0.0.1:8080"
+    assert settings.management_url == "http://127.0.0.1:8081"
+    assert (settings.grpc_target, settings.grpc_management_target) == (
+        "127.0.0.1:7070",
+        "127.0.0.1:7071",
+    )
+    assert settings.uses_tokens
+    assert set(settings.ports().values()) == {8080, 8081, 8082, 7070, 7071}
+
+
+def test_what_listens_everywhere_is_reached_on_loopback(settings_of):
+    settings = settings_of("inference_address=http://0.0.0.0:9000", "grpc_inference_address=::")
+    assert settings.inference_url == "http://127.0.0.1:9000"
+    assert settings.grpc_target == "127.0.0.1:7070"
+
+
+def test_listen_opens_the_two_inference_addresses_and_nothing_else(settings_of):
+    settings = settings_of("management_address=http://127.0.0.1:8081", listen="0.0.0.0")
+    java = rendered(settings)
+    assert java["inference_address"] == "http://0.0.0.0:8080"
+    assert java["grpc_inference_address"] == "0.0.0.0"
+    assert java["management_address"] == "http://127.0.0.1:8081"
+    assert settings.inference_url == "http://127.0.0.1:8080"
+    elsewhere = settings_of(listen="192.0.2.7")
+    assert elsewhere.inference_url == "http://192.0.2.7:8080"
+    assert elsewhere.grpc_target == "192.0.2.7:7070"
+
+
+def test_java_gets_what_only_we_know(settings_of, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    settings = settings_of("default_workers_per_model=3")
+    java = rendered(settings)
+    assert java["load_models"] == "a=a.mar"
+    assert java["default_workers_per_model"] == "3"
+    assert Path(java["model_store"]).is_absolute()
+    assert Path(java["metrics_config"]).is_file()
+    assert "enable_grpc_ssl" not in java
+
+
+@pytest.mark.parametrize("line", ["no equals sign", "=value"])
+def test_other_lines_are_refused_with_their_number(settings_of, line):
+    with pytest.raises(SettingsError, match="line 2"):
+        settings_of("a=b", line)
+
+
+def test_a_missing_file_says_what_to_give(tmp_path):
+    with pytest.raises(SettingsError, match="give --config"):
+        load_settings(config=tmp_path / "absent", model_store=tmp_path, state=tmp_path)
+
+
+def test_addresses_of_other_kinds_are_refused(settings_of):
+    with pytest.raises(SettingsError, match="only http:// and https://"):
+        _ = settings_of("management_address=unix:/tmp/x.sock").management_url
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_properties_or_refused_in_one_sentence(text):
+    try:
+        found = parse_properties(text, source="x")
+    except SettingsError as error:
+        complaint = str(error)
+    else:
+        complaint = ""
+        assert all(key and key == key.strip() for key in found)
+    assert "\n" not in complaint
+
+
+def test_a_state_folder_too_deep_for_unix_sockets_is_refused_before_the_start(
+    settings_of, tmp_path
+):
+    fits = SOCKET_PATH_LIMIT_BYTES - len("/s" + "/tmp/.ts.sock.65535")
+    base = Path("/") / ("d" * 50)
+    just = base / ("x" * (fits - len(str(base)) - 1)) / "s"
+    settings_of(state=just).render("")
+    with pytest.raises(SettingsError, match=r"1 bytes too long.*shorter --state"):
+        settings_of(state=just.with_name("ss")).render("")
+    # Counted in bytes, as the kernel does.
+    with pytest.raises(SettingsError, match="too long"):
+        settings_of(state=just.with_name("ü")).render("")
+
+
+def test_two_lines_turn_tls_on_for_inference_and_grpc_alone(settings_of, tmp_path):
+    for name in ("server.key", "server.pem"):
+        (tmp_path / name).touch()
+    settings = settings_of("private_key_file=server.key", "certificate_file=server.pem")
+    java = rendered(settings)
+    assert java["inference_address"] == "https://127.0.0.1:8080"
+    assert java["enable_grpc_ssl"] == "true"
+    # Java runs in another folder.
+    assert java["private_key_file"] == str(tmp_path / "server.key")
+    assert java["certificate_file"] == str(tmp_path / "server.pem")
+    assert settings.inference_url == "https://127.0.0.1:8080"
+    assert settings.management_url.startswith("http://")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["certificate_file=server.pem"], "alone"),
+        (["private_key_file=server.key"], "alone"),
+        (["private_key_file=server.key", "certificate_file=server.pem"], "does not exist"),
+    ],
+)
+def test_half_of_tls_is_refused(settings_of, lines, told):
+    with pytest.raises(SettingsError, match=told):
+        settings_of(*lines)
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA\n"])
+def test_a_useless_certificate_is_named(tmp_path, content):
+    path = tmp_path / "server.pem"
+    path.write_bytes(content)
+    for read in (certificate_name, lambda file: Tls(ca_file=file).context()):
+        with pytest.raises(InputError, match="server.pem"):
+            read(path)
+    with pytest.raises(InputError, match="No such file"):
+        certificate_name(tmp_path / "absent.pem")
