@@ -11,7 +11,7 @@ A photo that cannot be classified is named and the others go on; the exit code i
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,12 +81,14 @@ def run(command: Command) -> int:
             command.where, command.transport, connections=command.in_flight
         ) as client,
         _progress(len(photos)) as advance,
+        closing(
+            in_order(
+                lambda numbered: _answer(client, command, model, *numbered),
+                enumerate(photos),
+                in_flight=command.in_flight,
+            )
+        ) as answers,
     ):
-        answers = in_order(
-            lambda numbered: _answer(client, command, model, *numbered),
-            enumerate(photos),
-            in_flight=command.in_flight,
-        )
         sys.stdout.write(lines.head())
         for photo, answer in zip(photos, answers, strict=True):
             if isinstance(answer, Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -9,8 +10,10 @@ from serving.errors import AddressError, UnauthorisedError
 from serving.sessions import is_local
 from serving.settings import ServerSettings
 from serving.tls import Tls
-from serving.token_sources import ServerToken, TokenSource
+from serving.token_sources import ServerToken, TokenSource, find_token
 from serving.tokens import TokenKind
+
+HTTP_PORT, GRPC_PORT = 8080, 7070
 
 Result = TypeVar("Result")
 
@@ -86,3 +89,23 @@ def grpc_endpoint(settings: ServerSettings, kind: TokenKind) -> Endpoint:
 def _local(settings: ServerSettings, kind: TokenKind, address: str) -> Endpoint:
     token = ServerToken(settings, kind) if settings.uses_tokens else None
     return Endpoint(address=address, token=token, tls=settings.tls)
+
+
+def endpoint_at(
+    address: str,
+    *,
+    default_port: int = HTTP_PORT,
+    token: str | None = None,
+    token_file: Path | str | None = None,
+    ca_file: Path | str | None = None,
+) -> Endpoint:
+    """Return an endpoint anywhere; the token is the argument's, the file's, or HEADSWAP_TOKEN's.
+
+    Raises:
+        AddressError: the address is none.
+    """
+    return Endpoint(
+        address=parse_address(address, default_port=default_port),
+        token=find_token(token, None if token_file is None else Path(token_file)),
+        tls=None if ca_file is None else Tls(ca_file=Path(ca_file)),
+    )

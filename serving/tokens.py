@@ -77,13 +77,13 @@ def expires_within(key_file: Path, kind: TokenKind, margin: timedelta) -> bool:
 def renew(settings: ServerSettings, kind: TokenKind) -> None:
     """Have TorchServe write a new token into the key file. Raises ServerError when it refuses."""
     api_key = _read(settings.key_file)["API"].text
-    session = local_session(tls=settings.tls)
-    answer = session.get(
-        f"{settings.management_url}/token",
-        params={"type": kind},
-        headers={"Authorization": f"Bearer {api_key}"},
-        timeout=TIMEOUT_S,
-    )
+    with local_session(tls=settings.tls) as session:
+        answer = session.get(
+            f"{settings.management_url}/token",
+            params={"type": kind},
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=TIMEOUT_S,
+        )
     if answer.status_code != 200:
         raise ServerError(
             f"the {kind} token could not be renewed: {answer.status_code} {answer.text.strip()[:200]}"

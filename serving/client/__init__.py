@@ -6,14 +6,9 @@ with GrpcClient.to("https://host:7070", token="...") as client:     # one anywhe
     outcomes = client.predict("clothing", [photo, another])
 """
 
-from serving.client.client import (
-    CONNECTIONS,
-    TIMEOUT_S,
-    Client,
-    GrpcClient,
-    HttpClient,
-    endpoint_at,
-)
+from serving.client.client import CONNECTIONS, TIMEOUT_S, Client
+from serving.client.grpc_client import GrpcClient
+from serving.client.http_client import HttpClient
 from serving.client.in_order import in_order
 from serving.client.results import Explanation, Guess, Outcome, Prediction, top_labels
 
@@ -27,7 +22,6 @@ __all__ = [
     "HttpClient",
     "Outcome",
     "Prediction",
-    "endpoint_at",
     "in_order",
     "top_labels",
 ]

@@ -1,28 +1,21 @@
 """The one client: the same calls, results and errors whichever transport carries them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
 from serving.client import bodies
-from serving.client.http_transport import HttpTransport
 from serving.client.in_order import in_order
 from serving.client.results import Explanation, Outcome, Prediction
 from serving.client.retries import retried
 from serving.client.transport import Option, Question, Transport
-from serving.endpoint import Endpoint, grpc_endpoint, http_endpoint, parse_address
 from serving.errors import PHOTO_CODES, AddressError, BadImageError, RequestError, TooLargeError
-from serving.management import Management
 from serving.management_verbs import ManagementVerbs
-from serving.settings import ServerSettings
-from serving.tls import Tls
-from serving.token_sources import find_token
 
 TIMEOUT_S = 30.0
 READY_TIMEOUT_S = 5.0
 CONNECTIONS = 8
-HTTP_PORT, GRPC_PORT = 8080, 7070
 
 Result = TypeVar("Result")
 
@@ -130,10 +123,11 @@ class Client:
             photos,
             in_flight=in_flight,
         )
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, RequestError):
-                raise answer
-            yield answer
+        with closing(answers):
+            for answer in answers:
+                if isinstance(answer, Exception) and not isinstance(answer, RequestError):
+                    raise answer
+                yield answer
 
     def explain(
         self,
@@ -207,97 +201,6 @@ class Client:
         self, question: Question, read: Callable[[bytes], Result], timeout_s: float
     ) -> Result:
         return read(self._transport.ask(question, timeout_s=timeout_s))
-
-
-class HttpClient(Client):
-    def __init__(
-        self,
-        server: ServerSettings | Endpoint,
-        *,
-        management: Endpoint | None = None,
-        connections: int = CONNECTIONS,
-    ) -> None:
-        """Speak to the server of these settings, or to an endpoint anywhere."""
-        if isinstance(server, ServerSettings):
-            management = http_endpoint(server, "management")
-            server = http_endpoint(server, "inference")
-        chosen = management
-        super().__init__(
-            HttpTransport(server, connections=connections),
-            manage=None if chosen is None else lambda: Management(chosen),
-        )
-
-    @classmethod
-    def to(
-        cls,
-        address: str,
-        *,
-        token: str | None = None,
-        token_file: Path | str | None = None,
-        ca_file: Path | str | None = None,
-        management: Endpoint | None = None,
-        connections: int = CONNECTIONS,
-    ) -> Self:
-        """Return a client of `http(s)://HOST[:8080]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
-        endpoint = endpoint_at(
-            address, default_port=HTTP_PORT, token=token, token_file=token_file, ca_file=ca_file
-        )
-        return cls(endpoint, management=management, connections=connections)
-
-
-class GrpcClient(Client):
-    def __init__(
-        self, server: ServerSettings | Endpoint, *, management: Endpoint | None = None
-    ) -> None:
-        """Speak to the server of these settings, or to an endpoint anywhere."""
-        # Here and not above: a verb that never speaks gRPC need not wait for its import.
-        from serving.client.grpc_transport import GrpcTransport
-        from serving.grpc_management import GrpcManagement
-
-        if isinstance(server, ServerSettings):
-            management = grpc_endpoint(server, "management")
-            server = grpc_endpoint(server, "inference")
-        chosen = management
-        super().__init__(
-            GrpcTransport(server),
-            manage=None if chosen is None else lambda: GrpcManagement(chosen),
-        )
-
-    @classmethod
-    def to(
-        cls,
-        address: str,
-        *,
-        token: str | None = None,
-        token_file: Path | str | None = None,
-        ca_file: Path | str | None = None,
-        management: Endpoint | None = None,
-    ) -> Self:
-        """Return a client of `http(s)://HOST[:7070]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
-        endpoint = endpoint_at(
-            address, default_port=GRPC_PORT, token=token, token_file=token_file, ca_file=ca_file
-        )
-        return cls(endpoint, management=management)
-
-
-def endpoint_at(
-    address: str,
-    *,
-    default_port: int = HTTP_PORT,
-    token: str | None = None,
-    token_file: Path | str | None = None,
-    ca_file: Path | str | None = None,
-) -> Endpoint:
-    """Return an endpoint anywhere; the token is the argument's, the file's, or HEADSWAP_TOKEN's.
-
-    Raises:
-        AddressError: the address is none.
-    """
-    return Endpoint(
-        address=parse_address(address, default_port=default_port),
-        token=find_token(token, None if token_file is None else Path(token_file)),
-        tls=None if ca_file is None else Tls(ca_file=Path(ca_file)),
-    )
 
 
 def _explain(

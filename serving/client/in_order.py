@@ -1,7 +1,7 @@
 """Many calls under way at once, their results in the order of the questions."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 def in_order(
     answer: Callable[[Question], Result], questions: Iterable[Question], *, in_flight: int
-) -> Iterator[Result | Exception]:
+) -> Generator[Result | Exception, None, None]:
     """Yield the results in the questions' order, `in_flight` of them under way; an exception in its result's place.
 
     Questions are drawn as they are needed: at most twice `in_flight` are held. Stopping early cancels the rest.
