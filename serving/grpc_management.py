@@ -14,7 +14,9 @@ from serving.management import (
     READ_TIMEOUT_S,
     REGISTER_TIMEOUT_S,
     Loaded,
+    model_and_version,
     read_loaded,
+    wait_for_workers,
 )
 
 
@@ -57,6 +59,7 @@ class GrpcManagement:
             url=archive_name, initial_workers=workers, synchronous=True
         )
         self._call("RegisterModel", request, timeout_s=REGISTER_TIMEOUT_S)
+        wait_for_workers(self, *model_and_version(archive_name))
 
     def scale(self, model: str, version: str, *, workers: int) -> None:
         """Give a version this many workers and return when they are ready. Raises RequestError."""
@@ -65,6 +68,7 @@ class GrpcManagement:
             synchronous=True,
         )  # fmt: skip
         self._call("ScaleWorker", request, timeout_s=REGISTER_TIMEOUT_S)
+        wait_for_workers(self, model, version)
 
     def set_default(self, model: str, version: str) -> None:
         """Send requests without a version to this one from now on. Raises RequestError."""

@@ -1,7 +1,9 @@
 """TorchServe's management API: what is loaded, register, switch, unregister."""
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import requests
 
@@ -15,6 +17,9 @@ READ_TIMEOUT_S = 30.0
 # Loading waits for the workers: imports, weights, probes.
 REGISTER_TIMEOUT_S = 180.0
 PAGE_SIZE = 100
+# TorchServe answers when the last worker has loaded, a few milliseconds before it describes that worker as ready.
+SETTLE_TIMEOUT_S = 5.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ class Management:
     def versions(self, model: str) -> dict[str, Loaded]:
         """Return the loaded versions of a model by number; empty when there is none. Raises RequestError."""
         try:
-            told = self._call("GET", f"models/{model}/all")
+            told = self._call("GET", _path(model, "all"))
         except RequestError as error:
             if error.status == 404:
                 return {}
@@ -57,7 +62,7 @@ class Management:
 
     def default_version(self, model: str) -> str:
         """Return the version requests without a version go to. Raises RequestError."""
-        told = self._call("GET", f"models/{model}")
+        told = self._call("GET", _path(model))
         return str(told[0]["modelVersion"])
 
     def register(self, archive_name: str, *, workers: int) -> None:
@@ -72,6 +77,7 @@ class Management:
             {"url": archive_name, "initial_workers": str(workers), "synchronous": "true"},
             timeout_s=REGISTER_TIMEOUT_S,
         )
+        wait_for_workers(self, *model_and_version(archive_name))
 
     def scale(self, model: str, version: str, *, workers: int) -> None:
         """Give a version this many workers and return when they are ready. Fewer than it has kills workers.
@@ -81,18 +87,19 @@ class Management:
         """
         self._call(
             "PUT",
-            f"models/{model}/{version}",
+            _path(model, version),
             {"min_worker": str(workers), "max_worker": str(workers), "synchronous": "true"},
             timeout_s=REGISTER_TIMEOUT_S,
         )
+        wait_for_workers(self, model, version)
 
     def set_default(self, model: str, version: str) -> None:
         """Send requests without a version to this one from now on. Raises RequestError."""
-        self._call("PUT", f"models/{model}/{version}/set-default")
+        self._call("PUT", _path(model, version, "set-default"))
 
     def unregister(self, model: str, version: str) -> None:
         """Unload a version. TorchServe kills its workers: nothing may be queued there. Raises RequestError."""
-        self._call("DELETE", f"models/{model}/{version}")
+        self._call("DELETE", _path(model, version))
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,6 +147,10 @@ class Management:
         return told
 
 
+def _path(*words: str) -> str:
+    return "/".join(["models", *(quote(word, safe="") for word in words)])
+
+
 def read_loaded(told: dict[str, Any]) -> Loaded:
     """Return one of the versions that TorchServe describes."""
     return Loaded(
@@ -148,3 +159,23 @@ def read_loaded(told: dict[str, Any]) -> Loaded:
         ready_pids=tuple(int(one["pid"]) for one in told["workers"] if one["status"] == "READY"),
         pending_requests=int(told.get("jobQueueStatus", {}).get("pendingRequests", 0)),
     )
+
+
+class _Describes(Protocol):
+    def versions(self, model: str) -> dict[str, Loaded]: ...
+
+
+def wait_for_workers(management: _Describes, model: str, version: str) -> None:
+    """Return when the version is described with all its workers, or after a few seconds: whoever needs them checks."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        loaded = management.versions(model).get(version)
+        if loaded is None or len(loaded.ready_pids) >= loaded.min_workers:
+            return
+        time.sleep(POLL_S)
+
+
+def model_and_version(archive_name: str) -> tuple[str, str]:
+    """Return both from NAME-VERSION.mar, as a model store has it; no version holds a hyphen."""
+    model, _, version = archive_name.removesuffix(".mar").rpartition("-")
+    return model, version

@@ -84,12 +84,7 @@ def settings(tmp_path: Path) -> ServerSettings:
     )
 
 
-@pytest.fixture(scope="module")
-def served(
-    archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerSettings]:
-    """Yield the settings of a running server whose live version is 1.0."""
-    folder = tmp_path_factory.mktemp("server")
+def serve_first(archives: dict[str, Path], folder: Path) -> Iterator[ServerSettings]:
     settings = load_settings(
         config=write_config(folder / "config.properties"),
         model_store=folder / "store",
@@ -100,3 +95,19 @@ def served(
         server.start()
         server.wait_ready()
         yield settings
+
+
+@pytest.fixture(scope="module")
+def served(
+    archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerSettings]:
+    """Yield the settings of a running server whose live version is 1.0, the module's own to swap."""
+    yield from serve_first(archives, tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="session")
+def steady(
+    archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerSettings]:
+    """Yield the settings of one server for all tests that leave 1.0 live, as they found it."""
+    yield from serve_first(archives, tmp_path_factory.mktemp("steady"))

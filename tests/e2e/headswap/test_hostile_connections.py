@@ -23,33 +23,33 @@ CANCELLED_CALLS = 200
 DROPPED_CONNECTIONS = 100
 
 
-def worker_pids(served: ServerSettings) -> set[int]:
-    return set(Management(served).versions("clothing")["1.0"].ready_pids)
+def worker_pids(steady: ServerSettings) -> set[int]:
+    return set(Management(steady).versions("clothing")["1.0"].ready_pids)
 
 
 @contextmanager
-def unharmed(served: ServerSettings, photos: list[bytes]) -> Iterator[None]:
+def unharmed(steady: ServerSettings, photos: list[bytes]) -> Iterator[None]:
     """Hold the server to its promises while the body does harm: same workers, same answers, no good request lost."""
-    pids = worker_pids(served)
-    with HttpClient(served) as client:
+    pids = worker_pids(steady)
+    with HttpClient(steady) as client:
         before = list(client.predict_many("clothing", photos))
-        with Load(lambda: HttpClient(served), "clothing", photos) as load:
+        with Load(lambda: HttpClient(steady), "clothing", photos) as load:
             load.wait_for_requests(10)
             yield
             load.wait_for_requests(load.tally.requests + 40)
         assert load.tally.failures == {}
         assert list(client.predict_many("clothing", photos)) == before
-    assert worker_pids(served) == pids
+    assert worker_pids(steady) == pids
 
 
 def test_cancelled_grpc_calls_restart_no_worker(
-    served: ServerSettings, photos: list[bytes]
+    steady: ServerSettings, photos: list[bytes]
 ) -> None:
     messages, calls = stubs.load("inference")
-    endpoint = grpc_endpoint(served, "inference")
-    metadata = metadata_of(read_token(served.key_file, "inference"))
+    endpoint = grpc_endpoint(steady, "inference")
+    metadata = metadata_of(read_token(steady.key_file, "inference"))
     moments = random.Random(0)
-    with unharmed(served, photos), open_channel(endpoint) as channel:
+    with unharmed(steady, photos), open_channel(endpoint) as channel:
         predictions = calls.InferenceAPIsServiceStub(channel).Predictions
         cancelled = 0
         for number in range(CANCELLED_CALLS):
@@ -65,8 +65,8 @@ def test_cancelled_grpc_calls_restart_no_worker(
 
 
 @pytest.fixture
-def connect(served: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
-    parts = urlsplit(served.inference_url)
+def connect(steady: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
+    parts = urlsplit(steady.inference_url)
     opened: list[socket.socket] = []
 
     def open_one() -> socket.socket:
@@ -78,11 +78,11 @@ def connect(served: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
         one.close()
 
 
-def head(served: ServerSettings, *lengths: str) -> bytes:
+def head(steady: ServerSettings, *lengths: str) -> bytes:
     lines = [
         "POST /predictions/clothing HTTP/1.1",
         "Host: headswap",
-        f"Authorization: Bearer {read_token(served.key_file, 'inference')}",
+        f"Authorization: Bearer {read_token(steady.key_file, 'inference')}",
         "Content-Type: application/octet-stream",
         *(f"Content-Length: {length}" for length in lengths),
     ]
@@ -90,14 +90,14 @@ def head(served: ServerSettings, *lengths: str) -> bytes:
 
 
 def test_connections_dropped_in_mid_body_restart_no_worker(
-    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     cuts = random.Random(0)
-    with unharmed(served, photos):
+    with unharmed(steady, photos):
         for number in range(DROPPED_CONNECTIONS):
             photo = photos[number % len(photos)]
             with connect() as connection:
-                connection.sendall(head(served, str(len(photo))))
+                connection.sendall(head(steady, str(len(photo))))
                 connection.sendall(photo[: cuts.randrange(len(photo))])
                 if number % 2:
                     # A reset instead of an orderly end.
@@ -105,14 +105,14 @@ def test_connections_dropped_in_mid_body_restart_no_worker(
 
 
 def test_slow_bodies_hold_up_nobody_and_are_answered(
-    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     photo, pieces = photos[0], 20
     size = len(photo) // pieces + 1
-    with unharmed(served, photos):
+    with unharmed(steady, photos):
         slow = [connect() for _ in range(20)]
         for connection in slow:
-            connection.sendall(head(served, str(len(photo))))
+            connection.sendall(head(steady, str(len(photo))))
         for start in range(0, len(photo), size):
             for connection in slow:
                 connection.sendall(photo[start : start + size])
@@ -122,15 +122,15 @@ def test_slow_bodies_hold_up_nobody_and_are_answered(
 
 
 def test_wrong_lengths_restart_no_worker(
-    served: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     photo = photos[0]
     too_short, huge = str(len(photo) // 2), "9" * 30
     lies = [(too_short,), ("0",), ("-1",), ("many",), ("",), (huge,), (too_short, "7"), ("0x10",)]
-    with unharmed(served, photos):
+    with unharmed(steady, photos):
         for lengths in lies:
             connection = connect()
-            connection.sendall(head(served, *lengths))
+            connection.sendall(head(steady, *lengths))
             try:
                 connection.sendall(photo)
                 answer = connection.recv(12)
@@ -139,4 +139,4 @@ def test_wrong_lengths_restart_no_worker(
             assert not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 5")), (lengths, answer)
         # More promised than sent: the server waits for the rest until the client goes.
         connection = connect()
-        connection.sendall(head(served, str(len(photo) + 1000)) + photo)
+        connection.sendall(head(steady, str(len(photo) + 1000)) + photo)

@@ -13,17 +13,17 @@ from serving.settings import ServerSettings
 from serving.tokens import read_token, renew
 
 
-def test_http_and_grpc_give_the_same_answers(served: ServerSettings, photos: list[bytes]) -> None:
-    with HttpClient(served) as http, GrpcClient(served) as grpc:
+def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: list[bytes]) -> None:
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         for photo in photos:
             assert http.predict("clothing", photo, top_k=3) == grpc.predict(
                 "clothing", photo, top_k=3
             )
 
 
-def test_served_is_evaluated(served: ServerSettings, runs: dict[str, Path]) -> None:
+def test_served_is_evaluated(steady: ServerSettings, runs: dict[str, Path]) -> None:
     judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"]
-    with HttpClient(served) as client:
+    with HttpClient(steady) as client:
         for photo in judged[::6]:
             answer = client.predict("clothing", Path(photo["path"]).read_bytes(), top_k=5)
             by_index = [g.probability for g in sorted(answer.guesses, key=lambda g: g.index)]
@@ -32,9 +32,9 @@ def test_served_is_evaluated(served: ServerSettings, runs: dict[str, Path]) -> N
 
 @pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])
 def test_both_transports_raise_the_same_errors(
-    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
-    with client_class(served) as client:
+    with client_class(steady) as client:
         with pytest.raises(BadImageError) as caught:
             client.predict("clothing", b"no image at all")
         assert caught.value.status in (400, 415)
@@ -47,11 +47,11 @@ def test_both_transports_raise_the_same_errors(
 
 
 def test_no_token_and_the_wrong_token_get_nothing(
-    served: ServerSettings, photos: list[bytes]
+    steady: ServerSettings, photos: list[bytes]
 ) -> None:
-    url = f"{served.inference_url}/predictions/clothing"
-    management = read_token(served.key_file, "management")
-    inference = read_token(served.key_file, "inference")
+    url = f"{steady.inference_url}/predictions/clothing"
+    management = read_token(steady.key_file, "management")
+    inference = read_token(steady.key_file, "inference")
     for headers in (
         {},
         {"Authorization": "Bearer wrong"},
@@ -59,21 +59,21 @@ def test_no_token_and_the_wrong_token_get_nothing(
     ):
         assert requests.post(url, data=photos[0], headers=headers, timeout=30).status_code == 400
     models = requests.get(
-        f"{served.management_url}/models",
+        f"{steady.management_url}/models",
         headers={"Authorization": f"Bearer {inference}"},
         timeout=30,
     )
     assert models.status_code == 400
 
 
-def test_clients_live_through_a_token_renewal(served: ServerSettings, photos: list[bytes]) -> None:
-    with HttpClient(served) as http, GrpcClient(served) as grpc:
-        before = read_token(served.key_file, "inference")
+def test_clients_live_through_a_token_renewal(steady: ServerSettings, photos: list[bytes]) -> None:
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
+        before = read_token(steady.key_file, "inference")
         assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
-        renew(served, "inference")
-        assert read_token(served.key_file, "inference") != before
+        renew(steady, "inference")
+        assert read_token(steady.key_file, "inference") != before
         assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
 
 
-def test_the_key_file_is_private(served: ServerSettings) -> None:
-    assert served.key_file.stat().st_mode & 0o077 == 0
+def test_the_key_file_is_private(steady: ServerSettings) -> None:
+    assert steady.key_file.stat().st_mode & 0o077 == 0

@@ -23,18 +23,18 @@ CLIENTS = [HttpClient, GrpcClient]
 DEADLINE_S = 120.0
 
 
-def remote(served: ServerSettings, client_class: type[HttpClient | GrpcClient], **how) -> Client:
-    address = served.inference_url if client_class is HttpClient else served.grpc_target
+def remote(steady: ServerSettings, client_class: type[HttpClient | GrpcClient], **how) -> Client:
+    address = steady.inference_url if client_class is HttpClient else steady.grpc_target
     return client_class.to(address, **how)
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
 def test_a_list_is_answered_photo_by_photo_in_its_order(
-    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
     # More than ten, so that an order of names that is none of numbers would show.
     sent = [*photos[:12], b"no image", b"", photos[0]]
-    with client_class(served) as client:
+    with client_class(steady) as client:
         one_by_one = list(client.predict_many("clothing", sent, top_k=2))
         outcomes = client.predict("clothing", sent, top_k=2)
     assert [type(one) for one in outcomes[12:]] == [BadImageError, BadImageError, Prediction]
@@ -45,9 +45,9 @@ def test_a_list_is_answered_photo_by_photo_in_its_order(
 
 
 def test_explanations_are_the_same_over_both_transports(
-    served: ServerSettings, photos: list[bytes]
+    steady: ServerSettings, photos: list[bytes]
 ) -> None:
-    with HttpClient(served) as http, GrpcClient(served) as grpc:
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         told = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
         again = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
         picture = grpc.explain_picture("clothing", photos[0], timeout_s=DEADLINE_S)
@@ -58,10 +58,10 @@ def test_explanations_are_the_same_over_both_transports(
 
 
 def test_management_does_the_same_over_both_transports(
-    served: ServerSettings, archives: dict[str, Path], photos: list[bytes]
+    steady: ServerSettings, archives: dict[str, Path], photos: list[bytes]
 ) -> None:
-    second = install(read_archive(archives["2.0"]), served.model_store)
-    with HttpClient(served) as http, GrpcClient(served) as grpc:
+    second = install(read_archive(archives["2.0"]), steady.model_store)
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         grpc.management.register(second.path.name, workers=1)
         assert http.management.versions("clothing") == grpc.management.versions("clothing")
         http.management.scale("clothing", "2.0", workers=2)
@@ -83,40 +83,40 @@ def test_management_does_the_same_over_both_transports(
 
 @pytest.mark.parametrize("client_class", CLIENTS)
 def test_an_expired_token_is_renewed_by_the_client(
-    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
-    keys = json.loads(served.key_file.read_text())
+    keys = json.loads(steady.key_file.read_text())
     keys["inference"] = {"key": "expired", "expiration time": "2020-01-01T00:00:00.123456789Z"}
-    served.key_file.write_text(json.dumps(keys))
-    with client_class(served) as client:
+    steady.key_file.write_text(json.dumps(keys))
+    with client_class(steady) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
-    assert read_token(served.key_file, "inference") != "expired"
+    assert read_token(steady.key_file, "inference") != "expired"
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
 def test_a_client_from_afar_needs_an_address_and_the_right_token(
-    served: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
     for how in ({"token": "wrong"}, {}):
-        with remote(served, client_class, **how) as client, pytest.raises(UnauthorisedError):
+        with remote(steady, client_class, **how) as client, pytest.raises(UnauthorisedError):
             client.predict("clothing", photos[0])
-    with remote(served, client_class, token_file=served.key_file) as client:
+    with remote(steady, client_class, token_file=steady.key_file) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
 
 
-def test_the_inference_token_opens_no_management(served: ServerSettings) -> None:
-    token = TokenFile(served.key_file, "inference")
-    http = http_endpoint(served, "management")
+def test_the_inference_token_opens_no_management(steady: ServerSettings) -> None:
+    token = TokenFile(steady.key_file, "inference")
+    http = http_endpoint(steady, "management")
     endpoint = type(http)(address=http.address, token=token)
     with HttpClient(endpoint, management=endpoint) as client, pytest.raises(UnauthorisedError):
         client.models()
-    grpc = type(http)(address=f"http://{served.grpc_management_target}", token=token)
+    grpc = type(http)(address=f"http://{steady.grpc_management_target}", token=token)
     with GrpcClient(grpc, management=grpc) as client, pytest.raises(UnauthorisedError):
         client.models()
 
 
 def test_predict_goes_on_past_bad_photos_of_a_folder_on_another_host(
-    served: ServerSettings, photos: list[bytes], tmp_path: Path
+    steady: ServerSettings, photos: list[bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -126,11 +126,11 @@ def test_predict_goes_on_past_bad_photos_of_a_folder_on_another_host(
     (folder / "[29].jpg").symlink_to(folder / "missing.jpg")
     command = [
         sys.executable, "-m", "headswap", "predict", str(folder), "--csv", "--top-k", "1",
-        "--address", served.inference_url, "--model", "clothing", "--config", "/nowhere",
+        "--address", steady.inference_url, "--model", "clothing", "--config", "/nowhere",
     ]  # fmt: skip
     told = subprocess.run(
         command, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-        env={**os.environ, "HEADSWAP_TOKEN": read_token(served.key_file, "inference")},
+        env={**os.environ, "HEADSWAP_TOKEN": read_token(steady.key_file, "inference")},
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(told.stdout)))
     assert told.returncode == 1
