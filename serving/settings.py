@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from serving.errors import SettingsError
 from serving.gpus import read_visible_gpus
-from serving.tls import Tls, pinned
+from serving.tls import Tls, check_key, pinned
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -112,7 +112,8 @@ class ServerSettings:
         """Return the config.properties that Java gets.
 
         Raises:
-            SettingsError: the state folder's path is too long for the sockets of its workers.
+            SettingsError: the state folder's path is too long for the sockets of its workers, or TLS cannot be spoken
+            with the key and the certificate.
         """
         self._check_socket_path()
         properties = dict(self.properties)
@@ -127,6 +128,7 @@ class ServerSettings:
         if self.listen:
             properties["grpc_inference_address"] = self.listen
         if self.certificate_file is not None:
+            check_key(self.certificate_file, self._file(PRIVATE_KEY))
             # Java runs in another folder.
             properties |= {key: str(self._file(key)) for key in (CERTIFICATE, PRIVATE_KEY)}
             properties["enable_grpc_ssl"] = "true"

@@ -2,10 +2,13 @@
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from serving.errors import SettingsError
+
+PKCS8_HEAD = b"-----BEGIN PRIVATE KEY-----"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,42 @@ def certificate_name(certificate_file: Path) -> str:
             "with the server's name or address in it."
         )
     return found[0]
+
+
+def check_key(certificate_file: Path, key_file: Path) -> None:
+    """Return if TorchServe can speak TLS with the two: an open RSA key in PKCS8, a certificate for it with a name.
+
+    Raises:
+        SettingsError: it could not, and Java would say so in a stack trace.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        content = key_file.read_bytes()
+        key = load_pem_private_key(content, password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{error.filename!r} cannot be read: {error.strerror}.") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key, content = None, b""
+    if not isinstance(key, RSAPrivateKey) or PKCS8_HEAD not in content:
+        raise SettingsError(
+            f"{key_file} and {certificate_file} cannot be used: wanted are an RSA key in PKCS8 without a password (it "
+            "begins with BEGIN PRIVATE KEY; `openssl pkcs8 -topk8 -nodes` makes it one) and a PEM certificate."
+        )
+    if certificate.public_key() != key.public_key():
+        raise SettingsError(
+            f"the certificate {certificate_file} was made for another key than {key_file}; give the two that belong "
+            "together."
+        )
+    if certificate.not_valid_after_utc < datetime.now(UTC):
+        raise SettingsError(
+            f"the certificate {certificate_file} expired on {certificate.not_valid_after_utc:%Y-%m-%d}; renew it."
+        )
+    certificate_name(certificate_file)
 
 
 def _unreadable(file: Path | None, error: Exception) -> SettingsError:

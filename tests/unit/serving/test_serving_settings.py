@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import InputError, SettingsError
+from serving.errors import SettingsError
 from serving.settings import SOCKET_PATH_LIMIT_BYTES, load_settings, parse_properties
-from serving.tls import Tls, certificate_name
 
 
 def rendered(settings):
@@ -98,20 +97,6 @@ def test_a_state_folder_too_deep_for_unix_sockets_is_refused_before_the_start(
         settings_of(state=just.with_name("ü")).render("")
 
 
-def test_two_lines_turn_tls_on_for_inference_and_grpc_alone(settings_of, tmp_path):
-    for name in ("server.key", "server.pem"):
-        (tmp_path / name).touch()
-    settings = settings_of("private_key_file=server.key", "certificate_file=server.pem")
-    java = rendered(settings)
-    assert java["inference_address"] == "https://127.0.0.1:8080"
-    assert java["enable_grpc_ssl"] == "true"
-    # Java runs in another folder.
-    assert java["private_key_file"] == str(tmp_path / "server.key")
-    assert java["certificate_file"] == str(tmp_path / "server.pem")
-    assert settings.inference_url == "https://127.0.0.1:8080"
-    assert settings.management_url.startswith("http://")
-
-
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
@@ -123,14 +108,3 @@ def test_two_lines_turn_tls_on_for_inference_and_grpc_alone(settings_of, tmp_pat
 def test_half_of_tls_is_refused(settings_of, lines, told):
     with pytest.raises(SettingsError, match=told):
         settings_of(*lines)
-
-
-@pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA\n"])
-def test_a_useless_certificate_is_named(tmp_path, content):
-    path = tmp_path / "server.pem"
-    path.write_bytes(content)
-    for read in (certificate_name, lambda file: Tls(ca_file=file).context()):
-        with pytest.raises(InputError, match="server.pem"):
-            read(path)
-    with pytest.raises(InputError, match="No such file"):
-        certificate_name(tmp_path / "absent.pem")
