@@ -1,6 +1,7 @@
 """A loaded archive, answering batches of requests: each its own answer, whatever the others do."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from handlers.metrics import Metrics
 from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
 from handlers.request import Request, read_headers, read_request, read_transport
+from handlers.retirement import Retirement
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Classifier:
         self._metrics = metrics
         self._writer = AnswerWriter(archive.card)
         self._explainer = Explainer(archive, settings)
+        self._retirement = Retirement(archive.folder, worker_id=os.getpid())
 
     def describe(self) -> dict[str, Any]:
         """Return the model card, and what it is served with here."""
@@ -54,6 +57,8 @@ class Classifier:
         self, items: list[Mapping[str, Any]], raw_headers: list[Mapping[str, Any]]
     ) -> list[Answer]:
         """Return one answer an item, in their order."""
+        if (refusal := self._retirement.refusal()) is not None:
+            return [self._turn_away(refusal, headers) for headers in raw_headers]
         started = time.perf_counter()
         batch = [self._read(item, raw) for item, raw in zip(items, raw_headers, strict=True)]
         timings = Timings()
@@ -63,6 +68,11 @@ class Classifier:
             total_s = time.perf_counter() - started
             self._metrics.write_call(timings, transport=batch[0].transport, total_s=total_s)
         return answers
+
+    def _turn_away(self, refusal: RefusedError, raw_headers: Mapping[str, Any]) -> Answer:
+        answer = self._writer.refused(refusal)
+        answer.headers.update(echo_headers(read_headers(raw_headers)))
+        return answer
 
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:
         headers = read_headers(raw_headers)

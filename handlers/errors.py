@@ -10,6 +10,8 @@ HandlerError                    exit code 1
         InvalidRequestError     400 invalid_request
             InvalidTopKError            400 invalid_top_k
         DeadlineExceededError   504 deadline_exceeded
+        VersionRetiredError     404 version_retired
+        ServerStoppingError     503 server_stopping
         InternalError           500 internal (ours; exit code 1)
     ArchiveError                the archive cannot be served; exit code 2
         ModelCardError          model_card.json
@@ -66,6 +68,22 @@ class InvalidTopKError(InvalidRequestError):
 class DeadlineExceededError(RefusedError):
     status = 504
     code = "deadline_exceeded"
+
+
+class VersionRetiredError(RefusedError):
+    status = 404
+    code = "version_retired"
+
+    def __init__(self) -> None:
+        super().__init__("this version is being unloaded; ask another one, or none in particular.")
+
+
+class ServerStoppingError(RefusedError):
+    status = 503
+    code = "server_stopping"
+
+    def __init__(self) -> None:
+        super().__init__("this server is stopping; ask again, it or another one will answer.")
 
 
 class InternalError(RefusedError):

@@ -22,7 +22,7 @@ class Command:
 
 
 def run(command: Command) -> int:
-    from serving.promotion import retire
+    from serving.retirement import retire
 
     retire(command.where.settings(), command.model, command.version, report=Timeline())
     return 0

@@ -18,12 +18,14 @@ from headswap.where import Where
 class Command:
     model: tyro.conf.Positional[str | None] = None
     """The model; needed only where several are live."""
+    why: str | None = None
+    """The reason that `headswap status` shows."""
     where: Where = field(default_factory=Where)
 
 
 def run(command: Command) -> int:
     from serving.promotion import rollback
 
-    swap = rollback(command.where.settings(), command.model, report=Timeline())
+    swap = rollback(command.where.settings(), command.model, report=Timeline(), why=command.why)
     stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")
     return 0

@@ -28,11 +28,29 @@ def run(command: Command) -> int:
         return 0
     from rich.table import Table
 
-    table = Table("model", "version", "standing", "workers", "waiting", "sha256", "since", "why")
+    table = Table(
+        "model", "version", "standing", "workers", "waiting", "requests", "errors", "p50 ms", "p99 ms",
+        box=None,
+    )  # fmt: skip
     for row in rows:
         table.add_row(
             row.model, row.version, row.standing, f"{row.ready_workers}/{row.workers}",
-            str(row.pending_requests), row.sha256[:12], row.since, row.why,
+            str(row.pending_requests), str(row.requests), _errors(row.errors, row.faults),
+            _rounded(row.p50_ms), _rounded(row.p99_ms),
         )  # fmt: skip
     stdout.print(table)
+    for row in rows:
+        if row.sha256:
+            stdout.print(
+                f"{row.model} {row.version} {row.sha256[:12]} {row.standing} since {row.since}: {row.why}",
+                soft_wrap=True,
+            )
     return 0
+
+
+def _errors(errors: int, faults: int) -> str:
+    return f"{errors} ({faults} ours)" if faults else str(errors)
+
+
+def _rounded(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.0f}"

@@ -39,6 +39,7 @@ VERBS = {
         ),
         _verb("rollback", "put the previous version back live, at once"),
         _verb("retire", "unload a version that is no longer live, losing nothing"),
+        _verb("soak", "promote back and forth under load, and count what is lost, wrong or late"),
         _verb("status", "what is live, what is loaded, how it is doing"),
         _verb("token", "print the server's current token, for curl"),
     )

@@ -150,7 +150,10 @@ def request_error(status: int, code: str, message: str) -> RequestError:
     """Return the exception of an answer's status, the same for HTTP and gRPC."""
     if "Token Authorization failed" in message or code == "InvalidKeyException":
         kind: type[RequestError] = UnauthorisedError
-    elif status == 503 and "has no worker to serve" in message:
+    elif message.startswith("Worker died"):
+        # TorchServe says 413 where the worker was killed, as if by the kernel for its memory.
+        kind = InternalServerError
+    elif status == 503 and (code == "server_stopping" or "has no worker to serve" in message):
         # TorchServe's words for a full queue.
         kind = OverloadedError
     else:

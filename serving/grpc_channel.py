@@ -61,6 +61,9 @@ def grpc_error(error: grpc.RpcError, *, timeout_s: float) -> RequestError:
     details, code = _split(" ".join(str(error.details()).split())[:DETAIL_LIMIT])
     if status_code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(f"no answer within {timeout_s:.3g} s.", status=504)
+    if details.startswith("Worker died"):
+        # RESOURCE_EXHAUSTED where it was killed: nothing of the request was too large.
+        return InternalServerError(details, status=500, code=code)
     if status_code in STATUS_OF:
         kind, status = STATUS_OF[status_code]
         return kind(details, status=status, code=code)

@@ -1,12 +1,14 @@
 """TorchServe's management over gRPC: the same verbs as serving/management.py, told in JSON inside a message."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
 from serving import stubs
-from serving.endpoint import Endpoint
+from serving.endpoint import Endpoint, grpc_endpoint
 from serving.errors import NotFoundError
 from serving.grpc_channel import grpc_error, metadata_of, open_channel
 from serving.management import (
@@ -18,6 +20,22 @@ from serving.management import (
     read_loaded,
     wait_for_workers,
 )
+from serving.management_verbs import ManagementVerbs
+from serving.settings import ServerSettings
+
+
+@contextmanager
+def manage(settings: ServerSettings) -> Iterator[ManagementVerbs]:
+    """Yield the management of the server on this machine, over gRPC.
+
+    Over HTTP, loading a version holds one of Netty's few threads, and every client connected to that thread waits until
+    it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
+    """
+    management = GrpcManagement(grpc_endpoint(settings, "management"))
+    try:
+        yield management
+    finally:
+        management.close()
 
 
 class GrpcManagement:

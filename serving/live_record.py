@@ -1,4 +1,4 @@
-"""`live.json`: per model the live version and the one before, so that a restart keeps what was promoted."""
+"""`live.json`: per model the live version and those kept for a rollback, so that a restart keeps what was promoted."""
 
 import fcntl
 import json
@@ -29,7 +29,22 @@ class Entry:
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     live: Entry
-    previous: Entry | None
+    kept: tuple[Entry, ...] = ()
+    """Versions that stay loaded for a rollback, the last live one first."""
+
+    @property
+    def previous(self) -> Entry | None:
+        return self.kept[0] if self.kept else None
+
+    def succeeded_by(self, entry: Entry, *, keep: int) -> "Standing":
+        """Return the standing once `entry` is live, with `keep` versions before it."""
+        before = [one for one in (self.live, *self.kept) if one.version != entry.version]
+        return Standing(live=entry, kept=tuple(before[:keep]))
+
+    def without(self, version: str) -> "Standing":
+        return Standing(
+            live=self.live, kept=tuple(one for one in self.kept if one.version != version)
+        )
 
 
 def entry_of(archive: Archive, *, why: str) -> Entry:
@@ -57,7 +72,7 @@ def read_record(model_store: Path) -> dict[str, Standing]:
         return {
             name: Standing(
                 live=Entry(**standing["live"]),
-                previous=Entry(**standing["previous"]) if standing["previous"] else None,
+                kept=tuple(Entry(**entry) for entry in standing["kept"]),
             )
             for name, standing in models.items()
         }
@@ -94,8 +109,8 @@ def open_entry(model_store: Path, entry: Entry) -> Archive:
 def refuse_overwrite(model_store: Path, name: str, version: str) -> None:
     """Raise InputError where the version is live or kept for a rollback."""
     standing = read_record(model_store).get(name)
-    entries = (standing.live, standing.previous) if standing else ()
-    if any(entry is not None and entry.version == version for entry in entries):
+    entries = (standing.live, *standing.kept) if standing else ()
+    if any(entry.version == version for entry in entries):
         raise InputError(
             f"{name} {version} is live or kept for a rollback and cannot be replaced; give a new --version."
         )

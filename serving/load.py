@@ -1,4 +1,4 @@
-"""Keeps requests coming from several connections while something happens, and counts what became of them."""
+"""Keeps requests coming from several connections while something happens, and notes what became of each."""
 
 import itertools
 import threading
@@ -9,36 +9,59 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from serving.client import Client
+from serving.client import Client, Prediction
 from serving.errors import RequestError, ServingError
 
 POLL_S = 0.02
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One request and what came of it."""
+
+    began_s: float
+    """Of time.monotonic()."""
+    latency_ms: float
+    photo: int
+    """Its place among the photos."""
+    answer: Prediction | None
+    failure: str | None
+    """The error's class, where there is no answer."""
+
+
 @dataclass(kw_only=True)
 class Tally:
-    """Latencies in milliseconds."""
+    """Latencies in milliseconds, of answered requests alone."""
 
-    answered_by: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    latencies_ms: list[float] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    retries: int = 0
 
     @property
     def requests(self) -> int:
-        return len(self.latencies_ms) + self.failures.total()
+        return len(self.samples)
+
+    @property
+    def answered_by(self) -> Counter[str]:
+        return Counter(one.answer.version for one in self.samples if one.answer is not None)
+
+    @property
+    def failures(self) -> Counter[str]:
+        return Counter(one.failure for one in self.samples if one.failure is not None)
 
     @property
     def failed(self) -> int:
         return self.failures.total()
 
-    def percentile_ms(self, share: float) -> float:
-        """Return the latency that `share` of the answers stayed within; 0 without answers."""
-        ordered = sorted(self.latencies_ms)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    @property
+    def latencies_ms(self) -> list[float]:
+        return [one.latency_ms for one in self.samples if one.answer is not None]
 
 
 class Load:
-    """A context manager: requests come from entering to leaving; `tally` counts them."""
+    """A context manager: requests come from entering to leaving; `tally` has them.
+
+    `connect` is called once a connection, so that several transports may take turns.
+    """
 
     def __init__(
         self,
@@ -47,9 +70,10 @@ class Load:
         photos: Sequence[bytes],
         *,
         connections: int = 4,
+        top_k: int | None = None,
     ) -> None:
         self.tally = Tally()
-        self._connect, self._model, self._photos = connect, model, photos
+        self._connect, self._model, self._photos, self._top_k = connect, model, photos, top_k
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -83,16 +107,23 @@ class Load:
 
     def _send(self, number: int) -> None:
         with self._connect() as client:
-            for photo in itertools.islice(itertools.cycle(self._photos), number, None):
+            for index in itertools.cycle(range(len(self._photos))):
                 if self._stopping.is_set():
-                    return
-                began = time.monotonic()
-                try:
-                    answer = client.predict(self._model, photo)
-                except RequestError as error:
-                    with self._lock:
-                        self.tally.failures[type(error).__name__] += 1
-                else:
-                    with self._lock:
-                        self.tally.answered_by[answer.version] += 1
-                        self.tally.latencies_ms.append((time.monotonic() - began) * 1e3)
+                    break
+                sample = self._ask(client, (index + number) % len(self._photos))
+                with self._lock:
+                    self.tally.samples.append(sample)
+        with self._lock:
+            self.tally.retries += client.retries
+
+    def _ask(self, client: Client, photo: int) -> Sample:
+        began_s = time.monotonic()
+        answer, failure = None, None
+        try:
+            answer = client.predict(self._model, self._photos[photo], top_k=self._top_k)
+        except RequestError as error:
+            failure = type(error).__name__
+        latency_ms = (time.monotonic() - began_s) * 1e3
+        return Sample(
+            began_s=began_s, latency_ms=latency_ms, photo=photo, answer=answer, failure=failure
+        )

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from serving import tokens
+from serving import journal, tokens
 from serving.archive import Archive, read_archive
+from serving.closing import answer_what_is_under_way
 from serving.errors import (
     BusyError,
     InputError,
@@ -27,19 +28,20 @@ from serving.errors import (
     ServerError,
 )
 from serving.gpus import read_visible_gpus
+from serving.grpc_management import manage
 from serving.java import find_java, quiet_flags
 from serving.live_record import Standing, entry_of, locked, open_entry, read_record, write_record
-from serving.management import Management
-from serving.promotion import install
+from serving.loading import install
 from serving.readiness import Report, check_live
+from serving.recovery import clear_leftovers
 from serving.settings import ServerSettings
 from serving.torchserve import torchserve_jar
 from serving.trust import STRICT, Trust
 
 LOG_CONFIG = Path(__file__).with_name("log4j2.xml")
 START_TIMEOUT_S = 180.0
-# TorchServe takes 2 to 17 s to close; a container is killed 30 s after TERM.
-STOP_TIMEOUT_S = 25.0
+# After at most 8 s of answering what is under way (closing.py): a container is killed 30 s after TERM.
+STOP_TIMEOUT_S = 18.0
 POLL_S = 0.2
 PR_SET_PDEATHSIG = 1
 LOG_TAIL_LINES = 200
@@ -54,6 +56,7 @@ class Server:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        self._is_ready = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +82,7 @@ class Server:
         """
         settings = self.settings
         _refuse_busy_ports(settings)
+        _forget_half_done(settings)
         record = read_record(settings.model_store)
         live = [open_entry(settings.model_store, standing.live) for standing in record.values()]
         # Archives a killed server had unpacked; the sockets of its workers.
@@ -112,6 +116,7 @@ class Server:
                 )
             try:
                 check_live(self.settings)
+                self._is_ready = True
                 break
             except NotLoadedError as error:
                 # It loads what it was given before it opens its ports: what is not there now never will be.
@@ -120,7 +125,7 @@ class Server:
                 if time.monotonic() > deadline or REFUSAL in self.last_error():
                     raise ServerError(f"not ready: {error} {self.last_error()}") from None
             time.sleep(POLL_S)
-        self._load_previous()
+        self._load_kept()
         if self.settings.uses_tokens:
             watch = threading.Thread(
                 target=tokens.keep_fresh, args=(self.settings, self._stopping), daemon=True
@@ -131,10 +136,12 @@ class Server:
         return None if self._process is None else self._process.poll()
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End TorchServe; kill it when it takes longer than `timeout_s`. gRPC calls under way are answered first."""
+        """End TorchServe once what is under way is answered; kill it when it takes longer than `timeout_s` to close."""
         self._stopping.set()
         if self._process is None:
             return
+        if self._process.poll() is None and self._is_ready:
+            answer_what_is_under_way(self.settings, self._process.pid)
         self._process.terminate()
         try:
             self._process.wait(timeout_s)
@@ -192,15 +199,16 @@ class Server:
                 preexec_fn=_die_with_parent,
             )
 
-    def _load_previous(self) -> None:
-        management = Management(self.settings)
-        for name, standing in read_record(self.settings.model_store).items():
-            if standing.previous is None or standing.previous.version in management.versions(name):
-                continue
-            # A rollback that cannot be prepared must not keep the live version from serving.
-            with contextlib.suppress(RequestError, InputError):
-                previous = open_entry(self.settings.model_store, standing.previous)
-                management.register(previous.path.name, workers=self.settings.worker_count)
+    def _load_kept(self) -> None:
+        settings = self.settings
+        # A rollback that cannot be prepared must not keep the live version from serving.
+        with contextlib.suppress(RequestError, InputError), manage(settings) as management:
+            for name, standing in read_record(settings.model_store).items():
+                loaded = management.versions(name)
+                for entry in standing.kept:
+                    if entry.version not in loaded:
+                        kept = open_entry(settings.model_store, entry)
+                        management.register(kept.path.name, workers=settings.worker_count)
 
 
 def serve(
@@ -269,8 +277,8 @@ def choose_live(
                 entry = entry_of(
                     archive, why="named at serve" if archives else "only version in the store"
                 )
-                record[archive.name] = Standing(
-                    live=entry, previous=standing.live if standing else None
+                record[archive.name] = (
+                    standing.succeeded_by(entry, keep=1) if standing else Standing(live=entry)
                 )
         trust.check_record(settings.model_store, record)
         write_record(settings.model_store, record)
@@ -292,6 +300,13 @@ def _only_archives(model_store: Path) -> list[Archive]:
                 f"{name} has {len(versions)} versions and none was ever live; name one to serve: {told}."
             )
     return [versions[0] for versions in found.values()]
+
+
+def _forget_half_done(settings: ServerSettings) -> None:
+    """Nothing is loaded yet, so of a promotion that was cut off only files are left. The record says what was live."""
+    with contextlib.suppress(BusyError), locked(settings.model_store):
+        clear_leftovers(settings.model_store)
+        journal.end(settings.model_store)
 
 
 def _refuse_busy_ports(settings: ServerSettings) -> None:

@@ -44,9 +44,8 @@ class Trust:
         if self.public_key is None:
             return
         for standing in record.values():
-            for entry in (standing.live, standing.previous):
-                if entry is not None:
-                    self._check_signature(open_entry(model_store, entry))
+            for entry in (standing.live, *standing.kept):
+                self._check_signature(open_entry(model_store, entry))
 
     def _check_signature(self, archive: Archive) -> None:
         if self.public_key is None:

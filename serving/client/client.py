@@ -29,6 +29,8 @@ class Client:
         self._transport = transport
         self._manage = manage
         self._management: ManagementVerbs | None = None
+        self.retries = 0
+        """How many tries beyond the first the questions needed so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -194,8 +196,13 @@ class Client:
     ) -> Result:
         # Read inside a try: what HTTP says by its status, gRPC says in the body alone.
         return retried(
-            lambda left_s: self._transport_ask(question, read, left_s), timeout_s=timeout_s
+            lambda left_s: self._transport_ask(question, read, left_s),
+            timeout_s=timeout_s,
+            on_retry=self._count_retry,
         )
+
+    def _count_retry(self) -> None:
+        self.retries += 1
 
     def _transport_ask(
         self, question: Question, read: Callable[[bytes], Result], timeout_s: float

@@ -17,8 +17,13 @@ WORTH_RETRYING = (OverloadedError, UnreachableError, InternalServerError)
 Result = TypeVar("Result")
 
 
-def retried(send: Callable[[float], Result], *, timeout_s: float) -> Result:
-    """Return what `send` returns, given the seconds that are left of `timeout_s`.
+def retried(
+    send: Callable[[float], Result],
+    *,
+    timeout_s: float,
+    on_retry: Callable[[], None] = lambda: None,
+) -> Result:
+    """Return what `send` returns, given the seconds that are left of `timeout_s`; tells of each new try.
 
     Raises:
         RequestError: what the last try raised.
@@ -32,6 +37,7 @@ def retried(send: Callable[[float], Result], *, timeout_s: float) -> Result:
             if time.monotonic() + delay_s >= deadline:
                 raise
             time.sleep(delay_s)
+            on_retry()
     return send(max(deadline - time.monotonic(), 0.001))
 
 

@@ -11,7 +11,8 @@ from serving.errors import ArchiveError, BusyError, InputError, PromotionError, 
 from serving.live_record import locked, read_record
 from serving.load import Load
 from serving.management import Management
-from serving.promotion import Swap, promote, retire, rollback
+from serving.promotion import Swap, promote, rollback
+from serving.retirement import retire
 from serving.server import Server, choose_live
 from serving.settings import ServerSettings
 

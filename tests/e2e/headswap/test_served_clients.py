@@ -14,7 +14,7 @@ from serving.archive import read_archive
 from serving.client import Client, GrpcClient, HttpClient, Prediction
 from serving.endpoint import http_endpoint
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
-from serving.promotion import install
+from serving.loading import install
 from serving.settings import ServerSettings
 from serving.token_sources import TokenFile
 from serving.tokens import read_token

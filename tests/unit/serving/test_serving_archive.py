@@ -222,7 +222,7 @@ def test_a_signed_archive_is_trusted_and_its_signature_travels(archive_maker, ke
     copy.write_bytes(archive.path.read_bytes())
     copy_signature(archive.path, copy)
     trust.accept(read_archive(copy))
-    standing = Standing(live=entry_of(archive, why=""), previous=None)
+    standing = Standing(live=entry_of(archive, why=""))
     trust.check_record(copy.parent, {"tiny": standing})
     signature_of(copy).unlink()
     with pytest.raises(SignatureError):
