@@ -28,6 +28,9 @@ VERBS = {
         _verb("demo", "everything below once, on the photos that come with the project"),
         _verb("train", "fine-tune a pretrained network on a folder of photos"),
         _verb("evaluate", "judge a run on the test photos it has never seen"),
+        _verb(
+            "compare", "pretrained against scratch, frozen against full, network against network"
+        ),
         _verb("export", "pack a run into an archive in the model store"),
         _verb("keygen", "make the pair of keys that sign archives and check them"),
         _verb("sign", "sign an archive, so that servers can ask who made it"),

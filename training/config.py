@@ -14,13 +14,15 @@ Device = Literal["auto", "cpu", "cuda"]
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     data: Path
-    """Folder of class folders, or of train/, val/ and test/ with class folders in each."""
+    """Folder of class folders or of train/, val/, test/ with such; or stl10, cifar10, food101, ..."""
     out: Path = Path("runs/latest")
     """Run folder to make."""
     architecture: str = "efficientnet_b0"
     """A torchvision classifier whose head is one linear layer."""
     weights: str = "imagenet"
     """Start: imagenet (torchvision's, downloaded), embedded (small, comes along), none, a file."""
+    photos_per_class: int = 0
+    """Learn from at most so many photos of a class; 0 takes all. Val and test stay whole."""
     image_size_px: int = 224
     """Side of the square the network sees."""
     resize_ratio: float = 1.143
@@ -57,6 +59,7 @@ class TrainConfig:
     """Go on where the run in --out was interrupted; the flags must be the same."""
 
     def __post_init__(self) -> None:
+        self._check_range("photos_per_class", 0, 1_000_000_000)
         self._check_range("image_size_px", 32, 1024)
         self._check_range("resize_ratio", 1, 2)
         self._check_range("head_epochs", 0, 10_000)

@@ -23,6 +23,7 @@ from training.errors import RunError
 from training.loop import preprocessing_of
 from training.photos import Photo, PhotoSet, Split, read_photos
 from training.run import Run, open_finished_run, write_json
+from training.source import read_data
 
 BATCH_SIZE = 64
 TOP_K = 3
@@ -113,7 +114,7 @@ def evaluate(
     config = run.config()
     network = load_network(run)
     spec = preprocessing_of(config)
-    own = read_photos(config.data, seed=config.seed)
+    own = read_data(config)
     class_names = run.data()["class_names"]
     foreign = own if data is None else read_photos(data, seed=config.seed, unsplit_as=split)
     for photo_set in (own, foreign):

@@ -26,9 +26,10 @@ from training.dataset import Batch, TrainingPhotos, served_pixels
 from training.errors import ConfigError, DivergedError, InterruptedRunError, RunError
 from training.features import compute_features, feature_batches, head_of
 from training.optimizer import freeze_body, make_average, make_optimizer, one_cycle
-from training.photos import PhotoSet, read_photos
+from training.photos import PhotoSet
 from training.progress import Progress, show_progress
 from training.run import Run, begin_run, check_run, write_beside
+from training.source import read_data
 from training.starting_weights import load_starting_weights
 
 # Random views a photo contributes to the frozen body's features.
@@ -45,7 +46,7 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
         InterruptedRunError: Ctrl-C; the run can be resumed.
     """
     run = Run(folder=config.out)
-    photos = read_photos(config.data, seed=config.seed)
+    photos = read_data(config)
     check_run(run, config, photos)
     trainer = Trainer(config, photos, run)
     if not config.resume:

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -142,6 +142,21 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
     )
     _refuse_empty_parts(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
     return photo_set
+
+
+def keep_per_class(photos: PhotoSet, count: int) -> PhotoSet:
+    """Return the set with at most `count` photos a class to learn from, those of the least sha256.
+
+    By content, so that a larger count keeps all that a smaller one kept. Val and test stay whole.
+    """
+    kept: set[Path] = set()
+    for label in range(len(photos.class_names)):
+        own = [photo for photo in photos.of("train") if photo.label == label]
+        kept.update(photo.path for photo in sorted(own, key=lambda photo: photo.sha256)[:count])
+    return replace(
+        photos,
+        photos=tuple(p for p in photos.photos if p.split != "train" or p.path in kept),
+    )
 
 
 def choose_split(sha256: str, *, missing: Sequence[Split], seed: int) -> Split:

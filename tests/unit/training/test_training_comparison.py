@@ -1,0 +1,89 @@
+"""What is compared, that finished runs are kept, and what the table says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training import comparison
+from training.comparison import Comparison, Contender, Row, compare, list_contenders
+from training.comparison_table import draw, markdown_table, read_comparison
+from training.config import TrainConfig
+from training.errors import ConfigError
+from training.run import Run, write_json
+from training.serving_speed import ServingSpeed
+
+
+def test_a_frozen_body_that_has_learned_nothing_is_left_out() -> None:
+    names = [
+        one.name for one in list_contenders(["resnet18"], ["embedded", "none"], ["none", "body"])
+    ]
+    assert names == ["resnet18-embedded-full", "resnet18-embedded-head", "resnet18-none-full"]
+
+
+def test_a_weights_file_can_stand_in_a_run_s_name() -> None:
+    one = Contender(architecture="resnet18", weights="../my files/a.pt", freeze="none")
+    assert "/" not in one.name
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs that take no time; the third of them is interrupted once."""
+    started: list[str] = []
+
+    def fake_run(config: TrainConfig) -> dict[str, Any]:
+        started.append(config.out.name)
+        if len(started) == 3:
+            raise KeyboardInterrupt
+        config.out.mkdir(parents=True)
+        write_json(Run(folder=config.out).config_path, config.to_dict())
+        result = {
+            "run": str(config.out), "accuracy": 0.8 if config.weights == "embedded" else 0.5,
+            "test_n": 10, "train_n": 20, "parameters": 11_000_000, "training_s": 12.0,
+        }  # fmt: skip
+        write_json(config.out / "result.json", result)
+        return result
+
+    monkeypatch.setattr(comparison, "_run", fake_run)
+    speed = ServingSpeed(photos_per_s=50.0, archive_bytes=45_000_000)
+    monkeypatch.setattr(comparison, "measure_serving_speed", lambda _: speed)
+    return started
+
+
+def test_a_second_start_goes_on(tmp_path: Path, ran: list[str]) -> None:
+    contenders = list_contenders(["resnet18"], ["none", "embedded"], ["none"])
+    shared = TrainConfig(data=Path("photos"), out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compare(contenders, shared, seed_count=2, say=lambda _: None)
+    done = compare(contenders, shared, seed_count=2, say=lambda _: None)
+    assert len(ran) == 5
+    assert ran[2] == ran[3]
+    assert [row.weights for row in done.rows] == ["embedded", "none"]
+    with pytest.raises(ConfigError, match="other flags"):
+        compare(
+            contenders,
+            TrainConfig(data=Path("photos"), out=tmp_path, epochs=3),
+            seed_count=2,
+            say=lambda _: None,
+        )
+
+
+def test_the_table_and_the_drawing_tell_of_every_row() -> None:
+    rows = [
+        Row(architecture="re$net$", weights="none", freeze="none", accuracies=[0.5, 0.6],
+            test_n=10, parameters=11_200_000, training_s=61.2, photos_per_s=48.4,
+            archive_bytes=90_000_000),
+    ]  # fmt: skip
+    shared = TrainConfig(data=Path("photos")).to_dict()
+    one = Comparison(rows=rows, config=shared, train_n=300)
+    table = markdown_table(read_comparison(one.to_dict()))
+    assert (
+        "| re$net$ | scratch | everything | **55.0 ± 7.1 %** | 61 s | 11.2 M | 48 photos/s | 90 MB |"
+        in table
+    )
+    assert "2 seeds" in table
+    figure = draw(one)
+    figure.canvas.draw()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "re$net$, scratch, everything"
+    ]

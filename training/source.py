@@ -1,0 +1,27 @@
+"""What --data names becomes photos: the one place that training, judging and comparing read from."""
+
+from pathlib import Path
+
+from training.config import TrainConfig
+from training.photos import PhotoSet, keep_per_class, read_photos
+from training.torchvision_data import find_dataset, unpack_dataset
+
+
+def read_data(config: TrainConfig) -> PhotoSet:
+    """Return the config's photos, split; at most `photos_per_class` of each class to learn from.
+
+    Raises:
+        DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
+    """
+    photos = read_photos(find_folder(config.data), seed=config.seed)
+    return keep_per_class(photos, config.photos_per_class) if config.photos_per_class else photos
+
+
+def find_folder(data: Path) -> Path:
+    """Return the folder itself where it is one, else that of the dataset of this name.
+
+    Raises:
+        DownloadError: the dataset could not be fetched; says where to put its files.
+    """
+    dataset = None if data.exists() else find_dataset(str(data))
+    return data if dataset is None else unpack_dataset(dataset)
