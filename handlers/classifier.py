@@ -14,6 +14,7 @@ from handlers.engines import describe_versions
 from handlers.errors import InternalError, InvalidRequestError, RefusedError
 from handlers.explanation import Explainer
 from handlers.loaders import Photo, Timings
+from handlers.memory import return_freed_memory
 from handlers.metrics import Metrics
 from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
@@ -64,9 +65,10 @@ class Classifier:
         timings = Timings()
         self._classify(batch, timings)
         answers = [self._write(pending) for pending in batch]
-        if batch:
-            total_s = time.perf_counter() - started
-            self._metrics.write_call(timings, transport=batch[0].transport, total_s=total_s)
+        transports = [pending.transport for pending in batch]
+        self._metrics.write_call(
+            timings, transports=transports, total_s=time.perf_counter() - started
+        )
         return answers
 
     def _turn_away(self, refusal: RefusedError, raw_headers: Mapping[str, Any]) -> Answer:
@@ -175,6 +177,7 @@ def load_classifier(
     settings = HandlerSettings.from_model_config(model_config)
     pipeline = choose_pipeline(archive, settings, gpu_id=gpu_id)
     difference = replay_probes(archive, pipeline)
+    return_freed_memory()
     logger.info(
         "%s %s (%s, %d classes) is ready after %.1f s with %s; %d probes agree within %.6f.",
         archive.card.name,

@@ -5,6 +5,7 @@ differently; the probes' tolerance covers it.
 """
 
 import time
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from handlers.cuda_engine import exit_if_sticky
 from handlers.decoding import Bytes, JpegHeader, read_jpeg_header
 from handlers.errors import RefusedError
-from handlers.loaders import CpuLoader, DecodeBudget, Photo, Timings
+from handlers.loaders import CpuLoader, DecodeBudget, Photo, PhotoTiming, Timings
 from handlers.preprocessing import PreprocessingSpec, central_square
 from handlers.settings import HandlerSettings
 
@@ -35,7 +36,9 @@ class CudaLoader:
         """Return each photo's `(S, S, 3) uint8` pixels on the device, or its error."""
         headers = [self._read_header(photo.data) for photo in photos]
         fit = [index for index, header in enumerate(headers) if isinstance(header, JpegHeader)]
-        decoded = self._decode([photos[index].data for index in fit], timings)
+        started = time.perf_counter()
+        decoded = self._decode([photos[index].data for index in fit])
+        decode_s = (time.perf_counter() - started) / max(1, len(fit))
         on_device = dict(zip(fit, decoded, strict=True))
         loaded: list[Loaded] = []
         for index, photo in enumerate(photos):
@@ -45,7 +48,10 @@ class CudaLoader:
             elif image is None or header is None:
                 loaded.append(self._load_on_cpu(photo, timings, budget))
             else:
-                loaded.append(self._crop(image, header, timings))
+                started = time.perf_counter()
+                loaded.append(self._crop(image, header))
+                preprocess_s = time.perf_counter() - started
+                timings.photos.append(PhotoTiming(photo.owner, "JPEG", decode_s, preprocess_s))
         return loaded
 
     def _read_header(self, data: Bytes) -> JpegHeader | RefusedError | None:
@@ -60,23 +66,17 @@ class CudaLoader:
             return pixels
         return torch.from_numpy(pixels).to(self._device, non_blocking=True)
 
-    def _decode(self, files: list[Bytes], timings: Timings) -> list[torch.Tensor | None]:
+    def _decode(self, files: list[Bytes]) -> list[torch.Tensor | None]:
         """Return each JPEG as `(3, H, W) uint8` on the device, None where nvJPEG gave up."""
-        started = time.perf_counter()
         if not files:
             return []
         tensors = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files]
         try:
-            images: list[torch.Tensor | None] = list(decode_jpegs(tensors, self._device))
+            return list(decode_jpegs(tensors, self._device))
         except RuntimeError as error:
             exit_if_sticky(error)
             # One bad file fails its whole batch, so each alone.
-            images = [self._decode_alone(tensor) for tensor in tensors]
-        elapsed_s = time.perf_counter() - started
-        good = [image for image in images if image is not None]
-        timings.decode_s += [elapsed_s / len(files)] * len(good)
-        timings.formats += ["JPEG"] * len(good)
-        return images
+            return [self._decode_alone(tensor) for tensor in tensors]
 
     def _decode_alone(self, tensor: torch.Tensor) -> torch.Tensor | None:
         try:
@@ -85,11 +85,9 @@ class CudaLoader:
             exit_if_sticky(error)
             return None
 
-    def _crop(self, image: torch.Tensor, header: JpegHeader, timings: Timings) -> torch.Tensor:
-        started = time.perf_counter()
+    def _crop(self, image: torch.Tensor, header: JpegHeader) -> torch.Tensor:
         pixels = crop_on_device(image, self._spec)
         pixels = pixels if header.upright is None else transpose(pixels, header.upright)
-        timings.preprocess_s.append(time.perf_counter() - started)
         return pixels.contiguous()
 
 
@@ -97,7 +95,11 @@ def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.
     """Return `(3, H, W) uint8` RGB images, by nvJPEG, or by libjpeg when the device is a CPU."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    images: list[torch.Tensor] = decode_jpeg(files, mode=ImageReadMode.RGB, device=device)
+    with warnings.catch_warnings():
+        # torchvision 0.29 announces that its decoders move to torchcodec, once a call: a line of
+        # log for every batch.
+        warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning)
+        images: list[torch.Tensor] = decode_jpeg(files, mode=ImageReadMode.RGB, device=device)
     return images
 
 

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 ONNX_INPUT = "pixels"
 ONNX_OUTPUT = "probabilities"
 
+# Images in one pass. ONNX Runtime never gives back what its largest pass needed: after 32 images
+# of ResNet-18 a worker stays at 933 MB, after 4 at 644; a larger pass saves a core no time.
+_LARGEST_PASS = 4
 
 Pixels = TypeVar("Pixels", contravariant=True)
 
@@ -55,6 +58,10 @@ class OnnxEngine:
         )
 
     def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        parts = range(0, len(batch), _LARGEST_PASS)
+        return np.concatenate([self._run(batch[start : start + _LARGEST_PASS]) for start in parts])
+
+    def _run(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         rows: np.ndarray = self._session.run([ONNX_OUTPUT], {ONNX_INPUT: np.stack(batch)})[0]
         return rows
 

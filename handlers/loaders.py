@@ -24,15 +24,28 @@ class Photo(NamedTuple):
     owner: int = 0
 
 
+class PhotoTiming(NamedTuple):
+    """What one decoded photo took, and which request of the batch sent it."""
+
+    owner: int
+    format_name: str
+    decode_s: float
+    preprocess_s: float
+
+
+class PassTiming(NamedTuple):
+    """One pass through the network."""
+
+    image_count: int
+    inference_s: float
+
+
 @dataclass(kw_only=True)
 class Timings:
-    """Seconds and formats of one call, for the metrics."""
+    """What one call measured, for the metrics."""
 
-    decode_s: list[float] = field(default_factory=list)
-    preprocess_s: list[float] = field(default_factory=list)
-    inference_s: list[float] = field(default_factory=list)
-    batch_sizes: list[int] = field(default_factory=list)
-    formats: list[str] = field(default_factory=list)
+    photos: list[PhotoTiming] = field(default_factory=list)
+    passes: list[PassTiming] = field(default_factory=list)
 
 
 class DecodeBudget:
@@ -90,18 +103,23 @@ class CpuLoader:
         """Return one photo's `(S, S, 3) uint8` pixels or its error."""
         try:
             with budget.spend(photo.owner):
-                return self._load(photo.data, timings)
+                return self._load(photo, timings)
         except RefusedError as error:
             return error
 
-    def _load(self, data: Bytes, timings: Timings) -> np.ndarray:
+    def _load(self, photo: Photo, timings: Timings) -> np.ndarray:
         started = time.perf_counter()
         decoded = decode_as_stored(
-            data, shorter_side_px=self._spec.shorter_side_px, limits=self._limits
+            photo.data, shorter_side_px=self._spec.shorter_side_px, limits=self._limits
         )
         cropping = time.perf_counter()
         pixels = crop_pixels(decoded, self._spec)
-        timings.decode_s.append(cropping - started)
-        timings.preprocess_s.append(time.perf_counter() - cropping)
-        timings.formats.append(decoded.format_name)
+        timings.photos.append(
+            PhotoTiming(
+                owner=photo.owner,
+                format_name=decoded.format_name,
+                decode_s=cropping - started,
+                preprocess_s=time.perf_counter() - cropping,
+            )
+        )
         return pixels

@@ -6,6 +6,7 @@ Prometheus' default buckets, 0.005 to 10.
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from handlers.answers import Outcome
@@ -37,22 +38,24 @@ class Metrics:
         self._card = card
         self._metrics = _declared(cache) if cache is not None else {}
 
-    def write_call(self, timings: Timings, *, transport: str, total_s: float) -> None:
-        """Write what one call of the handler took."""
-        if not self._metrics:
+    def write_call(self, timings: Timings, *, transports: Sequence[str], total_s: float) -> None:
+        """Write what one call of the handler took; `transports` has one entry a request.
+
+        A pass through the network that served requests of both transports counts as `mixed`.
+        """
+        if not self._metrics or not transports:
             return
-        series: dict[str, list[float] | list[int]] = {
-            "handler_decode_seconds": timings.decode_s,
-            "handler_preprocess_seconds": timings.preprocess_s,
-            "handler_inference_seconds": timings.inference_s,
-            "handler_batch_size": timings.batch_sizes,
-            "handler_total_seconds": [total_s],
-        }
-        for name, values in series.items():
-            for value in values:
-                self._write(name, value, transport)
-        for format_name in timings.formats:
-            self._write("handler_images_total", 1, transport, format_name)
+        for photo in timings.photos:
+            transport = transports[photo.owner]
+            self._write("handler_decode_seconds", photo.decode_s, transport)
+            self._write("handler_preprocess_seconds", photo.preprocess_s, transport)
+            self._write("handler_images_total", 1, transport, photo.format_name)
+        shared = transports[0] if len(set(transports)) == 1 else "mixed"
+        for image_count, inference_s in timings.passes:
+            self._write("handler_batch_size", image_count, shared)
+            self._write("handler_inference_seconds", inference_s, shared)
+        for transport in transports:
+            self._write("handler_total_seconds", total_s, transport)
 
     def write_outcome(self, outcome: Outcome, *, transport: str) -> None:
         """Write what became of one image, or of one request that has none."""

@@ -10,7 +10,7 @@ from handlers.answers import Outcome, check_row
 from handlers.archive import Archive
 from handlers.engines import Engine, choose_cpu_engine
 from handlers.errors import InternalError, RefusedError
-from handlers.loaders import CpuLoader, DecodeBudget, Loader, Photo, Timings
+from handlers.loaders import CpuLoader, DecodeBudget, Loader, PassTiming, Photo, Timings
 from handlers.settings import HandlerSettings
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Pipeline(Generic[Pixels]):
                     "the network failed on this image's batch; the server's log says how."
                 )
             ] * len(batch)
-        timings.inference_s.append(time.perf_counter() - started)
-        timings.batch_sizes.append(len(batch))
+        timings.passes.append(PassTiming(len(batch), time.perf_counter() - started))
         return [check_row(row) for row in rows]
 
 

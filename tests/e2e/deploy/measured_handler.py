@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from handlers.errors import UndecodableImageError
-from handlers.loaders import Timings
+from handlers.loaders import PassTiming, PhotoTiming, Timings
 from handlers.metrics import Metrics
 
 
@@ -18,14 +18,9 @@ class MeasuredHandler:
         bodies = [bytes(item.get("body") or b"") for item in data]
         if b"fail" in bodies:
             raise ValueError("asked to")
-        timings = Timings(
-            decode_s=[0.004],
-            preprocess_s=[0.002],
-            inference_s=[0.02],
-            batch_sizes=[len(data)],
-            formats=["JPEG"],
-        )
-        self.metrics.write_call(timings, transport="http", total_s=0.03)
+        photo = PhotoTiming(owner=0, format_name="JPEG", decode_s=0.004, preprocess_s=0.002)
+        timings = Timings(photos=[photo], passes=[PassTiming(len(data), 0.02)])
+        self.metrics.write_call(timings, transports=["http"] * len(data), total_s=0.03)
         for index, body in enumerate(bodies):
             if body == b"refuse":
                 self.metrics.write_outcome(UndecodableImageError("no photo"), transport="http")

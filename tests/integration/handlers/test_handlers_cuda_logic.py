@@ -16,9 +16,6 @@ from handlers.network import Network
 from handlers.preprocessing import PreprocessingSpec, load_pixels
 from handlers.settings import HandlerSettings
 
-# torchvision 0.29 announces that its image decoding will move to torchcodec.
-pytestmark = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
-
 CPU = torch.device("cpu")
 SPEC = PreprocessingSpec(image_size_px=32)
 
@@ -49,7 +46,7 @@ def test_pixels_are_nearly_pillows_however_the_photo_is_turned(image, orientatio
     assert pixels.shape == (32, 32, 3)
     assert pixels.dtype == torch.uint8
     assert np.abs(pixels.numpy().astype(int) - load_pixels(data, SPEC)).mean() < 3
-    assert timings.formats == ["JPEG"]
+    assert [timing.format_name for timing in timings.photos] == ["JPEG"]
 
 
 @pytest.mark.parametrize("how", list(Image.Transpose))

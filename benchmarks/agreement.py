@@ -1,0 +1,90 @@
+"""How often the archive answers what the float32 network in plain PyTorch answers.
+
+    python benchmarks/agreement.py model_store/clothing-1.0.mar photos/test
+
+The folder has one folder of photos per class, named as the model's classes. The archive goes the
+whole way of a served photo with the engine it would choose here; the reference decodes with Pillow
+at full size and computes with PyTorch in float32, both without any short cut of ours. Prints JSON:
+shares of photos that get the same first class, right answers of both, the largest difference of a
+probability.
+"""
+
+import argparse
+import io
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from handlers.archive import open_archive
+from handlers.engines import load_network
+from handlers.loaders import Photo, Timings
+from handlers.pipelines import choose_pipeline
+from handlers.preprocessing import PreprocessingSpec, central_square
+from handlers.settings import EngineChoice, HandlerSettings
+
+STEP = 32
+
+
+def reference_pixels(data: bytes, spec: PreprocessingSpec) -> np.ndarray:
+    """Return `(S, S, 3) uint8`: decoded whole, resampled in one step."""
+    with Image.open(io.BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    side = spec.image_size_px
+    small = upright.resize(
+        (side, side),
+        {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[
+            spec.interpolation
+        ],
+        box=central_square(upright.size, spec.resize_ratio),
+    )
+    return np.array(small)
+
+
+def compare(folder: Path, photos: list[Path], engine: EngineChoice) -> dict[str, object]:
+    """Return the figures of an extracted archive on photos whose folder names their class."""
+    archive = open_archive(folder)
+    settings = HandlerSettings(engine=engine)
+    pipeline = choose_pipeline(archive, settings, gpu_id=0 if torch.cuda.is_available() else None)
+    network = load_network(archive)
+    served, reference = [], []
+    for start in range(0, len(photos), STEP):
+        files = [path.read_bytes() for path in photos[start : start + STEP]]
+        served += pipeline.classify([Photo(data) for data in files], Timings())
+        pixels = [reference_pixels(data, archive.card.preprocessing) for data in files]
+        with torch.inference_mode():
+            reference += list(network(torch.from_numpy(np.stack(pixels))).numpy())
+    rows, expected = np.stack(served), np.stack(reference)
+    labels = np.array([archive.card.class_names.index(path.parent.name) for path in photos])
+    return {
+        "pipeline": pipeline.name,
+        "photos": len(photos),
+        "top_1_agreement": round(float((rows.argmax(1) == expected.argmax(1)).mean()), 5),
+        "right_served": int((rows.argmax(1) == labels).sum()),
+        "right_reference": int((expected.argmax(1) == labels).sum()),
+        "largest_difference": float(np.abs(rows - expected).max()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--engine", choices=("auto", "onnx", "eager"), default="auto")
+    arguments = parser.parse_args()
+    photos = sorted(path for path in arguments.photos.glob("*/*") if path.is_file())
+    if not photos:
+        raise SystemExit(f"{arguments.photos} holds no photos in class folders.")
+    with tempfile.TemporaryDirectory() as extracted:
+        with zipfile.ZipFile(arguments.archive) as content:
+            content.extractall(extracted)
+        figures = compare(Path(extracted), photos, arguments.engine)
+    print(json.dumps({"archive": arguments.archive.name} | figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
