@@ -3,10 +3,10 @@
     python benchmarks/agreement.py model_store/clothing-1.0.mar photos/test
 
 The folder has one folder of photos per class, named as the model's classes. The archive goes the
-whole way of a served photo with the engine it would choose here; the reference decodes with Pillow
-at full size and computes with PyTorch in float32, both without any short cut of ours. Prints JSON:
-shares of photos that get the same first class, right answers of both, the largest difference of a
-probability.
+whole way of a served photo with the engine it would choose here. It is compared with the network in
+plain PyTorch, float32, twice: on the very pixels that serving and training's evaluation see, which
+judges the engine, and on pixels that Pillow decoded at full size, which judges scaled decoding too.
+Prints JSON: shares of photos with the same first class, right answers, largest differences.
 """
 
 import argparse
@@ -23,14 +23,15 @@ from PIL import Image, ImageOps
 from handlers.archive import open_archive
 from handlers.engines import load_network
 from handlers.loaders import Photo, Timings
+from handlers.network import Network
 from handlers.pipelines import choose_pipeline
-from handlers.preprocessing import PreprocessingSpec, central_square
+from handlers.preprocessing import PreprocessingSpec, central_square, load_pixels
 from handlers.settings import EngineChoice, HandlerSettings
 
 STEP = 32
 
 
-def reference_pixels(data: bytes, spec: PreprocessingSpec) -> np.ndarray:
+def decode_whole(data: bytes, spec: PreprocessingSpec) -> np.ndarray:
     """Return `(S, S, 3) uint8`: decoded whole, resampled in one step."""
     with Image.open(io.BytesIO(data)) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
@@ -51,20 +52,34 @@ def compare(folder: Path, photos: list[Path], engine: EngineChoice) -> dict[str,
     settings = HandlerSettings(engine=engine)
     pipeline = choose_pipeline(archive, settings, gpu_id=0 if torch.cuda.is_available() else None)
     network = load_network(archive)
-    served, reference = [], []
+    spec = archive.card.preprocessing
+    served, eager, whole = [], [], []
     for start in range(0, len(photos), STEP):
         files = [path.read_bytes() for path in photos[start : start + STEP]]
         served += pipeline.classify([Photo(data) for data in files], Timings())
-        pixels = [reference_pixels(data, archive.card.preprocessing) for data in files]
-        with torch.inference_mode():
-            reference += list(network(torch.from_numpy(np.stack(pixels))).numpy())
-    rows, expected = np.stack(served), np.stack(reference)
+        eager.append(compute(network, [load_pixels(data, spec) for data in files]))
+        whole.append(compute(network, [decode_whole(data, spec) for data in files]))
+    rows = np.stack(served)
     labels = np.array([archive.card.class_names.index(path.parent.name) for path in photos])
     return {
         "pipeline": pipeline.name,
         "photos": len(photos),
-        "top_1_agreement": round(float((rows.argmax(1) == expected.argmax(1)).mean()), 5),
         "right_served": int((rows.argmax(1) == labels).sum()),
+        "same_pixels": judge(rows, np.concatenate(eager), labels),
+        "decoded_whole": judge(rows, np.concatenate(whole), labels),
+    }
+
+
+def compute(network: Network, pixels: list[np.ndarray]) -> np.ndarray:
+    """Return `(B, K) float32`."""
+    with torch.inference_mode():
+        rows: np.ndarray = network(torch.from_numpy(np.stack(pixels))).numpy()
+    return rows
+
+
+def judge(rows: np.ndarray, expected: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    return {
+        "top_1_agreement": round(float((rows.argmax(1) == expected.argmax(1)).mean()), 5),
         "right_reference": int((expected.argmax(1) == labels).sum()),
         "largest_difference": float(np.abs(rows - expected).max()),
     }
