@@ -26,6 +26,7 @@ VERBS = {
     verb.name: verb
     for verb in (
         _verb("demo", "everything below once, on the photos that come with the project"),
+        _verb("data", "look at a folder of photos: counts, broken files, copies, a picture"),
         _verb("train", "fine-tune a pretrained network on a folder of photos"),
         _verb("evaluate", "judge a run on the test photos it has never seen"),
         _verb(

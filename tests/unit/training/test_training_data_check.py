@@ -1,0 +1,79 @@
+"""Copies that are not byte for byte, counts, sizes, and the picture of a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headswap.__main__ import main
+from training.contact_sheet import THUMBNAIL_PX, write_contact_sheet
+from training.data_check import check_data
+from training.photos import read_photos
+
+
+def photo(seed: int, size: tuple[int, int] = (120, 160)) -> Image.Image:
+    """Return shapes large enough to survive compression, others for each seed."""
+    grid = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return 2 classes in 3 splits; a train photo smaller and compressed again in test, another in two classes."""
+    seed = 0
+    for split, count in (("train", 4), ("val", 2), ("test", 2)):
+        for name in ("cat", "dog"):
+            target = tmp_path / split / name
+            target.mkdir(parents=True)
+            for number in range(count):
+                seed += 1
+                photo(seed).save(target / f"{number}.jpg", quality=90)
+    photo(1).resize((60, 80)).save(tmp_path / "test" / "cat" / "again.jpg", quality=60)
+    photo(2).save(tmp_path / "train" / "dog" / "as_dog.png")
+    return tmp_path
+
+
+def test_near_copies_are_found_across_splits_and_classes(folder: Path) -> None:
+    check = check_data(read_photos(folder))
+    assert [
+        {pair.first.path.relative_to(folder), pair.second.path.relative_to(folder)}
+        for pair in check.leaking
+    ] == [{Path("train/cat/0.jpg"), Path("test/cat/again.jpg")}]
+    assert [
+        {pair.first.path.relative_to(folder), pair.second.path.relative_to(folder)}
+        for pair in check.mislabelled
+    ] == [{Path("train/cat/1.jpg"), Path("train/dog/as_dog.png")}]
+    assert len(check.near_duplicates) == 2
+    assert check.counts["train"] == (4, 5)
+    assert check.imbalance == pytest.approx(1.25)
+    assert check.shorter_side_px == (60, 120, 120)
+    assert check.formats == {"JPEG": 17, "PNG": 1}
+
+
+def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    write_contact_sheet(read_photos(folder), path)
+    with Image.open(path) as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.height > 2 * THUMBNAIL_PX
+        assert len(set(sheet.convert("L").get_flattened_data())) > 50
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_the_verb_names_what_it_finds(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "train" / "cat" / "broken[1].jpg").write_bytes(b"no photo")
+    sheet = tmp_path / "sheet.png"
+    arguments = ["data", "check", str(folder), "--contact-sheet", str(sheet)]
+    # 1 of 19 files is broken: above the 5 % that are allowed.
+    assert main(arguments) == 2
+    for number in range(2):
+        photo(100 + number).save(folder / "train" / "cat" / f"more{number}.jpg")
+    assert main(arguments) == 1
+    told = capsys.readouterr().out
+    assert "broken[1].jpg" in told
+    assert "again.jpg" in told
+    assert "1 pairs are nearly the same in two splits" in told
+    assert sheet.exists()
