@@ -38,7 +38,7 @@ def answer_what_is_under_way(settings: ServerSettings, pid: int) -> None:
                 left_s = max(deadline - time.monotonic(), 0.1)
                 stack.enter_context(
                     drain(
-                        settings, management, model, version, reason=STOPPING, knocks=not is_closed,
+                        settings, management, model, version, reason=STOPPING, knocks=not is_closed, until_quiet=False,
                         queue_timeout_s=left_s / 2, batch_timeout_s=left_s,
                     )
                 )  # fmt: skip

@@ -32,8 +32,11 @@ QUEUE_TIMEOUT_S = 30.0
 BATCH_TIMEOUT_S = 120.0
 # A worker that does not sign, as another's handler would not, counts as idle once it has not computed for so long.
 STILL_S = 2.0
-# Once all have signed, only refusals are under way: a client that never stops asking is not waited for any longer.
-LAST_WORDS_S = 3.0
+# Once all have signed, only refusals are under way. A request that is queued in the millisecond of the unload would
+# get no answer, so nobody may have asked for so long (each refusal signs again) ...
+QUIET_S = 0.5
+# ... and a client that never stops asking is not waited for any longer.
+LAST_WORDS_S = 10.0
 # Which worker takes a knock is chance; one that never got any of so many is watched instead.
 KNOCK_ROUNDS = 20
 POLL_S = 0.05
@@ -50,7 +53,8 @@ def unload(
     """Drain the version and unload it; nothing is done where it is not loaded.
 
     Raises:
-        PromotionError: it is computing for too long. RequestError: the server does not answer.
+        PromotionError: it is computing for too long, or clients keep asking for it by number; it serves on.
+        RequestError: the server does not answer.
     """
     with drain(settings, management, model, version) as is_loaded:
         if is_loaded:
@@ -67,6 +71,7 @@ def drain(
     *,
     reason: str = RETIRED,
     knocks: bool = True,
+    until_quiet: bool = True,
     queue_timeout_s: float = QUEUE_TIMEOUT_S,
     batch_timeout_s: float = BATCH_TIMEOUT_S,
 ) -> Iterator[bool]:
@@ -90,7 +95,7 @@ def drain(
         with HttpClient(settings) as client:
             _wait_for_workers(
                 client if knocks else None, management, loaded, folder,
-                model=model, timeout_s=batch_timeout_s,
+                model=model, until_quiet=until_quiet, timeout_s=batch_timeout_s,
             )  # fmt: skip
         yield True
     except BaseException:
@@ -120,6 +125,7 @@ def _wait_for_workers(
     folder: Path | None,
     *,
     model: str,
+    until_quiet: bool,
     timeout_s: float,
 ) -> None:
     version, pids = loaded.version, loaded.ready_pids
@@ -136,8 +142,15 @@ def _wait_for_workers(
                 wait([pool.submit(knock) for _ in unsigned])
             is_empty = not _pending(management, model, version)
             signed_s = signed.seconds(not unsigned)
-            if not unsigned and (is_empty or signed_s >= LAST_WORDS_S):
+            if not unsigned and is_empty and not (until_quiet and _is_asked(folder)):
                 return
+            if not unsigned and signed_s >= LAST_WORDS_S:
+                if not until_quiet:
+                    return
+                raise PromotionError(
+                    f"clients keep asking for {model} {version} by its number; it was left loaded and serves them. "
+                    "Point them to the live version, then retire it."
+                )
             still_s = still.seconds((is_empty, [_cpu_s(pid) for pid in unsigned]))
             if is_empty and still_s >= STILL_S:
                 return
@@ -180,6 +193,15 @@ def _folder_of(pids: Sequence[int]) -> Path | None:
             if (folder / "MAR-INF").is_dir() and os.access(folder, os.W_OK):
                 return folder
     return None
+
+
+def _is_asked(folder: Path | None) -> bool:
+    """Return whether a worker has refused a request within the last QUIET_S."""
+    if folder is None:
+        return False
+    # A worker that died since has taken its signature's age with it, and no more.
+    refusals = [path.stat().st_mtime for path in folder.glob(f"{NOTE}.*")]
+    return time.time() - max(refusals, default=0.0) < QUIET_S
 
 
 def _unsigned(folder: Path | None, pids: Sequence[int]) -> list[int]:

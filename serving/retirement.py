@@ -13,7 +13,7 @@ def retire(settings: ServerSettings, model: str, version: str, *, report: Report
     """Unload a version that is not live, once everything it was asked is answered.
 
     Raises:
-        InputError: it is live, or not loaded. PromotionError: it is computing for too long.
+        InputError: it is live, or not loaded. PromotionError: it is computing for too long, or clients keep asking.
     """
     with locked(settings.model_store), manage(settings) as management:
         finish_half_done(settings, management, report=report)

@@ -20,6 +20,10 @@ SAMPLE = ROOT / "sample_data" / "clothing"
 SMALL = (
     "--weights embedded --architecture resnet18 --freeze body --head-epochs 1 --image-size-px 64"
 )
+SMALL_COMPARISON = (
+    "--models resnet18 --weights embedded none --freeze body --seeds 1 "
+    "--head-epochs 1 --epochs 1 --image-size-px 64"
+)
 DEADLINE_S = 120.0
 
 
@@ -70,6 +74,8 @@ def test_readme_commands_work_in_order(home: Path) -> None:
                     assert run(step).returncode == 0
             if command.startswith("headswap train"):
                 command = f"{command} {SMALL}"
+            if command.startswith("headswap compare"):
+                command = f"headswap compare --data photos {SMALL_COMPARISON}"
             if command == "headswap serve":
                 server = subprocess.Popen(["headswap", "serve"], cwd=home, env=environment)
                 deadline = time.monotonic() + DEADLINE_S

@@ -3,14 +3,17 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
+from serving import drain
 from serving.archive import read_archive
 from serving.client import HttpClient
-from serving.errors import NotFoundError, RequestError
+from serving.errors import NotFoundError, PromotionError, RequestError
 from serving.retirement import retire
 from serving.server import Server, choose_live
 from serving.settings import ServerSettings
@@ -38,33 +41,58 @@ def test_a_soak_with_a_killed_worker_loses_nothing(
     assert sum(sum(second.values()) for second in told["answers_per_second"]) == told["requests"]
 
 
-def test_a_retired_version_answers_what_it_has_and_then_404(
-    served: ServerSettings, archives: dict[str, Path], photos: list[bytes]
-) -> None:
+@contextmanager
+def asking_for_2(
+    served: ServerSettings, photo: bytes, *, after_404_s: float
+) -> Iterator[Counter[str]]:
+    """Ask for version 2.0 by its number from three threads, `after_404_s` after a 404, and count the outcomes."""
     outcomes: Counter[str] = Counter()
     stopping = threading.Event()
 
-    def ask_for_2() -> None:
+    def ask() -> None:
         with HttpClient(served) as client:
             while not stopping.is_set():
                 try:
-                    client.predict("clothing", photos[0], version="2.0", timeout_s=20)
+                    client.predict("clothing", photo, version="2.0", timeout_s=20)
                     outcomes["answered"] += 1
                 except NotFoundError:
                     outcomes["404"] += 1
+                    stopping.wait(after_404_s)
                 except RequestError as error:
                     outcomes[repr(error)] += 1
 
-    askers = [threading.Thread(target=ask_for_2) for _ in range(3)]
+    askers = [threading.Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
-    until(lambda: outcomes["answered"] > 20)
-    retire(served, "clothing", "2.0", report=quiet)
-    seen = outcomes["404"]
-    until(lambda: outcomes["404"] > seen + 10)
-    stopping.set()
-    for asker in askers:
-        asker.join()
+    try:
+        until(lambda: outcomes["answered"] > 20)
+        yield outcomes
+    finally:
+        stopping.set()
+        for asker in askers:
+            asker.join()
+
+
+def test_a_version_that_clients_do_not_let_go_of_is_not_unloaded(
+    served: ServerSettings, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "LAST_WORDS_S", 1.0)
+    with asking_for_2(served, photos[0], after_404_s=0) as outcomes:
+        with pytest.raises(PromotionError, match="keep asking for clothing 2.0"):
+            retire(served, "clothing", "2.0", report=quiet)
+        assert outcomes["404"] > 10
+        answered = outcomes["answered"]
+        until(lambda: outcomes["answered"] > answered + 10)
+    assert set(outcomes) == {"answered", "404"}
+
+
+def test_a_retired_version_answers_what_it_has_and_then_404(
+    served: ServerSettings, photos: list[bytes]
+) -> None:
+    with asking_for_2(served, photos[0], after_404_s=2.5) as outcomes:
+        retire(served, "clothing", "2.0", report=quiet)
+        seen = outcomes["404"]
+        until(lambda: outcomes["404"] > seen + 3)
     assert set(outcomes) == {"answered", "404"}
 
 
