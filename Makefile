@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e image-test check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test check format lock clean
 
 install: $(READY)
 
@@ -36,6 +36,10 @@ test: install
 
 test-unit test-integration test-e2e: test-%: install
 	$(BIN)/pytest tests/$*
+
+# 10,000 random mutations of each image format: about a minute.
+test-mutations: install
+	HEADSWAP_MUTATIONS=10000 $(BIN)/pytest tests/unit/handlers/test_handlers_broken_files.py -k mutations
 
 image-test: install
 	HEADSWAP_IMAGE_TEST=1 $(BIN)/pytest tests/image

@@ -210,7 +210,13 @@ def _decode_with_simplejpeg(data: Bytes, image: Image.Image) -> np.ndarray | Non
     width, height = image.size
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_width=width, min_height=height)
-    except ValueError:
+    except ValueError as error:
+        # libjpeg's words for an end marker in mid-picture. Pillow fills the rest with grey and
+        # cannot be asked, so only a host with simplejpeg knows.
+        if "premature end of data segment" in str(error):
+            raise UndecodableImageError(
+                "the JPEG's data ends before its picture does; send the whole file."
+            ) from None
         # Strict: it stops at what libjpeg only warns of. Pillow decides whether the file is still
         # a photo.
         return None
