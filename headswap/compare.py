@@ -30,10 +30,10 @@ class Command:
     """Runs of each combination."""
     image_size_px: int = 160
     """Side of the square the networks see."""
-    head_epochs: int = 20
-    """Epochs of the head alone, on features computed once."""
+    head_epochs: int = 5
+    """Epochs of the head alone, where the whole network learns after it."""
     epochs: int = 10
-    """Epochs of the whole network after that."""
+    """Epochs of the whole network after that. From scratch it learns in all of both, a head alone too."""
     photos_per_class: int = 0
     """Learn from at most so many photos of a class; 0 takes all."""
 

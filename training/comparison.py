@@ -86,6 +86,28 @@ def list_contenders(
     ]
 
 
+def config_of(contender: Contender, shared: TrainConfig, *, seed: int) -> TrainConfig:
+    """Return a contender's flags: the shared ones, and as many epochs as every other contender has.
+
+    They are spent where they can help: on the head alone where the body is frozen, on everything
+    where it starts from nothing, else on the head first.
+    """
+    in_all = shared.head_epochs + shared.epochs
+    head_epochs = in_all if contender.freeze == "body" else shared.head_epochs
+    if contender.weights == "none":
+        head_epochs = 0
+    return replace(
+        shared,
+        architecture=contender.architecture,
+        weights=contender.weights,
+        freeze=contender.freeze,
+        head_epochs=head_epochs,
+        epochs=in_all - head_epochs,
+        seed=seed,
+        out=shared.out / "runs" / f"{contender.name}-{seed}",
+    )
+
+
 def compare(
     contenders: Sequence[Contender], shared: TrainConfig, *, seed_count: int, say: Say
 ) -> Comparison:
@@ -100,14 +122,7 @@ def compare(
     results: dict[Contender, list[dict[str, Any]]] = {one: [] for one in contenders}
     # Seeds outside: stopped early, every contender has been run as often as the others.
     for seed, contender in itertools.product(range(seed_count), contenders):
-        config = replace(
-            shared,
-            architecture=contender.architecture,
-            weights=contender.weights,
-            freeze=contender.freeze,
-            seed=shared.seed + seed,
-            out=shared.out / "runs" / f"{contender.name}-{seed}",
-        )
+        config = config_of(contender, shared, seed=shared.seed + seed)
         result = _finished(config) or _run(config)
         results[contender].append(result)
         say(f"{contender.name}, seed {config.seed}: {result['accuracy']:.3f} on test")

@@ -57,9 +57,9 @@ def _shared(comparison: Comparison) -> str:
     return (
         f"Mean ± standard deviation of {seeds} seed{'s' if seeds > 1 else ''}; "
         f"{comparison.train_n} photos to learn from, {first.test_n} to test on, "
-        f"{config['image_size_px']} px, {config['head_epochs']} epochs of the head, then "
-        f"{config['epochs']} of everything where everything learns. Served: one thread, one photo "
-        "at a time, decoding included."
+        f"{config['image_size_px']} px, {config['head_epochs'] + config['epochs']} epochs each "
+        f"(pretrained, where everything learns, {config['head_epochs']} of the head come first). "
+        "Served: one thread, one photo at a time, decoding included."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from training import comparison
-from training.comparison import Comparison, Contender, Row, compare, list_contenders
+from training.comparison import Comparison, Contender, Row, compare, config_of, list_contenders
 from training.comparison_table import draw, markdown_table, read_comparison
 from training.config import TrainConfig
 from training.errors import ConfigError
@@ -24,6 +24,18 @@ def test_a_frozen_body_that_has_learned_nothing_is_left_out() -> None:
 def test_a_weights_file_can_stand_in_a_run_s_name() -> None:
     one = Contender(architecture="resnet18", weights="../my files/a.pt", freeze="none")
     assert "/" not in one.name
+
+
+def test_all_contenders_have_as_many_epochs() -> None:
+    shared = TrainConfig(data=Path("photos"), head_epochs=3, epochs=8)
+    spent = {}
+    for one in list_contenders(["resnet18"], ["embedded", "none"], ["none", "body"]):
+        config = config_of(one, shared, seed=1)
+        assert config.total_epochs == 11
+        spent[one.name] = config.head_epochs
+    assert spent == {
+        "resnet18-embedded-full": 3, "resnet18-embedded-head": 11, "resnet18-none-full": 0,
+    }  # fmt: skip
 
 
 @pytest.fixture
