@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from handlers.errors import ArchitectureError
 from handlers.network import Network, build_network, find_head, replace_head
@@ -72,8 +73,6 @@ def test_no_classes_are_refused() -> None:
     ],
 )
 def test_the_head_is_found_by_structure(architecture: str, head: str) -> None:
-    from torchvision import models
-
     options = {"init_weights": False} if architecture == "googlenet" else {}
     with torch.device("meta"):
         classifier = models.get_model(architecture, weights=None, **options)
@@ -81,3 +80,18 @@ def test_the_head_is_found_by_structure(architecture: str, head: str) -> None:
         new = replace_head(classifier, 4)
     assert classifier.get_submodule(head) is new
     assert new.out_features == 4
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [name for name in models.list_models(module=models) if not name.startswith("squeezenet")],
+)
+def test_every_classifier_of_torchvision_with_a_linear_head_gets_a_new_one(
+    architecture: str,
+) -> None:
+    # On the meta device nothing is computed: 80 networks, the largest of 600 million weights.
+    spec = PreprocessingSpec(image_size_px=224)
+    with torch.device("meta"):
+        network = build_network(architecture=architecture, class_count=5, preprocessing=spec)
+        logits = network.eval().body_and_head(torch.empty(2, 3, 224, 224))
+    assert logits.shape == (2, 5)
