@@ -30,9 +30,9 @@ from handlers.model_card import ModelCard
 from handlers.network import Network
 from handlers.preprocessing import PreprocessingSpec, load_pixels
 from handlers.settings import FRONTEND_DEFAULTS
+from training.dataset import preprocessing_of
 from training.errors import ExportError, InputError
 from training.evaluation import load_network, sha256_of
-from training.loop import preprocessing_of
 from training.run import Run, open_finished_run
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")

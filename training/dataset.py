@@ -11,6 +11,7 @@ from PIL import Image
 
 from handlers.decoding import decode_photo
 from handlers.preprocessing import PreprocessingSpec, load_pixels
+from training.config import TrainConfig
 from training.photos import Photo
 
 # Decoded photos are kept up to this much; a larger set is decoded again every epoch.
@@ -22,6 +23,11 @@ LOG_ASPECT_RATIO_MAX = math.log(4 / 3)
 CROP_ATTEMPTS = 10
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
+    """Return how a photo becomes the pixels that judging and serving see."""
+    return PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
 
 
 class TrainingPhotos:

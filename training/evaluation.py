@@ -18,9 +18,8 @@ from torchmetrics.functional.classification import (
 
 from handlers.network import Network, build_network
 from handlers.preprocessing import PreprocessingSpec
-from training.dataset import served_pixels
+from training.dataset import preprocessing_of, served_pixels
 from training.errors import RunError
-from training.loop import preprocessing_of
 from training.photos import Photo, PhotoSet, Split, read_photos
 from training.run import Run, open_finished_run, write_json
 from training.source import read_data

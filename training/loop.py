@@ -10,7 +10,6 @@ bit, on the same machine.
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,21 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
-from handlers.network import Network, build_network
-from handlers.preprocessing import PreprocessingSpec
+from handlers.network import build_network
+from training.checkpoint import Score, State, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
-from training.dataset import Batch, TrainingPhotos, served_pixels
-from training.errors import ConfigError, DivergedError, InterruptedRunError, RunError
-from training.features import compute_features, feature_batches, head_of
-from training.optimizer import freeze_body, make_average, make_optimizer, one_cycle
+from training.dataset import preprocessing_of
+from training.device import choose_device
+from training.errors import DivergedError, InterruptedRunError
+from training.feed import Feed
+from training.freezing import freeze_body
+from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
 from training.photos import PhotoSet
 from training.progress import Progress, show_progress
 from training.run import Run, begin_run, check_run, write_beside
+from training.schedule import rate_at
 from training.source import read_data
 from training.starting_weights import load_starting_weights
-
-# Random views a photo contributes to the frozen body's features.
-FEATURE_VIEWS = 4
-JUDGING_BATCH_SIZE = 64
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
@@ -48,15 +46,17 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
     run = Run(folder=config.out)
     photos = read_data(config)
     check_run(run, config, photos)
-    trainer = Trainer(config, photos, run)
+    trainer = Trainer(config, photos)
     if not config.resume:
         begin_run(run, config, photos, licence_note=trainer.licence_note)
-    first_epoch = trainer.resume() if config.resume else 0
+    first_epoch = take_up(run, trainer) if config.resume else 0
     with show_progress(config.total_epochs, first_epoch) if progress is None else progress as shown:
         shown.say(photos.describe())
         try:
             for epoch in range(first_epoch, config.total_epochs):
-                shown.epoch(trainer.run_epoch(epoch))
+                line = trainer.run_epoch(epoch)
+                keep(run, trainer.state, line)
+                shown.epoch(line)
         except KeyboardInterrupt:
             raise InterruptedRunError(
                 f"interrupted; the finished epochs are in {run.folder}. "
@@ -66,198 +66,119 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
 
 
 class Trainer:
-    """The state an epoch changes: network, averaged network, optimizer, best score."""
+    """A network that learns, epoch by epoch. Writes nothing."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, run: Run) -> None:
-        self.config, self.run, self.photos = config, run, photos
-        self.device = _choose_device(config)
-        self.spec = preprocessing_of(config)
+    def __init__(self, config: TrainConfig, photos: PhotoSet) -> None:
+        self.config = config
+        self.device = choose_device(config.device)
+        self.feed = Feed(config, photos, self.device)
         torch.manual_seed(config.seed)
-        self.network = build_network(
+        network = build_network(
             architecture=config.architecture,
             class_count=len(photos.class_names),
-            preprocessing=self.spec,
+            preprocessing=preprocessing_of(config),
         )
         self.licence_note = load_starting_weights(
-            self.network.body_and_head, config.weights, architecture=config.architecture
+            network.body_and_head, config.weights, architecture=config.architecture
         )
-        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = make_optimizer(self.network, config)
-        self.average = make_average(self.network, config)
-        self.training_photos = TrainingPhotos(
-            photos.of("train"), self.spec, crop_area_min=config.crop_area_min
+        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.state = State(
+            network=network,
+            average=make_average(network, config),
+            optimizer=make_optimizer(network, config),
+            best=Score(),
         )
-        self.best_accuracy, self.best_loss = -1.0, math.inf
-        self._features: Batch | None = None
-        self._val_features: Batch | None = None
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
-        """Train one epoch, judge it on val, keep the best, and return its line of metrics.jsonl."""
+        """Train one epoch, judge it on val, and return its line of metrics.jsonl."""
         began = time.perf_counter()
         torch.manual_seed(self.config.seed * 1_000_003 + epoch)
-        frozen = self.config.is_body_frozen(epoch)
-        freeze_body(self.network, frozen=frozen)
-        forward = head_of(self.network) if frozen else self.network.logits
-        self.network.train(not frozen)
-        loss_sum, seen = 0.0, 0
-        batches = list(self._batches(epoch)) if frozen else self._batches(epoch)
-        for step, (inputs, labels) in enumerate(batches):
-            rate = self._set_rates(epoch, step)
+        train_loss = self.learn(epoch)
+        score = self.judge(epoch)
+        return {
+            "epoch": epoch + 1,
+            "frozen": self.config.is_body_frozen(epoch),
+            "train_loss": round(train_loss, 6),
+            "val_loss": round(score.loss, 6),
+            "val_accuracy": round(score.accuracy, 6),
+            "learning_rate": rate_of_head(self.state.optimizer),
+            "seconds": round(time.perf_counter() - began, 2),
+        }
+
+    def learn(self, epoch: int) -> float:
+        """Go through the training photos once and return the mean loss."""
+        config, network, optimizer = self.config, self.state.network, self.state.optimizer
+        freeze_body(network, frozen=config.is_body_frozen(epoch))
+        forward = self.feed.forward(network, epoch)
+        step_count = self.feed.step_count(epoch)
+        loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        for step, (inputs, labels) in enumerate(self.feed.learning(network, epoch)):
+            rate = rate_at(config, epoch, step / step_count)
+            set_rates(optimizer, rate, body_lr_ratio=config.body_lr_ratio)
             with torch.autocast(
                 self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
             ):
-                logits = forward(inputs.to(self.device))
                 loss = functional.cross_entropy(
-                    logits, labels.to(self.device), label_smoothing=self.config.label_smoothing
+                    forward(inputs.to(self.device)),
+                    labels.to(self.device),
+                    label_smoothing=config.label_smoothing,
                 )
-            self.optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-            self.optimizer.step()
-            if self.average is not None:
-                self.average.update_parameters(self.network)
-            loss_sum, seen = loss_sum + loss.item() * len(labels), seen + len(labels)
-        if not math.isfinite(loss_sum):
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            optimizer.step()
+            if self.state.average is not None:
+                self.state.average.update_parameters(network)
+            # Summed where it is computed: reading it would make the processor wait for the GPU.
+            loss_sum += loss.detach().double() * len(labels)
+            seen += len(labels)
+        train_loss = loss_sum.item() / seen
+        if not math.isfinite(train_loss):
             raise DivergedError(
-                f"the loss became {loss_sum} in epoch {epoch + 1}; "
-                f"lower --learning-rate ({self.config.learning_rate:g})."
+                f"the loss became {train_loss} in epoch {epoch + 1}; "
+                f"lower --learning-rate ({config.learning_rate:g})."
             )
-        val_loss, val_accuracy = self._judge(frozen=frozen)
-        line = {
-            "epoch": epoch + 1,
-            "frozen": frozen,
-            "train_loss": round(loss_sum / seen, 6),
-            "val_loss": round(val_loss, 6),
-            "val_accuracy": round(val_accuracy, 6),
-            "learning_rate": rate,
-            "seconds": round(time.perf_counter() - began, 2),
-        }
-        self._keep(epoch, line)
-        return line
-
-    def resume(self) -> int:
-        """Take up the state after the last finished epoch and return the next one's number, from 0.
-
-        Raises:
-            RunError: last.pt is damaged.
-        """
-        if not self.run.last_path.exists():
-            return 0
-        try:
-            state = torch.load(self.run.last_path, map_location=self.device, weights_only=True)
-            self.network.load_state_dict(state["network"])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.best_accuracy, self.best_loss = state["best_accuracy"], state["best_loss"]
-            finished_epochs = int(state["epoch"])
-        except Exception as error:
-            # zipfile, pickle and torch each have their own errors for a file that is damaged.
-            raise RunError(
-                f"{self.run.last_path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
-                "Train anew into another --out."
-            ) from None
-        # A crash between log and checkpoint leaves a line too many.
-        history = self.run.history()[:finished_epochs]
-        write_beside(self.run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))
-        return finished_epochs
-
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        size, seed = self.config.batch_size, self.config.seed
-        if not self.config.is_body_frozen(epoch):
-            yield from self.training_photos.batches(batch_size=size, seed=seed, epoch=epoch)
-            return
-        if self._features is None:
-            self._features = self._compute_features()
-        yield from feature_batches(self._features, batch_size=size, seed=seed, epoch=epoch)
-
-    def _compute_features(self) -> Batch:
-        views: list[Batch] = []
-        for view in range(FEATURE_VIEWS):
-            # Numbered from far above any epoch, so that no epoch sees the same crops again.
-            batches = self.training_photos.batches(
-                batch_size=self.config.batch_size, seed=self.config.seed, epoch=1_000_000 + view
-            )
-            views.append(compute_features(self.network, batches, self.device))
-        return torch.cat([view[0] for view in views]).to(self.device), torch.cat(
-            [view[1] for view in views]
-        )
-
-    def _set_rates(self, epoch: int, step: int) -> float:
-        """Set each group's learning rate for this step and return the head's."""
-        config = self.config
-        frozen = config.is_body_frozen(epoch)
-        first, count = (0, config.head_epochs) if frozen else (config.head_epochs, config.epochs)
-        photos = len(self.training_photos.photos) * (FEATURE_VIEWS if frozen else 1)
-        steps = math.ceil(photos / config.batch_size)
-        highest = config.head_learning_rate if frozen else config.learning_rate
-        rate = highest * one_cycle((epoch - first + step / steps) / count)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * (config.body_lr_ratio if group["part"] == "body" else 1)
-        return rate
+        return train_loss
 
     @torch.inference_mode()
-    def _judge(self, *, frozen: bool) -> tuple[float, float]:
+    def judge(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
-        network = self._judged().eval()
-        forward = head_of(network) if frozen else network.logits
+        network = self.state.judged.eval()
+        forward = self.feed.forward(network, epoch)
         loss, right, seen = 0.0, 0, 0
-        for inputs, labels in self._val_batches(frozen=frozen):
+        for inputs, labels in self.feed.judging(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             right += int((logits.argmax(1) == labels).sum())
             seen += len(labels)
-        return loss / seen, right / seen
-
-    def _val_batches(self, *, frozen: bool) -> Iterator[Batch]:
-        served = served_pixels(self.photos.of("val"), self.spec, batch_size=JUDGING_BATCH_SIZE)
-        if not frozen:
-            yield from served
-            return
-        if self._val_features is None:
-            self._val_features = compute_features(self.network, served, self.device)
-        yield self._val_features
-
-    def _judged(self) -> Network:
-        """Return the averaged network where one is kept, else the network itself."""
-        network = self.network if self.average is None else self.average.module
-        assert isinstance(network, Network)
-        return network
-
-    def _keep(self, epoch: int, line: dict[str, Any]) -> None:
-        with self.run.metrics_path.open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        accuracy, loss = line["val_accuracy"], line["val_loss"]
-        if (accuracy, -loss) > (self.best_accuracy, -self.best_loss):
-            self.best_accuracy, self.best_loss = accuracy, loss
-            state = self._judged().body_and_head.state_dict()
-            write_beside(
-                self.run.best_path,
-                save({name: value.cpu().contiguous() for name, value in state.items()}),
-            )
-        state = {
-            "epoch": epoch + 1,
-            "network": self.network.state_dict(),
-            "average": {} if self.average is None else self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best_accuracy": self.best_accuracy,
-            "best_loss": self.best_loss,
-        }
-        beside = self.run.last_path.with_suffix(".part")
-        torch.save(state, beside)
-        beside.replace(self.run.last_path)
+        return Score(accuracy=right / seen, negative_loss=-loss / seen)
 
 
-def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
-    return PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
-
-
-def _choose_device(config: TrainConfig) -> torch.device:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "--device cuda was given, but PyTorch finds no GPU here; use auto or cpu."
+def keep(run: Run, state: State, line: dict[str, Any]) -> None:
+    """Log the epoch, keep the network if it is the best so far, and save what resuming needs."""
+    with run.metrics_path.open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    score = Score(accuracy=line["val_accuracy"], negative_loss=-line["val_loss"])
+    if score > state.best:
+        state.best = score
+        weights = state.judged.body_and_head.state_dict()
+        write_beside(
+            run.best_path,
+            save({name: value.cpu().contiguous() for name, value in weights.items()}),
         )
-    wanted = config.device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    save_checkpoint(run.last_path, state, finished_epochs=line["epoch"])
+
+
+def take_up(run: Run, trainer: Trainer) -> int:
+    """Put the trainer where the run's last finished epoch left off; return the next one, from 0.
+
+    Raises:
+        RunError: last.pt is damaged.
+    """
+    if not run.last_path.exists():
+        return 0
+    finished_epochs = load_checkpoint(run.last_path, trainer.state, device=trainer.device)
+    # A crash between log and checkpoint leaves a line too many.
+    history = run.history()[:finished_epochs]
+    write_beside(run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))
+    return finished_epochs

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from handlers.preprocessing import load_pixels
-from training import loop
 from training.archive import export_archive
 from training.config import TrainConfig
+from training.dataset import preprocessing_of
 from training.errors import ConfigError, InputError, InterruptedRunError
 from training.evaluation import evaluate
-from training.loop import preprocessing_of, train
+from training.loop import train
 from training.report import write_report
 from training.run import Run
 from training.starting_weights import EMBEDDED, PRETRAINED
@@ -123,10 +123,3 @@ def test_the_report_opens_offline(whole: Path) -> None:
     assert "most confident mistakes" in page.lower()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-
-
-def test_one_cycle_rises_and_falls() -> None:
-    rates = [loop.one_cycle(step / 100) for step in range(101)]
-    assert max(rates) == pytest.approx(1)
-    assert rates[0] < 0.05
-    assert rates[100] == pytest.approx(0, abs=1e-9)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from handlers.preprocessing import PreprocessingSpec, load_pixels
 from training.dataset import TrainingPhotos, random_crop, served_pixels
-from training.optimizer import one_cycle
 from training.photos import Photo
+from training.schedule import one_cycle
 
 SPEC = PreprocessingSpec(image_size_px=16, resize_ratio=1.0)
 

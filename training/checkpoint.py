@@ -1,0 +1,79 @@
+"""last.pt: all that the next epoch needs, tensors and plain values only."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from handlers.network import Network
+from training.errors import RunError
+
+
+@dataclass(order=True, frozen=True)
+class Score:
+    """On val: the higher accuracy is better, and among equals the lower loss."""
+
+    accuracy: float = -1.0
+    negative_loss: float = -math.inf
+
+    @property
+    def loss(self) -> float:
+        return -self.negative_loss
+
+
+@dataclass
+class State:
+    """What an epoch changes, and nothing else: what is saved is what is resumed."""
+
+    network: Network
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    best: Score
+
+    @property
+    def judged(self) -> Network:
+        """The network that is judged and kept: the averaged one where there is one."""
+        network = self.network if self.average is None else self.average.module
+        assert isinstance(network, Network)
+        return network
+
+
+def save_checkpoint(path: Path, state: State, *, finished_epochs: int) -> None:
+    """Write the state whole or not at all."""
+    beside = path.with_suffix(".part")
+    torch.save(
+        {
+            "epoch": finished_epochs,
+            "network": state.network.state_dict(),
+            "average": {} if state.average is None else state.average.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "best_accuracy": state.best.accuracy,
+            "best_loss": state.best.loss,
+        },
+        beside,
+    )
+    beside.replace(path)
+
+
+def load_checkpoint(path: Path, state: State, *, device: torch.device) -> int:
+    """Put what the file holds into the state and return how many epochs are finished.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        state.network.load_state_dict(saved["network"])
+        if state.average is not None:
+            state.average.load_state_dict(saved["average"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.best = Score(saved["best_accuracy"], -saved["best_loss"])
+        return int(saved["epoch"])
+    except Exception as error:
+        # zipfile, pickle and torch each have their own errors for a file that is damaged.
+        raise RunError(
+            f"{path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
+            "Train anew into another --out."
+        ) from None

@@ -1,0 +1,71 @@
+"""What the network is given, epoch by epoch: photos, or the features of a frozen body."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+
+from handlers.network import Network
+from training.config import TrainConfig
+from training.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
+from training.features import compute_features, feature_batches, head_of
+from training.photos import PhotoSet
+
+# Random views a photo contributes to the frozen body's features.
+FEATURE_VIEWS = 4
+JUDGING_BATCH_SIZE = 64
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Feed:
+    """Batches for learning and judging; while the body is frozen they hold what the head is given."""
+
+    def __init__(self, config: TrainConfig, photos: PhotoSet, device: torch.device) -> None:
+        self._config, self._device = config, device
+        self._spec = preprocessing_of(config)
+        self._val = photos.of("val")
+        self._train = TrainingPhotos(
+            photos.of("train"), self._spec, crop_area_min=config.crop_area_min
+        )
+        self._features: Batch | None = None
+        self._val_features: Batch | None = None
+
+    def step_count(self, epoch: int) -> int:
+        views = FEATURE_VIEWS if self._config.is_body_frozen(epoch) else 1
+        return math.ceil(len(self._train.photos) * views / self._config.batch_size)
+
+    def forward(self, network: Network, epoch: int) -> Forward:
+        """Return what makes logits `(B, K)` of this epoch's batches: the head, or all of it."""
+        return head_of(network) if self._config.is_body_frozen(epoch) else network.logits
+
+    def learning(self, network: Network, epoch: int) -> Iterator[Batch]:
+        """Yield this epoch's inputs and labels, in the order that seed and epoch decide."""
+        size, seed = self._config.batch_size, self._config.seed
+        if not self._config.is_body_frozen(epoch):
+            return self._train.batches(batch_size=size, seed=seed, epoch=epoch)
+        if self._features is None:
+            self._features = self._compute_features(network)
+        return feature_batches(self._features, batch_size=size, seed=seed, epoch=epoch)
+
+    def judging(self, network: Network, epoch: int) -> Iterator[Batch]:
+        """Yield val, each photo once, as serving will see it."""
+        served = served_pixels(self._val, self._spec, batch_size=JUDGING_BATCH_SIZE)
+        if not self._config.is_body_frozen(epoch):
+            yield from served
+            return
+        if self._val_features is None:
+            self._val_features = compute_features(network, served, self._device)
+        yield self._val_features
+
+    def _compute_features(self, network: Network) -> Batch:
+        views: list[Batch] = []
+        for view in range(FEATURE_VIEWS):
+            # Numbered from far above any epoch, so that no epoch sees the same crops again.
+            batches = self._train.batches(
+                batch_size=self._config.batch_size, seed=self._config.seed, epoch=1_000_000 + view
+            )
+            views.append(compute_features(network, batches, self._device))
+        return torch.cat([view[0] for view in views]).to(self._device), torch.cat(
+            [view[1] for view in views]
+        )
