@@ -59,6 +59,7 @@ class Classifier:
     ) -> list[Answer]:
         """Return one answer an item, in their order."""
         if (refusal := self._retirement.refusal()) is not None:
+            self._metrics.flush()
             return [self._turn_away(refusal, headers) for headers in raw_headers]
         started = time.perf_counter()
         batch = [self._read(item, raw) for item, raw in zip(items, raw_headers, strict=True)]

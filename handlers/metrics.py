@@ -6,12 +6,14 @@ Prometheus' default buckets, 0.005 to 10.
 """
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from handlers.answers import Outcome
 from handlers.errors import RefusedError
 from handlers.loaders import Timings
+from handlers.metric_lines import MetricLines
 from handlers.model_card import ModelCard
 
 HISTOGRAMS = (
@@ -37,6 +39,8 @@ class Metrics:
     def __init__(self, cache: Any, card: ModelCard) -> None:
         self._card = card
         self._metrics = _declared(cache) if cache is not None else {}
+        self._lines = MetricLines()
+        self._labels: dict[tuple[str, ...], str] = {}
 
     def write_call(self, timings: Timings, *, transports: Sequence[str], total_s: float) -> None:
         """Write what one call of the handler took; `transports` has one entry a request.
@@ -68,20 +72,34 @@ class Metrics:
         self._write("handler_confidence", float(outcome[index]), transport)
         self._write("handler_predictions_total", 1, transport, self._card.class_names[index])
 
+    def flush(self) -> None:
+        """Hand over what is collected, for a worker that may be ended now."""
+        self._lines.flush()
+
     def _write(self, name: str, value: float, transport: str, extra: str | None = None) -> None:
         metric = self._metrics.get(name)
         if metric is None:
             return
-        labels = [self._card.name, self._card.version, transport]
-        if extra is not None:
-            labels.append(extra)
-        metric.add_or_update(round(value, 6), [_plain(label) for label in labels])
+        values = (transport,) if extra is None else (transport, extra)
+        labels = self._labels.get((name, *values))
+        if labels is None:
+            labels = self._labels[(name, *values)] = self._to_labels(name, values)
+        self._lines.add(metric, round(value, 6), labels)
+
+    def _to_labels(self, name: str, values: tuple[str, ...]) -> str:
+        names = DIMENSIONS if len(values) == 1 else (*DIMENSIONS, EXTRA_DIMENSION[name])
+        all_values = (self._card.name, self._card.version, *values)
+        return ",".join(
+            f"{key}:{_plain(value)}" for key, value in zip(names, all_values, strict=True)
+        )
 
 
 def _declared(cache: Any) -> dict[str, Any]:
     from ts.metrics.metric_cache_errors import MetricsCacheKeyError
     from ts.metrics.metric_type_enum import MetricTypes
 
+    # TorchServe itself prints a PredictionTime for every call through this logger; handler_total_seconds says more.
+    logging.getLogger("ts.metrics.caching_metric").setLevel(logging.WARNING)
     found = {}
     for name in HISTOGRAMS + COUNTERS:
         kind = MetricTypes.HISTOGRAM if name in HISTOGRAMS else MetricTypes.COUNTER

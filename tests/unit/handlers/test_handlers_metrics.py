@@ -2,14 +2,17 @@
 
 import logging
 import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from handlers_workshop import HTTP, Worker
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+from ts.metrics.metric_type_enum import MetricTypes
 
 from handlers import metrics
+from handlers.metric_lines import MetricLines
 
 # TorchServe leaves the file it parsed open.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -26,7 +29,9 @@ def cache() -> MetricsCacheYamlImpl:
 
 
 def emitted(caplog) -> list[tuple[str, str]]:
-    lines = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
+    """Return name and labels of each metric printed so far; in one process the writer's thread may be behind."""
+    told = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
+    lines = [line for message in told for line in message.splitlines()]
     matches = [LINE.fullmatch(line) for line in lines]
     assert all(matches), lines
     return [(match[1], match[4]) for match in matches]
@@ -43,10 +48,11 @@ def test_every_metric_is_declared_with_its_labels() -> None:
 def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
     worker = Worker(archive_folder)
     worker.handler._classifier._metrics = metrics.Metrics(cache, card)
-    with caplog.at_level(logging.INFO, logger="ts.metrics.caching_metric"):
+    with caplog.at_level(logging.INFO):
         worker.answer(
             [{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}], [HTTP, HTTP]
         )
+        worker.handler._classifier._metrics.flush()
     lines = emitted(caplog)
     labels = "model:colours,version:1.0,transport:http"
     assert ("handler_predictions_total", f"{labels},label:red") in lines
@@ -64,8 +70,50 @@ def test_an_undeclared_metric_costs_nothing(archive_folder, photos, card, caplog
     worker.handler._classifier._metrics = metrics.Metrics(cache, card)
     with caplog.at_level(logging.INFO):
         worker.answer([{"body": bytearray(photos["red"])}])
+        worker.handler._classifier._metrics.flush()
     assert emitted(caplog) == []
 
 
 def test_labels_cannot_break_the_line() -> None:
     assert metrics._plain("a,b|c#d:e\r\nf") == "a_b_c_d_e__f"
+
+
+def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
+    metric = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    lines = MetricLines()
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    with (
+        caplog.at_level(logging.INFO),
+        caplog.at_level(logging.INFO, logger="ts.metrics.caching_metric"),
+    ):
+        metric.add_or_update(0.25, ["clothing", "1.0", "http"])
+        lines.add(metric, 0.25, "model:clothing,version:1.0,transport:http")
+        lines.flush()
+    theirs, ours = (record.getMessage() for record in caplog.records)
+    assert ours == theirs
+
+
+def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    lines = MetricLines(interval_s=3600)
+    with caplog.at_level(logging.INFO):
+        for seconds in (0.1, 0.2):
+            lines.add(counter, 1, "format:JPEG")
+            lines.add(histogram, seconds, "transport:http")
+        lines.flush()
+    [record] = caplog.records
+    values = [LINE.fullmatch(line)[3] for line in record.getMessage().splitlines()]
+    assert values == ["0.1", "0.2", "2"]
+
+
+def test_they_are_printed_without_being_asked_for(cache, caplog) -> None:
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    lines = MetricLines(interval_s=0.01)
+    with caplog.at_level(logging.INFO):
+        for number in range(2):
+            lines.add(counter, 1, "format:JPEG")
+            deadline = time.monotonic() + 10
+            while len(caplog.records) == number and time.monotonic() < deadline:
+                time.sleep(0.01)
+    assert len(caplog.records) == 2

@@ -1,17 +1,9 @@
 """Times and counts belong to the request they come from, also in a batch of both transports."""
 
+from types import SimpleNamespace
+
 from handlers.loaders import PassTiming, PhotoTiming, Timings
-from handlers.metrics import Metrics
-
-
-class Recorded:
-    """A metric of TorchServe's cache that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.values: list[tuple[float, str]] = []
-
-    def add_or_update(self, value: float, labels: list[str]) -> None:
-        self.values.append((value, labels[2]))
+from handlers.metrics import DIMENSIONS, Metrics
 
 
 def test_each_request_is_counted_under_its_own_transport(card) -> None:
@@ -23,20 +15,22 @@ def test_each_request_is_counted_under_its_own_transport(card) -> None:
         passes=[PassTiming(2, 0.3)],
     )
     metrics = Metrics(None, card)
-    recorded = {
-        name: Recorded()
-        for name in (
-            "handler_decode_seconds",
-            "handler_images_total",
-            "handler_inference_seconds",
-            "handler_batch_size",
-            "handler_total_seconds",
-        )
-    }
-    metrics._metrics = recorded
+    names = (
+        "handler_decode_seconds", "handler_images_total", "handler_inference_seconds", "handler_batch_size",
+        "handler_total_seconds",
+    )  # fmt: skip
+    recorded: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
+    metrics._metrics = {name: name for name in names}
+    metrics._lines = SimpleNamespace(
+        add=lambda name, value, labels: recorded[name].append((value, transport_of(labels)))
+    )
     metrics.write_call(timings, transports=["http", "grpc"], total_s=0.5)
-    assert recorded["handler_decode_seconds"].values == [(0.1, "http"), (0.2, "grpc")]
-    assert recorded["handler_images_total"].values == [(1, "http"), (1, "grpc")]
-    assert recorded["handler_inference_seconds"].values == [(0.3, "mixed")]
-    assert recorded["handler_batch_size"].values == [(2, "mixed")]
-    assert recorded["handler_total_seconds"].values == [(0.5, "http"), (0.5, "grpc")]
+    assert recorded["handler_decode_seconds"] == [(0.1, "http"), (0.2, "grpc")]
+    assert recorded["handler_images_total"] == [(1, "http"), (1, "grpc")]
+    assert recorded["handler_inference_seconds"] == [(0.3, "mixed")]
+    assert recorded["handler_batch_size"] == [(2, "mixed")]
+    assert recorded["handler_total_seconds"] == [(0.5, "http"), (0.5, "grpc")]
+
+
+def transport_of(labels: str) -> str:
+    return dict(label.split(":") for label in labels.split(","))[DIMENSIONS[2]]

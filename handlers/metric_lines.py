@@ -1,0 +1,67 @@
+"""The lines in which a worker tells TorchServe its metrics, several calls' at a time.
+
+TorchServe reads metrics from what a worker prints. Its own `add_or_update` prints and flushes each at once: 8 lines a
+request cost the worker 0.46 ms, 2 % of an EfficientNet-B0, and woke the frontend 8 times, on cores that have work.
+"""
+
+import logging
+import socket
+import threading
+import time
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+# Prometheus looks every few seconds; a worker that is killed takes so much with it.
+INTERVAL_S = 0.2
+
+
+class MetricLines:
+    """Collects values and prints them in one write, up to 0.2 s later; what only counts is summed until then."""
+
+    def __init__(self, *, interval_s: float = INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._host = socket.gethostname()
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._sums: dict[tuple[str, str, str], float] = {}
+        self._is_filled = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, metric: Any, value: float, labels: str) -> None:
+        """Take up a value of one of TorchServe's metrics; `labels` are `name:value,name:value`."""
+        head, kind = f"[METRICS]{metric.metric_name}.{metric.unit}:", metric.metric_type.name
+        with self._lock:
+            if kind == "COUNTER":
+                key = (head, labels, kind)
+                self._sums[key] = self._sums.get(key, 0) + value
+            else:
+                self._lines.append(self._line(head, value, labels, kind))
+        if not self._is_filled.is_set():
+            self._is_filled.set()
+            self._start()
+
+    def flush(self) -> None:
+        """Print everything now."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            sums, self._sums = self._sums, {}
+        lines += [self._line(head, value, *rest) for (head, *rest), value in sums.items()]
+        if lines:
+            logger.info("\n".join(lines))
+
+    def _line(self, head: str, value: float, labels: str, kind: str) -> str:
+        return f"{head}{value}|#{labels}|#type:{kind}|#hostname:{self._host},{int(time.time())}"
+
+    def _start(self) -> None:
+        # At the first value rather than at once: a handler that is loaded to be looked at starts no thread.
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._print_on, name="metrics", daemon=True)
+            self._thread.start()
+
+    def _print_on(self) -> None:
+        while True:
+            self._is_filled.wait()
+            time.sleep(self._interval_s)
+            self._is_filled.clear()
+            self.flush()
