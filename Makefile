@@ -2,6 +2,7 @@
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
+#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk)
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
 
 VENV := .venv
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench check format lock clean
 
 install: $(READY)
 
@@ -43,6 +44,19 @@ test-mutations: install
 
 image-test: install
 	HEADSWAP_IMAGE_TEST=1 $(BIN)/pytest tests/image
+
+PEERS := benchmarks/.peers
+$(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.txt $(READY)
+	$(PYTHON) -m venv --clear --without-pip $(PEERS)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(PEERS)/bin/python \
+		-r benchmarks/requirements-peers.txt -c benchmarks/constraints-peers.txt
+	@touch $@
+
+bench: install $(PEERS)/.ready
+	$(BIN)/python -m benchmarks.serving --architecture resnet18 --rounds 2
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --rounds 2
+	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 12mp --only headswap stock-tuned --rounds 2
+	$(BIN)/python -m benchmarks.tables
 
 check: install
 	$(BIN)/ruff check .

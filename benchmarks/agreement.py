@@ -20,8 +20,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from handlers.answers import Outcome
 from handlers.archive import open_archive
 from handlers.engines import load_network
+from handlers.errors import RefusedError
 from handlers.loaders import Photo, Timings
 from handlers.network import Network
 from handlers.pipelines import choose_pipeline
@@ -56,7 +58,9 @@ def compare(folder: Path, photos: list[Path], engine: EngineChoice) -> dict[str,
     served, eager, whole = [], [], []
     for start in range(0, len(photos), STEP):
         files = [path.read_bytes() for path in photos[start : start + STEP]]
-        served += pipeline.classify([Photo(data) for data in files], Timings())
+        served += [
+            of(outcome) for outcome in pipeline.classify([Photo(data) for data in files], Timings())
+        ]
         eager.append(compute(network, [load_pixels(data, spec) for data in files]))
         whole.append(compute(network, [decode_whole(data, spec) for data in files]))
     rows = np.stack(served)
@@ -68,6 +72,13 @@ def compare(folder: Path, photos: list[Path], engine: EngineChoice) -> dict[str,
         "same_pixels": judge(rows, np.concatenate(eager), labels),
         "decoded_whole": judge(rows, np.concatenate(whole), labels),
     }
+
+
+def of(outcome: Outcome) -> np.ndarray:
+    """Return the probabilities `(K,) float32`. Raises the refusal of a photo that has none."""
+    if isinstance(outcome, RefusedError):
+        raise outcome
+    return outcome
 
 
 def compute(network: Network, pixels: list[np.ndarray]) -> np.ndarray:

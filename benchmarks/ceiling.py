@@ -1,0 +1,85 @@
+"""What the cores do with no server at all: decode, preprocess and the best engine in a loop, one process a core."""
+
+import itertools
+import multiprocessing
+import os
+import statistics
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+WARM_UP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    photos_per_s: float
+    """Of all processes together."""
+    median_ms: float
+    """Of one photo, with all processes running."""
+
+
+def measure(archive: Path, photo_list: Path, *, processes: int, seconds: float) -> Ceiling:
+    """Return what `processes` loops over the photos get through in `seconds`, each on one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folder = _unpacked(archive)
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(processes)
+    results = context.SimpleQueue()
+    workers = [
+        context.Process(target=_loop, args=(folder, photo_list, seconds, barrier, results))
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    found = [results.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    latencies_ms = [latency for one in found for latency in one]
+    return Ceiling(
+        photos_per_s=len(latencies_ms) / seconds, median_ms=statistics.median(latencies_ms)
+    )
+
+
+def _unpacked(archive: Path) -> Path:
+    folder = archive.with_suffix("")
+    if not folder.exists():
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(folder)
+    return folder
+
+
+def _loop(
+    folder: Path,
+    photo_list: Path,
+    seconds: float,
+    barrier: "Barrier",
+    results: "SimpleQueue[list[float]]",
+) -> None:
+    from handlers.archive import open_archive
+    from handlers.loaders import Photo, Timings
+    from handlers.pipelines import choose_pipeline
+    from handlers.settings import HandlerSettings
+
+    pipeline = choose_pipeline(
+        open_archive(folder), HandlerSettings.from_model_config(None), gpu_id=None
+    )
+    photos = [Path(line).read_bytes() for line in photo_list.read_text().splitlines()]
+    for photo in photos[:WARM_UP]:
+        pipeline.classify([Photo(photo)], Timings())
+    barrier.wait()
+    latencies_ms = []
+    ends = time.perf_counter() + seconds
+    for photo in itertools.cycle(photos):
+        began = time.perf_counter()
+        if began >= ends:
+            break
+        pipeline.classify([Photo(photo)], Timings())
+        latencies_ms.append((time.perf_counter() - began) * 1e3)
+    results.put(latencies_ms)

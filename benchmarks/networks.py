@@ -1,0 +1,73 @@
+"""One fine-tuned network in every shape a contender needs: our archive, an ONNX file, the stock handler's files."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "sample_data" / "clothing"
+HEADSWAP = Path(sys.executable).with_name("headswap")
+# The same weights in torchvision's network, as the stock handler wants it: one class in a file of its own.
+MODEL_FILE = """import torch
+import torchvision
+
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = torchvision.models.get_model("{architecture}", num_classes={class_count})
+
+    def forward(self, batch):
+        return self.body(batch)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    architecture: str
+    folder: Path
+    """Holds model.onnx, and for the stock handler model.pt, model.py and index_to_name.json."""
+    archive: Path
+
+
+def prepare(architecture: str, work: Path) -> Network:
+    """Return the network, trained for one epoch of its head the first time: its speed does not depend on its skill."""
+    folder = work / architecture
+    archive = folder / f"{architecture}-1.0.mar"
+    if not (folder / "run" / "evaluation.json").exists():
+        _headswap(
+            "train", "--data", SAMPLE, "--out", folder / "run", "--weights", "embedded",
+            "--architecture", architecture, "--freeze", "body", "--head-epochs", "1",
+        )  # fmt: skip
+        _headswap("evaluate", folder / "run")
+    # Every time: it carries the handler, which may have changed since.
+    _headswap(
+        "export", folder / "run", "--name", architecture, "--version", "1.0",
+        "--model-store", folder, "--overwrite",
+    )  # fmt: skip
+    shutil.rmtree(archive.with_suffix(""), ignore_errors=True)
+    _unpack(architecture, folder, archive)
+    return Network(architecture=architecture, folder=folder, archive=archive)
+
+
+def _headswap(*words: str | Path) -> None:
+    subprocess.run([HEADSWAP, *map(str, words)], check=True, capture_output=True, cwd=ROOT)
+
+
+def _unpack(architecture: str, folder: Path, archive: Path) -> None:
+    import torch
+    from safetensors.torch import load
+
+    with zipfile.ZipFile(archive) as packed:
+        (folder / "model.onnx").write_bytes(packed.read("model.onnx"))
+        weights = load(packed.read("weights.safetensors"))
+        class_names = json.loads(packed.read("model_card.json"))["class_names"]
+    torch.save({f"body.{name}": value for name, value in weights.items()}, folder / "model.pt")
+    text = MODEL_FILE.format(architecture=architecture, class_count=len(class_names))
+    (folder / "model.py").write_text(text)
+    names = {str(index): name for index, name in enumerate(class_names)}
+    (folder / "index_to_name.json").write_text(json.dumps(names))
