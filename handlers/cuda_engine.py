@@ -1,4 +1,4 @@
-"""The engine on an NVIDIA GPU: half precision, channels last, one CUDA graph per batch size.
+"""The engine on an NVIDIA GPU: half precision unless told otherwise, channels last, one CUDA graph per batch size.
 
 The device may also be a CPU: then it computes the same in float32 and without graphs, which is
 how its logic is tested where there is no GPU.
@@ -13,6 +13,7 @@ import torch
 from handlers.archive import Archive
 from handlers.engines import load_network
 from handlers.network import Network
+from handlers.settings import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,16 @@ _WARM_UP_RUNS = 3
 
 
 class CudaEngine:
-    def __init__(self, archive: Archive, *, device: torch.device, largest_batch: int) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        device: torch.device,
+        largest_batch: int,
+        precision: Precision = "auto",
+    ) -> None:
         self._device = device
-        self._network = place_network(load_network(archive), device)
+        self._network = place_network(load_network(archive), device, precision)
         self._side_px = archive.card.preprocessing.image_size_px
         self._buckets = list_buckets(largest_batch)
         self._runners = {size: self._make_runner(size) for size in self._buckets}
@@ -101,13 +109,19 @@ class CudaEngine:
         return replay
 
 
-def place_network(network: Network, device: torch.device) -> Network:
-    """Return the network on the device; on a GPU in half precision with channels last."""
+def place_network(network: Network, device: torch.device, precision: Precision = "auto") -> Network:
+    """Return the network on the device; on a GPU in the precision asked for, with channels last."""
     if device.type != "cuda":
         return network.to(device)
-    network = network.to(device=device, dtype=torch.float16)
+    network = network.to(device=device, dtype=choose_dtype(precision))
     network.body_and_head.to(memory_format=torch.channels_last)
     return network
+
+
+def choose_dtype(precision: Precision) -> torch.dtype:
+    """Return what the network computes in on a GPU."""
+    dtype: torch.dtype = getattr(torch, "float16" if precision == "auto" else precision)
+    return dtype
 
 
 def list_buckets(largest_batch: int) -> list[int]:

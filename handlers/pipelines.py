@@ -91,5 +91,10 @@ def make_cuda_pipeline(
     from handlers.cuda_loader import CudaLoader
 
     loader = CudaLoader(archive.card.preprocessing, settings, device=device)
-    engine = CudaEngine(archive, device=device, largest_batch=settings.largest_batch)
+    engine = CudaEngine(
+        archive,
+        device=device,
+        largest_batch=settings.largest_batch,
+        precision=settings.precision,
+    )
     return Pipeline(loader, engine, settings)

@@ -27,12 +27,15 @@ FRONTEND_DEFAULTS: Mapping[str, int] = {
 }
 
 EngineChoice = Literal["auto", "onnx", "eager"]
+Precision = Literal["auto", "float16", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerSettings:
     engine: EngineChoice = "auto"
     """auto: ONNX Runtime on a CPU where it is installed, else PyTorch."""
+    precision: Precision = "auto"
+    """Of the network on a GPU; auto: float16. A CPU computes in float32 whatever stands here."""
     threads_per_worker: int | None = None
     """CPU threads of a worker. Default: OMP_NUM_THREADS, else 1, for workers share the cores."""
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -47,8 +50,9 @@ class HandlerSettings:
     """Images computed at once; what requests bring beyond it is computed in turns."""
 
     def __post_init__(self) -> None:
-        if self.engine not in get_args(EngineChoice):
-            raise _invalid("engine", self.engine, ", ".join(get_args(EngineChoice)))
+        for name, allowed in (("engine", EngineChoice), ("precision", Precision)):
+            if getattr(self, name) not in get_args(allowed):
+                raise _invalid(name, getattr(self, name), ", ".join(get_args(allowed)))
         if self.threads_per_worker is not None:
             _check_count("threads_per_worker", self.threads_per_worker)
         for name in (

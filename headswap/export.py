@@ -23,6 +23,8 @@ class Command:
     """The version, such as 1.0. Give the next one a new number."""
     model_store: Path = path_from("HEADSWAP_MODEL_STORE", "model_store")
     """Folder the archive goes to (or HEADSWAP_MODEL_STORE)."""
+    model_config: Path | None = None
+    """A model-config.yaml, such as `headswap tune` writes; by default one that suits most hosts."""
     overwrite: bool = False
     """Replace an archive of the same name and version that is neither live nor kept for a rollback."""
 
@@ -30,7 +32,9 @@ class Command:
 def run(command: Command) -> int:
     from serving.live_record import refuse_overwrite
     from training.archive import export_archive
+    from training.model_config import DEFAULTS, read_model_config
 
+    config = DEFAULTS if command.model_config is None else read_model_config(command.model_config)
     refuse_overwrite(command.model_store, command.name, command.version)
     archive = export_archive(
         command.run,
@@ -38,6 +42,7 @@ def run(command: Command) -> int:
         version=command.version,
         model_store=command.model_store,
         overwrite=command.overwrite,
+        model_config=config,
     )
     stdout.print(
         f"{archive}\nNext: headswap serve, or on a running server: headswap promote {archive}"

@@ -33,6 +33,8 @@ VERBS = {
             "compare", "pretrained against scratch, frozen against full, network against network"
         ),
         _verb("export", "pack a run into an archive in the model store"),
+        _verb("tune", "find the settings this host serves an archive best with, and its capacity"),
+        _verb("configure", "give an archive other settings, under a version of its own"),
         _verb("keygen", "make the pair of keys that sign archives and check them"),
         _verb("sign", "sign an archive, so that servers can ask who made it"),
         _verb("serve", "start the server with what was promoted, and stay in the foreground"),

@@ -7,13 +7,12 @@ handler. Packed beside its place and renamed, so that a full disk or Ctrl-C leav
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,9 @@ from handlers.settings import FRONTEND_DEFAULTS
 from training.dataset import preprocessing_of
 from training.errors import ExportError, InputError
 from training.evaluation import load_network, sha256_of
+from training.names import check_name, check_version
 from training.run import Run, open_finished_run
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*")
-VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]*")
 PROBE_COUNT = 4
 # Largest difference of a probability a probe may show at load. Float32 engines differ by 1e-6; a
 # GPU computes in half precision and decodes with other rounding.
@@ -46,16 +44,23 @@ ONNX_TOLERANCE = 1e-4
 
 
 def export_archive(
-    run_folder: Path, *, name: str, version: str, model_store: Path, overwrite: bool = False
+    run_folder: Path,
+    *,
+    name: str,
+    version: str,
+    model_store: Path,
+    overwrite: bool = False,
+    model_config: Mapping[str, Any] = FRONTEND_DEFAULTS,
 ) -> Path:
-    """Return the archive `NAME-VERSION.mar` in the model store.
+    """Return the archive `NAME-VERSION.mar` in the model store; `model_config` is how it wants to be served.
 
     Raises:
         InputError: a name or version that cannot stand in a URL, an archive that is there already.
         RunError: no finished and evaluated run.
         ExportError: it could not be made, or computes something else than the run's network.
     """
-    _check_name(name, version)
+    check_name(name)
+    check_version(version)
     target = model_store / f"{name}-{version}.mar"
     if target.exists() and not overwrite:
         raise InputError(
@@ -83,6 +88,7 @@ def export_archive(
                 probes=probes,
                 name=name,
                 version=version,
+                model_config=model_config,
             )
             os.replace(_pack(stage, Path(work), name=name, version=version), target)
     except OSError as error:
@@ -90,14 +96,6 @@ def export_archive(
             f"{target} could not be written: {error.strerror or error}. Nothing was left behind."
         ) from None
     return target
-
-
-def _check_name(name: str, version: str) -> None:
-    for what, value, pattern in (("--name", name, NAME), ("--version", version, VERSION)):
-        if not pattern.fullmatch(value) or ".." in value:
-            raise InputError(
-                f"{what} {value!r} is not allowed; use letters, digits, dots and underscores."
-            )
 
 
 def _fill(
@@ -109,6 +107,7 @@ def _fill(
     probes: Sequence[Path],
     name: str,
     version: str,
+    model_config: Mapping[str, Any],
 ) -> None:
     config, spec = run.config(), preprocessing_of(run.config())
     weights = save({key: value.contiguous() for key, value in load_file(run.best_path).items()})
@@ -132,9 +131,7 @@ def _fill(
         licence_note=data["licence_note"],
     )
     (stage / CARD_FILE).write_text(card.to_json())
-    (stage / "model-config.yaml").write_text(
-        yaml.safe_dump(dict(FRONTEND_DEFAULTS), sort_keys=False)
-    )
+    (stage / "model-config.yaml").write_text(yaml.safe_dump(dict(model_config), sort_keys=False))
     _write_probes(stage, network, probes, spec)
     export_onnx(network, stage / ONNX_FILE, spec)
     _check_onnx(network, stage / ONNX_FILE, probes, spec)

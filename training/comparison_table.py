@@ -5,10 +5,8 @@ from typing import Any
 
 import matplotlib
 
+from reports.figures import FIRST, INK, SECOND, style
 from training.comparison import Comparison, Row
-
-# Legible on a light and on a dark page alike.
-INK, FULL, HEAD = "#808890", "#2f81f7", "#e8762d"
 
 
 def read_comparison(values: Mapping[str, Any]) -> Comparison:
@@ -67,20 +65,12 @@ def draw(comparison: Comparison) -> Any:
     """Return a matplotlib figure: a dot for each seed, a bar at the mean."""
     from matplotlib.figure import Figure
 
-    colours = {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
-    # Names are the user's: a dollar sign in one starts no formula.
-    settings: Any = {
-        **colours,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": INK,
-        "text.parse_math": False,
-    }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(style()):
         figure = Figure(figsize=(7.5, 0.42 * len(comparison.rows) + 1.1), layout="constrained")
         axes = figure.subplots()
         rows = comparison.rows[::-1]
         for place, row in enumerate(rows):
-            colour = HEAD if row.freeze == "body" else FULL
+            colour = SECOND if row.freeze == "body" else FIRST
             axes.barh(place, 100 * row.mean, color=colour, alpha=0.35, height=0.6)
             shares = [100 * accuracy for accuracy in row.accuracies]
             axes.plot(shares, [place] * len(shares), "o", color=colour, ms=5)

@@ -2,22 +2,17 @@
 
 import base64
 import io
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
-
+from reports.figures import FIRST, INK, SECOND, new_figure, svg_url
+from reports.page import describe_environment, render
 from training.run import Run, open_finished_run, read_json, write_beside
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 MISTAKES_SHOWN = 12
 RELIABILITY_BINS = 10
 LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "onnxruntime")
-# Legible on a light and on a dark page alike.
-INK, FIRST, SECOND = "#808890", "#2f81f7", "#e8762d"
 
 
 def write_report(run_folder: Path) -> Path:
@@ -28,15 +23,15 @@ def write_report(run_folder: Path) -> Path:
     """
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
-    page = jinja2.Environment(autoescape=True).from_string(TEMPLATE.read_text())
     write_beside(
         run.report_path,
-        page.render(
+        render(
+            TEMPLATE,
             run=run_folder.name,
             evaluation=evaluation,
             data=read_json(run.data_path),
             config=run.config().to_dict(),
-            environment=_environment(),
+            environment=describe_environment(LIBRARIES),
             curves=_curves(run),
             confusion=_confusion(evaluation),
             reliability=_reliability(evaluation),
@@ -46,38 +41,10 @@ def write_report(run_folder: Path) -> Path:
     return run.report_path
 
 
-def _environment() -> dict[str, str]:
-    versions = {name: metadata.version(name) for name in LIBRARIES}
-    return {"python": platform.python_version(), "machine": platform.platform(), **versions}
-
-
-def _figure(width_in: float, height_in: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(
-        {
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.edgecolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-        }
-    ):
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        return figure, figure.subplots()
-
-
-def _svg(figure: Any) -> str:
-    """Return the drawing as a data URL: sharp at any size, transparent where nothing is drawn."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", transparent=True)
-    return "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
-
-
 def _curves(run: Run) -> str:
     history = run.history()
     epochs = [line["epoch"] for line in history]
-    figure, axes = _figure(7, 3.2)
+    figure, axes = new_figure(7, 3.2)
     axes.plot(epochs, [line["train_loss"] for line in history], color=FIRST, label="loss, train")
     axes.plot(epochs, [line["val_loss"] for line in history], color=SECOND, label="loss, val")
     axes.plot(
@@ -93,13 +60,13 @@ def _curves(run: Run) -> str:
         axes.text(frozen + 0.6, axes.get_ylim()[1], "whole network", va="top", color=INK)
     axes.set_xlabel("epoch")
     axes.legend(frameon=False, labelcolor=INK)
-    return _svg(figure)
+    return svg_url(figure)
 
 
 def _confusion(evaluation: dict[str, Any]) -> str:
     names, matrix = evaluation["class_names"], evaluation["confusion"]
     side_in = max(3.2, 0.45 * len(names) + 1.5)
-    figure, axes = _figure(side_in, side_in)
+    figure, axes = new_figure(side_in, side_in)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, counts in enumerate(matrix):
@@ -110,7 +77,7 @@ def _confusion(evaluation: dict[str, Any]) -> str:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    return _svg(figure)
+    return svg_url(figure)
 
 
 def _reliability(evaluation: dict[str, Any]) -> str:
@@ -122,7 +89,7 @@ def _reliability(evaluation: dict[str, Any]) -> str:
             (confidence, is_right)
         )
     filled = [one for one in bins if one]
-    figure, axes = _figure(3.6, 3.6)
+    figure, axes = new_figure(3.6, 3.6)
     axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
     axes.plot(
         [sum(c for c, _ in one) / len(one) for one in filled],
@@ -134,7 +101,7 @@ def _reliability(evaluation: dict[str, Any]) -> str:
     axes.set_ylabel("share right")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    return _svg(figure)
+    return svg_url(figure)
 
 
 def _mistakes(evaluation: dict[str, Any]) -> list[dict[str, Any]]:

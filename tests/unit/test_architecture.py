@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = {"handlers", "training", "serving", "headswap"}
+ROOMS = {"handlers", "training", "serving", "reports", "tuning", "headswap"}
 MAY_IMPORT = {
     "handlers": {"handlers"},
-    "training": {"training", "handlers"},
+    "training": {"training", "handlers", "reports"},
     "serving": {"serving"},
+    "reports": {"reports"},
+    "tuning": {"tuning", "handlers", "serving", "reports"},
     "headswap": ROOMS,
 }
 

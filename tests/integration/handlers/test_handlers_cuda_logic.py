@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from handlers import cuda_engine, cuda_loader
-from handlers.cuda_engine import CudaEngine, exit_if_sticky, list_buckets
+from handlers.cuda_engine import CudaEngine, choose_dtype, exit_if_sticky, list_buckets
 from handlers.cuda_loader import CudaLoader, transpose
 from handlers.errors import PhotoError
 from handlers.loaders import DecodeBudget, Photo, Timings
@@ -140,6 +140,19 @@ def test_out_of_memory_is_tried_once_more_by_halves(make_engine) -> None:
 @pytest.mark.parametrize(("largest", "buckets"), [(1, [1]), (8, [1, 2, 4, 8]), (6, [1, 2, 4, 6])])
 def test_buckets(largest: int, buckets: list[int]) -> None:
     assert list_buckets(largest) == buckets
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("auto", torch.float16),
+        ("float16", torch.float16),
+        ("bfloat16", torch.bfloat16),
+        ("float32", torch.float32),
+    ],
+)
+def test_the_precision_asked_for_is_the_networks(precision: str, dtype: torch.dtype) -> None:
+    assert choose_dtype(precision) is dtype
 
 
 def test_a_sticky_error_ends_the_worker_and_another_does_not() -> None:

@@ -120,6 +120,7 @@ def test_settings_reach_the_handler(archive_folder, photos) -> None:
     "section",
     [
         {"engine": "fast"},
+        {"precision": "int4"},
         {"threads_per_worker": 0},
         {"max_pixels": "many"},
         {"decode_budget_s": 0},

@@ -1,0 +1,76 @@
+"""The tuner with a budget that allows next to nothing, on a real server; what it finds is then really served."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from headswap.__main__ import main
+from serving.client import HttpClient
+from serving.grpc_management import manage
+from serving.settings import ServerSettings
+from serving.tokens import read_token
+
+SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing" / "test"
+
+
+def described(settings: ServerSettings, version: str) -> dict:
+    token = read_token(settings.key_file, "management")
+    told = requests.get(
+        f"{settings.management_url}/models/clothing/{version}",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=10,
+    )
+    return told.json()[0]
+
+
+def test_a_tuned_setting_is_found_written_and_served(
+    archives: dict[str, Path],
+    steady: ServerSettings,
+    tmp_path: Path,
+    photos: list[bytes],
+    config_writer: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, out = config_writer(tmp_path / "config.properties"), tmp_path / "tuned"
+    code = main([
+        "tune", str(archives["1.0"]), "--photos", str(SAMPLE / "hat"), "--seconds", "8",
+        "--price-per-hour", "1", "--out", str(out), "--config", str(config),
+    ])  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    told = json.loads((out / "tuning.json").read_text())
+    level = told["chosen"]["levels"][-1]
+    assert level["photos_per_s"] > 0
+    assert level["failed"] == 0
+    assert told["chosen"]["memory_mb"] > 100
+    assert [one["failed"] for one in told["open_loop"]] == [0, 0]
+    assert "cost of a million photos at 1 an hour" in (out / "report.html").read_text()
+
+    text = (out / "model-config.yaml").read_text()
+    # Unlike any default, so that only this file can be where it comes from.
+    (out / "model-config.yaml").write_text(
+        text.replace("batchSize: 4", "batchSize: 3").replace("Workers: 2", "Workers: 1")
+    )
+    code = main([
+        "configure", str(archives["1.0"]), "--model-config", str(out / "model-config.yaml"),
+        "--version", "1.1", "--model-store", str(tmp_path / "store"),
+    ])  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    tuned = tmp_path / "store" / "clothing-1.1.mar"
+    shutil.copyfile(tuned, steady.model_store / tuned.name)
+    with manage(steady) as management, HttpClient(steady) as client:
+        management.register(tuned.name, workers=2)
+        try:
+            served = described(steady, "1.1")
+            answer = client.predict("clothing", photos[0], version="1.1")
+            before = client.predict("clothing", photos[0], version="1.0")
+        finally:
+            management.unregister("clothing", "1.1")
+            (steady.model_store / tuned.name).unlink()
+    assert (served["batchSize"], served["maxBatchDelay"]) == (3, 1)
+    assert len(served["workers"]) == served["minWorkers"] == 1
+    assert answer.version == "1.1"
+    assert answer.top.probability == pytest.approx(before.top.probability, abs=1e-4)

@@ -1,0 +1,160 @@
+"""How late answers are at a given load: workers that take up to B waiting photos each, on cores that they share.
+
+The first photo of a batch takes as long as a photo alone, each further one `further_share` of that; when k workers are
+busy at once, everything takes `slowdowns[k - 1]` times as long, for they share cores, memory and the frontend. Requests
+come as a Poisson process. No closed form covers that queue, so it is simulated, event by event. The mean wait of the
+plain queue behind it, without batches, is approximated after Allen and Cunneen (A. O. Allen, Probability, Statistics
+and Queueing Theory, 1990): enough to size a fleet.
+"""
+
+import math
+import random
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tuning.errors import InputError
+
+WARM_UP_SHARE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    alone_ms: tuple[float, ...]
+    """A sample of what one photo takes while nothing else happens."""
+    further_share: float
+    """What a further photo of a batch takes, of what it takes alone."""
+    slowdowns: tuple[float, ...]
+    """One a worker: how many times as long everything takes when so many are busy; the first is 1."""
+    batch_size: int
+
+    @property
+    def capacity_per_s(self) -> float:
+        """Return the photos a second of workers that are always busy with full batches."""
+        batch = 1 + (self.batch_size - 1) * self.further_share
+        batch_ms = statistics.fmean(self.alone_ms) * batch * self.slowdowns[-1]
+        return 1e3 * len(self.slowdowns) * self.batch_size / batch_ms
+
+
+def fit_service(
+    alone_ms: Sequence[float],
+    mean_ms: Sequence[float],
+    *,
+    capacity_per_s: float,
+    batch_size: int,
+) -> Service:
+    """Return the service that these measurements show.
+
+    `alone_ms` are latencies of one connection; `mean_ms[k - 1]` is the mean latency of k connections, one for each of
+    the workers: none waits for another. `capacity_per_s` was measured with more connections than fill every batch.
+
+    Raises:
+        InputError: no measurements, or one that is not above 0.
+    """
+    if not alone_ms or not mean_ms or min(*alone_ms, *mean_ms, capacity_per_s, batch_size) <= 0:
+        raise InputError("a service is fitted to latencies and a capacity above 0; give some.")
+    slowdowns = tuple(max(1.0, one / mean_ms[0]) for one in mean_ms)
+    share = 1.0
+    if batch_size > 1:
+        full_ms = 1e3 * len(mean_ms) * batch_size / capacity_per_s / slowdowns[-1]
+        share = max(0.0, (full_ms / statistics.fmean(alone_ms) - 1) / (batch_size - 1))
+    return Service(
+        alone_ms=tuple(alone_ms), further_share=share, slowdowns=slowdowns, batch_size=batch_size
+    )
+
+
+def simulate(
+    service: Service, *, rate_per_s: float, requests: int = 20_000, seed: int = 0
+) -> list[float]:
+    """Return the latencies in milliseconds of so many requests, in the order of their answers.
+
+    Raises:
+        InputError: a rate that is not above 0.
+    """
+    if rate_per_s <= 0:
+        raise InputError(f"the rate is {rate_per_s:g}; a number above 0 is.")
+    latencies_ms = _Queue(service, random.Random(seed)).run(1e3 / rate_per_s, requests)
+    return latencies_ms[int(WARM_UP_SHARE * requests) :]
+
+
+def allen_cunneen_wait_ms(
+    *, servers: int, service_ms: float, rate_per_s: float, variation: float
+) -> float:
+    """Return the mean wait before service; infinite where the servers cannot keep up.
+
+    `variation` is the squared coefficient of variation of the service time; arrivals are Poisson.
+    """
+    load = rate_per_s * service_ms / 1e3
+    if load >= servers:
+        return math.inf
+    waits = erlang_c(servers, load)
+    return waits * service_ms / (servers - load) * (1 + variation) / 2
+
+
+def erlang_c(servers: int, load: float) -> float:
+    """Return the probability that a request has to wait; `load` in busy servers (erlangs), below `servers`."""
+    # Erlang's B by its recurrence: the formula's factorials overflow.
+    blocked = 1.0
+    for count in range(1, servers + 1):
+        blocked = load * blocked / (count + load * blocked)
+    return blocked / (1 - load / servers * (1 - blocked))
+
+
+@dataclass(kw_only=True)
+class _Batch:
+    due_ms: list[float]
+    left_ms: float
+    """Work left, as of a worker that is alone."""
+
+
+@dataclass
+class _Queue:
+    service: Service
+    random: random.Random
+    now_ms: float = 0.0
+    waiting: deque[float] = field(default_factory=deque)
+    busy: list[_Batch] = field(default_factory=list)
+    latencies_ms: list[float] = field(default_factory=list)
+
+    def run(self, gap_ms: float, requests: int) -> list[float]:
+        arrives_ms = self.random.expovariate(1 / gap_ms)
+        for _ in range(requests):
+            while self.busy and self._next_end_ms() <= arrives_ms:
+                self._end_one()
+            self._pass_time(arrives_ms)
+            self.waiting.append(arrives_ms)
+            self._begin()
+            arrives_ms += self.random.expovariate(1 / gap_ms)
+        while self.busy:
+            self._end_one()
+        return self.latencies_ms
+
+    @property
+    def _slowdown(self) -> float:
+        return self.service.slowdowns[len(self.busy) - 1]
+
+    def _next_end_ms(self) -> float:
+        return self.now_ms + min(batch.left_ms for batch in self.busy) * self._slowdown
+
+    def _pass_time(self, until_ms: float) -> None:
+        if self.busy:
+            done_ms = (until_ms - self.now_ms) / self._slowdown
+            for batch in self.busy:
+                batch.left_ms -= done_ms
+        self.now_ms = until_ms
+
+    def _end_one(self) -> None:
+        self._pass_time(self._next_end_ms())
+        ended = min(self.busy, key=lambda batch: batch.left_ms)
+        self.busy.remove(ended)
+        self.latencies_ms += [self.now_ms - due_ms for due_ms in ended.due_ms]
+        self._begin()
+
+    def _begin(self) -> None:
+        if self.waiting and len(self.busy) < len(self.service.slowdowns):
+            count = min(len(self.waiting), self.service.batch_size)
+            due_ms = [self.waiting.popleft() for _ in range(count)]
+            first_ms, *further_ms = self.random.choices(self.service.alone_ms, k=count)
+            left_ms = first_ms + self.service.further_share * sum(further_ms)
+            self.busy.append(_Batch(due_ms=due_ms, left_ms=left_ms))

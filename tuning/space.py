@@ -1,0 +1,108 @@
+"""Which settings are worth trying on a host, and in which order."""
+
+import importlib.util
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serving.gpus import read_visible_gpus
+from tuning.setting import Setting
+
+# Settings that only make sense together.
+Choice = Mapping[str, Any]
+BATCHES_CPU = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 5), (16, 10))
+# A GPU computes a large batch in little more time than one photo: waiting for company may pay.
+BATCHES_GPU = ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (16, 5), (32, 5), (64, 10))
+WORKERS_PER_GPU = (1, 2, 3, 4, 6)
+PRECISIONS = ("float16", "bfloat16", "float32")
+NVIDIA_SMI_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    cores: int
+    gpus: int
+    has_onnxruntime: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    name: str
+    choices: tuple[Choice, ...]
+
+    def around(self, setting: Setting) -> Iterator[Setting]:
+        """Yield the setting with each choice of this axis in turn."""
+        for choice in self.choices:
+            yield setting.changed(choice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    axes: tuple[Axis, ...]
+    connections: tuple[int, ...]
+    """Requests under way at once, from one to more than the host can take, ascending."""
+
+
+def read_host() -> Host:
+    """Return what a server started here would compute on."""
+    return Host(
+        cores=len(os.sched_getaffinity(0)),
+        gpus=_count_gpus(),
+        has_onnxruntime=importlib.util.find_spec("onnxruntime") is not None,
+    )
+
+
+def make_space(host: Host, *, has_onnx_file: bool) -> Space:
+    """Return the settings to try, those first that usually matter most."""
+    if host.gpus:
+        workers = [host.gpus * count for count in WORKERS_PER_GPU]
+        axes = (
+            _axis("workers", [{"workers": count} for count in workers]),
+            _axis("batches", _batches(BATCHES_GPU)),
+            _axis("precision", [{"precision": name} for name in PRECISIONS]),
+        )
+        return Space(axes=axes, connections=(1, *(host.gpus * count for count in (8, 32, 128))))
+    engines = ["onnx"] if host.has_onnxruntime and has_onnx_file else []
+    axes = (
+        _axis("workers and threads", list(_shares_of(host.cores))),
+        _axis("engine", [{"engine": name} for name in (*engines, "eager")]),
+        _axis("batches", _batches(BATCHES_CPU)),
+    )
+    cores = host.cores
+    return Space(axes=axes, connections=tuple(sorted({1, cores, 2 * cores, 4 * cores})))
+
+
+def _axis(name: str, choices: Sequence[Choice]) -> Axis:
+    return Axis(name=name, choices=tuple(choices))
+
+
+def _batches(pairs: Sequence[tuple[int, int]]) -> list[Choice]:
+    return [{"batch_size": size, "max_delay_ms": delay_ms} for size, delay_ms in pairs]
+
+
+def _shares_of(cores: int) -> Iterator[Choice]:
+    """Yield ways to share the cores: all of them, one left to the frontend, one too many, threads for workers."""
+    pairs = [(cores, 1), (cores + 1, 1), (max(1, cores - 1), 1)]
+    threads = 2
+    while threads <= cores:
+        pairs.append((max(1, cores // threads), threads))
+        threads *= 2
+    pairs.append((cores, 2))
+    for workers, count in dict.fromkeys(pairs):
+        yield {"workers": workers, "threads": count}
+
+
+def _count_gpus() -> int:
+    visible = read_visible_gpus(os.environ).number_of_gpu
+    if visible is not None:
+        return visible
+    # Nothing was said, so TorchServe counts them by this program too.
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())
