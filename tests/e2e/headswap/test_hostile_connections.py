@@ -1,13 +1,15 @@
-"""Clients that break off, dawdle or lie: no worker restarts, and the others' answers stay right to the bit."""
+"""Clients that break off, dawdle, lie or send rubbish: no worker restarts, others' answers stay right to the bit."""
 
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from serving import stubs
 from serving.client import HttpClient
@@ -21,6 +23,7 @@ from serving.tokens import read_token
 LIMIT_S = 30.0
 CANCELLED_CALLS = 200
 DROPPED_CONNECTIONS = 100
+BROKEN_PHOTOS = 400
 
 
 def worker_pids(steady: ServerSettings) -> set[int]:
@@ -140,3 +143,63 @@ def test_wrong_lengths_restart_no_worker(
         # More promised than sent: the server waits for the rest until the client goes.
         connection = connect()
         connection.sendall(head(steady, str(len(photo) + 1000)) + photo)
+
+
+def broken(photo: bytes, chance: random.Random) -> bytes:
+    """Return the photo cut short, with bytes changed, or with bytes put in or left out."""
+    data = bytearray(photo)
+    place = chance.randrange(len(data))
+    kind = chance.randrange(4)
+    if kind == 0:
+        del data[place:]
+    elif kind == 1:
+        for _ in range(chance.choice([1, 4, 64])):
+            # The first bytes are the ones that lie best: markers, dimensions, tables.
+            data[int(len(data) * chance.random() ** 4)] = chance.randrange(256)
+    elif kind == 2:
+        data[place:place] = chance.randbytes(chance.randrange(1, 64))
+    else:
+        del data[place : place + chance.randrange(1, 64)]
+    return bytes(data)
+
+
+def test_broken_photos_get_an_answer_each_and_restart_no_worker(
+    steady: ServerSettings, photos: list[bytes]
+) -> None:
+    chance = random.Random(0)
+    answers: Counter[int] = Counter()
+    headers = {"Authorization": f"Bearer {read_token(steady.key_file, 'inference')}"}
+    with unharmed(steady, photos), requests.Session() as session:
+        for number in range(BROKEN_PHOTOS):
+            answer = session.post(
+                f"{steady.inference_url}/predictions/clothing",
+                data=broken(photos[number % len(photos)], chance),
+                headers=headers,
+                timeout=LIMIT_S,
+            )
+            assert answer.status_code == 200 or answer.json()["error"]["code"]
+            answers[answer.status_code] += 1
+    assert set(answers) <= {200, 400, 413, 415}
+    assert answers[200]
+    assert answers[400]
+
+
+def test_who_waited_too_long_is_told_so_and_not_computed(
+    steady: ServerSettings, photos: list[bytes]
+) -> None:
+    headers = {
+        "Authorization": f"Bearer {read_token(steady.key_file, 'inference')}",
+        "X-Request-Deadline-Ms": "1",
+    }
+    with unharmed(steady, photos):
+        # The proxy before us took the request in 50 ms ago; whatever the queue adds comes on top.
+        headers["X-Request-Start"] = f"t={time.time() - 0.05:.3f}"
+        late = requests.post(
+            f"{steady.inference_url}/predictions/clothing",
+            data=photos[0],
+            headers=headers,
+            timeout=LIMIT_S,
+        )
+    assert late.status_code == 504
+    assert late.json()["error"]["code"] == "deadline_exceeded"
+    assert "not classified" in late.json()["error"]["message"]

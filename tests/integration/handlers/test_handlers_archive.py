@@ -1,11 +1,13 @@
 """An extracted archive as a worker sees it: its own process, its own folder first."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -121,9 +125,30 @@ def work(folder: Path, photo: Path, *, blocked: list[str], installed_first: str 
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+def modules_beyond(*kept: str) -> list[str]:
+    """Return every installed module that neither these distributions nor what they require bring along."""
+    wanted, known = list(kept), set()
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in known:
+            continue
+        known.add(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            lines = [Requirement(line) for line in metadata.requires(name) or []]
+            wanted += [one.name for one in lines if one.marker is None or one.marker.evaluate()]
+    return [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if not known & {canonicalize_name(owner) for owner in owners}
+    ] + ["serving", "training", "headswap"]
+
+
 def test_a_plain_torchserve_serves_it_slower_and_says_so(archive, photo) -> None:
     folder, row = archive
-    blocked = ["onnxruntime", "simplejpeg", "captum", "safetensors", "onnx"]
+    blocked = modules_beyond("torch", "torchvision", "pillow", "torchserve", "pyyaml")
+    assert {"onnxruntime", "simplejpeg", "captum", "safetensors", "serving", "training"} <= set(
+        blocked
+    )
     found, log = work(folder, photo, blocked=blocked)
     answer, refused = found["bodies"]
     probabilities = {p["index"]: p["probability"] for p in answer["predictions"]}
