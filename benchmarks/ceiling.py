@@ -8,13 +8,18 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING
 
+from benchmarks.errors import BenchmarkError
+
 if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Barrier
 
 WARM_UP = 5
+# Importing and loading, on slow disks too.
+START_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +31,25 @@ class Ceiling:
 
 
 def measure(archive: Path, photo_list: Path, *, processes: int, seconds: float) -> Ceiling:
-    """Return what `processes` loops over the photos get through in `seconds`, each on one thread."""
+    """Return what `processes` loops over the photos get through in `seconds`, each on one thread.
+
+    Raises BenchmarkError where one fails.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
     folder = _unpacked(archive)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes)
-    results = context.SimpleQueue()
+    results: Queue[list[float]] = context.Queue()
     workers = [
         context.Process(target=_loop, args=(folder, photo_list, seconds, barrier, results))
         for _ in range(processes)
     ]
     for worker in workers:
         worker.start()
-    found = [results.get() for _ in workers]
+    try:
+        found = [results.get(timeout=seconds + START_TIMEOUT_S) for _ in workers]
+    except Empty:
+        raise BenchmarkError("a process of the ceiling ended without a figure; see above") from None
     for worker in workers:
         worker.join()
     latencies_ms = [latency for one in found for latency in one]
@@ -60,7 +71,7 @@ def _loop(
     photo_list: Path,
     seconds: float,
     barrier: "Barrier",
-    results: "SimpleQueue[list[float]]",
+    results: "Queue[list[float]]",
 ) -> None:
     from handlers.archive import open_archive
     from handlers.loaders import Photo, Timings

@@ -1,38 +1,82 @@
 """The photos that are posted: the project's own, enlarged to the sizes people upload.
 
-The sample photos are small (shorter side 176 px), so they are resampled to 366x500 and to 12 megapixels with a
-little noise: without it a blown-up photo would compress to almost nothing and decode too easily.
+The sample photos are small (shorter side 176 px), so they are resampled with a little noise: without it a blown-up
+photo would compress to almost nothing and decode too easily.
 """
 
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "clothing" / "test"
-SIZES_PX = {"366x500": (366, 500), "12mp": (3000, 4000)}
-COUNTS = {"366x500": 64, "12mp": 16}
+Kind = Literal["366x500", "12mp", "mixed", "1% broken"]
 NOISE_STD = 4.0
 JPEG_QUALITY = 88
 
 
-def make(folder: Path, size: str) -> Path:
-    """Return a file that lists the photos of one size, one path a line; makes them the first time."""
-    listing = folder / f"{size}.txt"
+def make(folder: Path, kind: Kind) -> Path:
+    """Return a file that lists the photos of one kind, one path a line; makes them the first time."""
+    name = kind.replace("% ", "-percent-")
+    listing = folder / f"{name}.txt"
     if listing.exists():
         return listing
-    target = folder / size
+    target = folder / name
     target.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(0)
     paths = []
-    for number, source in enumerate(
-        sorted(SAMPLE.glob("*/*.jpg"))[:: 120 // COUNTS[size]][: COUNTS[size]]
-    ):
-        path = target / f"{number:02}.jpg"
-        _enlarge(source, SIZES_PX[size], generator).save(path, quality=JPEG_QUALITY)
+    for number, data in enumerate(_KINDS[kind](np.random.default_rng(0))):
+        path = target / f"{number:03}"
+        path.write_bytes(data)
         paths.append(path)
     listing.write_text("".join(f"{path.resolve()}\n" for path in paths))
     return listing
+
+
+def _usual(generator: np.random.Generator) -> Iterator[bytes]:
+    yield from (_encode(_enlarge(one, (366, 500), generator)) for one in _sources(64))
+
+
+def _large(generator: np.random.Generator) -> Iterator[bytes]:
+    yield from (_encode(_enlarge(one, (3000, 4000), generator)) for one in _sources(16))
+
+
+def _mixed(generator: np.random.Generator) -> Iterator[bytes]:
+    """Yield what people upload: sizes from a thumbnail to 3 megapixels, three quarters JPEG, the rest PNG and WebP."""
+    for number, source in enumerate(_sources(64)):
+        width_px = int(generator.integers(160, 1536))
+        image = _enlarge(source, (width_px, width_px * 4 // 3), generator)
+        yield _encode(
+            image, ("PNG", "JPEG", "WEBP", "JPEG", "JPEG", "JPEG", "JPEG", "JPEG")[number % 8]
+        )
+
+
+def _partly_broken(generator: np.random.Generator) -> Iterator[bytes]:
+    """Yield 100 photos of which one breaks off half-way."""
+    for number, source in enumerate(_sources(100)):
+        data = _encode(_enlarge(source, (366, 500), generator))
+        yield data[: len(data) // 2] if number == 50 else data
+
+
+_KINDS: dict[Kind, Callable[[np.random.Generator], Iterator[bytes]]] = {
+    "366x500": _usual,
+    "12mp": _large,
+    "mixed": _mixed,
+    "1% broken": _partly_broken,
+}
+
+
+def _sources(count: int) -> list[Path]:
+    found = sorted(SAMPLE.glob("*/*.jpg"))
+    return found[:: len(found) // count][:count]
+
+
+def _encode(image: Image.Image, form: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, quality=JPEG_QUALITY)
+    return buffer.getvalue()
 
 
 def _enlarge(source: Path, size_px: tuple[int, int], generator: np.random.Generator) -> Image.Image:

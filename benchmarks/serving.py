@@ -10,27 +10,24 @@ README.
 
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
-from benchmarks import ceiling, contenders, load, machine, photos, processes
+from benchmarks import ceiling, contenders, load, photos, processes
 from benchmarks.contenders import Contender
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
+from benchmarks.results import PATH, WORK, merge, middle
 
-WORK = Path(__file__).parents[1] / "runs" / "benchmarks"
-RESULTS = Path(__file__).with_name("results.json")
-# Java compiles what runs often; before that it takes a core from the workers.
-WARM_UP_S = 6
+# Java compiles what runs often: in its first half minute that costs up to 1.5 ms a request, and servers live for days.
+WARM_UP_S = 20
 CORES = len(os.sched_getaffinity(0))
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
@@ -49,7 +46,7 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
 @dataclass(frozen=True, kw_only=True)
 class Command:
     architecture: str = "resnet18"
-    photos: Literal["366x500", "12mp"] = "366x500"
+    photos: photos.Kind = "366x500"
     only: tuple[str, ...] = tuple(KINDS)
     """Contenders to run; the in-process ceiling always runs."""
     connections: tuple[int, ...] = (8,)
@@ -57,7 +54,7 @@ class Command:
     seconds: int = 5
     """Of one measurement."""
     rounds: int = 3
-    results: Path = RESULTS
+    results: Path = PATH
 
 
 @dataclass(kw_only=True)
@@ -73,17 +70,17 @@ class Rounds:
         if self.fault is not None:
             return {"fault": self.fault}
         return {
-            "start_s": _middle(self.start_s),
-            "resident_mb": _middle(self.resident_mb),
+            "start_s": middle(self.start_s),
+            "resident_mb": middle(self.resident_mb),
             "connections": {
                 str(count): {
-                    "requests_per_s": _middle([one.requests_per_s for one in found]),
+                    "requests_per_s": middle([one.requests_per_s for one in found]),
                     "spread": [
                         round(min(one.requests_per_s for one in found), 2),
                         round(max(one.requests_per_s for one in found), 2),
                     ],
-                    "p50_ms": _middle([one.p50_ms for one in found]),
-                    "p99_ms": _middle([one.p99_ms for one in found]),
+                    "p50_ms": middle([one.p50_ms for one in found]),
+                    "p99_ms": middle([one.p99_ms for one in found]),
                     "failed": sum(one.bad_status + one.lost for one in found),
                 }
                 for count, found in self.loads.items()
@@ -115,17 +112,15 @@ def _run(command: Command) -> None:
         for name in command.only[:: -1 if number % 2 else 1]:
             _measure(name, network, photo_list, command, measured[name])
     found = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine.describe(),
         "rounds": command.rounds,
         "seconds": command.seconds,
         "in_process": {
-            "photos_per_s": _middle([one.photos_per_s for one in ceilings]),
-            "one_photo_ms": _middle([one.median_ms for one in alone]),
+            "photos_per_s": middle([one.photos_per_s for one in ceilings]),
+            "one_photo_ms": middle([one.median_ms for one in alone]),
         },
         "servers": {name: one.to_dict() for name, one in measured.items()},
     }
-    _merge(command.results, f"{command.architecture} {command.photos}", found)
+    merge(f"serving {command.architecture} {command.photos}", found, command.results)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
 
@@ -160,18 +155,6 @@ def _ceiling(network: Network, photo_list: Path, count: int, seconds: float) -> 
     one = ceiling.measure(network.archive, photo_list, processes=count, seconds=seconds)
     sys.stderr.write(f"in {count} processes: {one.photos_per_s:.1f} a second\n")
     return one
-
-
-def _merge(path: Path, key: str, found: dict[str, Any]) -> None:
-    told = json.loads(path.read_text()) if path.exists() else {}
-    told[key] = found
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(told, indent=2) + "\n")
-    beside.replace(path)
-
-
-def _middle(values: list[float]) -> float:
-    return round(statistics.median(values), 2)
 
 
 if __name__ == "__main__":

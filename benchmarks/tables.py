@@ -3,12 +3,13 @@
 python -m benchmarks.tables
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results
+
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).with_name("results.json")
+SERVING = "serving "
 BEGIN, END = "<!-- benchmarks: begin -->\n", "<!-- benchmarks: end -->"
 NAMES = {
     "headswap": "**headswap**",
@@ -22,9 +23,11 @@ NAMES = {
 }
 
 
-def render(results: dict[str, Any]) -> str:
-    """Return the tables as Markdown, one a network and photo size."""
-    return "\n".join(_table(key, found) for key, found in results.items())
+def render(told: dict[str, Any]) -> str:
+    """Return the tables as Markdown: servers by network and photos, then gRPC, then swaps."""
+    serving = [_table(key, found) for key, found in told.items() if key.startswith(SERVING)]
+    parts = [*serving, *(say(told[key]) for key, say in _SENTENCES.items() if key in told)]
+    return "\n".join(parts)
 
 
 def _table(key: str, found: dict[str, Any]) -> str:
@@ -36,25 +39,50 @@ def _table(key: str, found: dict[str, Any]) -> str:
         for count in counts
     ]
     lines = [
-        f"| {key} | {' | '.join(heads)} | of the ceiling | memory MB | start s |",
+        f"| {key.removeprefix(SERVING)} | {' | '.join(heads)} | of the ceiling | memory MB | start s |",
         f"|---|{'---:|---:|' * len(counts)}---:|---:|---:|",
     ]
     ordered = sorted(
         servers.items(), key=lambda item: -item[1]["connections"][counts[-1]]["requests_per_s"]
     )
     lines += [_row(name, one, counts, inside["photos_per_s"]) for name, one in ordered]
-    lines.append(
-        f"| in process, no server: the ceiling | {inside['photos_per_s']:.1f} | "
-        f"{inside['one_photo_ms']:.1f} (one alone) |{' | |' * (len(counts) - 1)} 100 % | | |"
-    )
+    cells = []
+    for count in counts:
+        alone = [f"{1e3 / inside['one_photo_ms']:.1f}", f"{inside['one_photo_ms']:.0f}"]
+        cells += alone if count == "1" else [f"{inside['photos_per_s']:.1f}", ""]
+    lines.append(f"| in process, no server: the ceiling | {' | '.join(cells)} | 100 % | | |")
     silent = [NAMES[name] for name in found["servers"] if name not in servers]
-    machine = found["machine"]
     lines.append(
-        f"\n{machine['processor']}, {machine['cores']} cores, {found['date']}; median of {found['rounds']} rounds of "
-        f"{found['seconds']:g} s, {_failed(servers)}."
+        f"\n{_where(found)}; median of {found['rounds']} rounds of {found['seconds']:g} s, {_failed(servers)}."
         + (f" Did not answer: {', '.join(silent)}.\n" if silent else "\n")
     )
     return "\n".join(lines)
+
+
+def _where(found: dict[str, Any]) -> str:
+    return f"{found['machine']['processor']}, {found['machine']['cores']} cores, {found['date']}"
+
+
+def _transports(found: dict[str, Any]) -> str:
+    http, grpc = found["http"], found["grpc"]
+    ratio = grpc["requests_per_s"] / http["requests_per_s"]
+    return (
+        f"gRPC against HTTP, ResNet-18, 8 connections of our own client: {grpc['requests_per_s']:.1f} requests/s to "
+        f"{http['requests_per_s']:.1f} ({ratio:.2f} times), p50 {grpc['p50_ms']:.0f} ms to {http['p50_ms']:.0f}.\n"
+    )
+
+
+def _swaps(found: dict[str, Any]) -> str:
+    during, outside = found["p99_ms"]["during"], found["p99_ms"]["outside"]
+    return (
+        f"Hot swaps, ResNet-18, {found['connections']} connections: {found['swaps']} in {found['seconds']} s, "
+        f"{found['requests']:,} requests, {found['failed']} failed, {found['wrong_answers']} wrong; a "
+        f"promotion of a loaded version takes {found['promotion_s']:.1f} s, p99 {during:.0f} ms during it "
+        f"and {outside:.0f} ms outside.\n"
+    )
+
+
+_SENTENCES = {"transports": _transports, "swaps": _swaps}
 
 
 def _row(name: str, one: dict[str, Any], counts: list[str], ceiling: float) -> str:
@@ -88,7 +116,7 @@ def main() -> None:
     text = path.read_text()
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}{render(json.loads(RESULTS.read_text()))}{END}{tail}")
+    path.write_text(f"{head}{BEGIN}{render(results.read())}{END}{tail}")
 
 
 if __name__ == "__main__":

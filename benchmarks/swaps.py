@@ -1,0 +1,73 @@
+"""What a hot swap costs: two versions of one network promoted back and forth under load, by `headswap soak`.
+
+python -m benchmarks.swaps
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import contenders, photos
+from benchmarks.errors import BenchmarkError
+from benchmarks.networks import HEADSWAP, prepare
+from benchmarks.results import WORK, merge, middle
+
+ARCHITECTURE = "resnet18"
+SECONDS = 60
+CONNECTIONS = 8
+
+
+def main() -> int:
+    """Return the exit code."""
+    network = prepare(ARCHITECTURE, WORK)
+    listing = photos.make(WORK / "photos", "366x500")
+    photo = Path(listing.read_text().splitlines()[0])
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        contender = contenders.ours(network.archive, Path(folder))
+        try:
+            contender.start(photo, WORK / "logs" / "swaps.log")
+            told = _soak(contender.folder, network.folder / "run", photo.parent)
+        except BenchmarkError as error:
+            sys.stderr.write(f"benchmarks: {error}\n")
+            return 1
+        finally:
+            contender.stop()
+    merge(
+        "swaps",
+        {
+            "seconds": SECONDS,
+            "connections": CONNECTIONS,
+            "promotion_s": middle([swap["seconds"] for swap in told["each_swap"]]),
+            **{name: told[name] for name in ("swaps", "requests", "failed", "wrong_answers", "p50_ms", "p99_ms")},
+        },
+    )  # fmt: skip
+    return 0
+
+
+def _soak(folder: Path, run: Path, photo_folder: Path) -> dict[str, Any]:
+    """Return what `headswap soak --json` tells. Raises BenchmarkError when a request was lost."""
+    store = folder / "model_store"
+    _headswap(folder, "export", run, "--name", ARCHITECTURE, "--version", "2.0")
+    versions = [store / f"{ARCHITECTURE}-{version}.0.mar" for version in (1, 2)]
+    told = _headswap(
+        folder, "soak", "--versions", *versions, "--photos", photo_folder, "--json",
+        "--seconds", SECONDS, "--connections", CONNECTIONS,
+    )  # fmt: skip
+    return dict(json.loads(told))
+
+
+def _headswap(folder: Path, *words: object) -> str:
+    finished = subprocess.run(
+        [str(HEADSWAP), *map(str, words)],
+        cwd=folder, capture_output=True, text=True, timeout=SECONDS * 5, check=False,
+    )  # fmt: skip
+    if finished.returncode != 0:
+        raise BenchmarkError(f"headswap {words[0]}: {(finished.stderr or finished.stdout).strip()}")
+    return finished.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

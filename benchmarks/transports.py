@@ -1,0 +1,82 @@
+"""gRPC against HTTP: the same server, photos and client, in turn.
+
+python -m benchmarks.transports
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import contenders, photos
+from benchmarks.errors import BenchmarkError
+from benchmarks.networks import prepare
+from benchmarks.results import WORK, merge, middle
+from serving.client import Client, GrpcClient, HttpClient
+from serving.gates import percentile
+from serving.load import Load
+from serving.settings import load_settings
+
+ARCHITECTURE = "resnet18"
+ROUNDS = 3
+SECONDS = 6
+WARM_UP_S = 15
+CONNECTIONS = 8
+
+
+def main() -> int:
+    """Return the exit code."""
+    network = prepare(ARCHITECTURE, WORK)
+    listing = photos.make(WORK / "photos", "366x500")
+    bodies = [Path(line).read_bytes() for line in listing.read_text().splitlines()]
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        contender = contenders.ours(network.archive, Path(folder))
+        try:
+            contender.start(Path(listing.read_text().splitlines()[0]), WORK / "logs" / "grpc.log")
+            found = _measure(contender.folder, bodies)
+        except BenchmarkError as error:
+            sys.stderr.write(f"benchmarks: {error}\n")
+            return 1
+        finally:
+            contender.stop()
+    merge("transports", found)
+    return 0
+
+
+def _measure(folder: Path, bodies: list[bytes]) -> dict[str, Any]:
+    settings = load_settings(
+        config=folder / "config.properties",
+        model_store=folder / "model_store",
+        state=folder / ".headswap",
+    )
+    connect: dict[str, Callable[[], Client]] = {
+        "http": lambda: HttpClient(settings),
+        "grpc": lambda: GrpcClient(settings),
+    }
+    _load(connect["http"], bodies, WARM_UP_S)
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in connect}
+    for number in range(ROUNDS):
+        for name in list(connect)[:: -1 if number % 2 else 1]:
+            rounds[name].append(_load(connect[name], bodies, SECONDS))
+    return {
+        name: {key: middle([one[key] for one in found]) for key in found[0]}
+        for name, found in rounds.items()
+    }
+
+
+def _load(connect: Callable[[], Client], bodies: list[bytes], seconds: float) -> dict[str, float]:
+    with Load(connect, ARCHITECTURE, bodies, connections=CONNECTIONS) as load:
+        time.sleep(seconds)
+    times_ms = load.tally.latencies_ms
+    return {
+        "requests_per_s": len(times_ms) / seconds,
+        "p50_ms": percentile(times_ms, 0.5),
+        "p99_ms": percentile(times_ms, 0.99),
+        "failed": load.tally.failed,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
