@@ -3,6 +3,7 @@
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
 #   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk)
+#   make bench-gpu    the same on a GPU host
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
 
 VENV := .venv
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu check format lock clean
 
 install: $(READY)
 
@@ -53,9 +54,21 @@ $(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.
 	@touch $@
 
 bench: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.serving --architecture resnet18 --rounds 2
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --rounds 2
-	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 12mp --only headswap stock-tuned --rounds 2
+	$(BIN)/python -m benchmarks.serving --architecture resnet18 --rounds 2 --connections 1 8
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --rounds 2 --only headswap stock-tuned fastapi litserve
+	$(BIN)/python -m benchmarks.serving --photos 12mp --rounds 1 --only headswap stock-tuned
+	$(BIN)/python -m benchmarks.serving --photos mixed --rounds 1 --only headswap stock-tuned fastapi
+	$(BIN)/python -m benchmarks.serving --photos "1% broken" --rounds 1 --only headswap stock-tuned fastapi
+	$(BIN)/python -m benchmarks.transports
+	$(BIN)/python -m benchmarks.swaps
+	$(BIN)/python -m benchmarks.tables
+
+# On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
+bench-gpu: install $(PEERS)/.ready
+	for architecture in resnet18 resnet50 efficientnet_b0; do \
+		$(BIN)/python -m benchmarks.serving --architecture $$architecture --only headswap stock-4 no-op \
+			--connections 8 32 128 || exit 1; \
+	done
 	$(BIN)/python -m benchmarks.tables
 
 check: install

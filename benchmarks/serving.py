@@ -40,6 +40,9 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "bentoml": lambda network, work: contenders.bentoml(network.folder),
     "ray": lambda network, work: contenders.ray_serve(network.folder),
     "no-op": lambda network, work: contenders.noop_torchserve(work),
+    "stock-4": lambda network, work: contenders.stock_torchserve(
+        network.folder, work, tuned=True, workers=4
+    ),
 }
 
 
@@ -47,7 +50,7 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
 class Command:
     architecture: str = "resnet18"
     photos: photos.Kind = "366x500"
-    only: tuple[str, ...] = tuple(KINDS)
+    only: tuple[str, ...] = tuple(name for name in KINDS if name != "stock-4")
     """Contenders to run; the in-process ceiling always runs."""
     connections: tuple[int, ...] = (8,)
     """Closed loops: each connection sends as soon as it is answered."""

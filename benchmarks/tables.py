@@ -19,6 +19,7 @@ NAMES = {
     "litserve": "LitServe + ONNX Runtime, a worker a core",
     "bentoml": "BentoML + ONNX Runtime, a worker a core",
     "ray": "Ray Serve + ONNX Runtime, a replica a core",
+    "stock-4": "TorchServe `image_classifier`, 4 workers, OMP_NUM_THREADS=1",
     "no-op": "TorchServe with a handler that does nothing",
 }
 
