@@ -19,6 +19,7 @@ from handlers.metrics import Metrics
 from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
 from handlers.request import Request, read_headers, read_request, read_transport
+from handlers.request_log import log_request
 from handlers.retirement import Retirement
 from handlers.settings import HandlerSettings
 
@@ -67,14 +68,29 @@ class Classifier:
         self._classify(batch, timings)
         answers = [self._write(pending) for pending in batch]
         transports = [pending.transport for pending in batch]
-        self._metrics.write_call(
-            timings, transports=transports, total_s=time.perf_counter() - started
-        )
+        total_s = time.perf_counter() - started
+        self._metrics.write_call(timings, transports=transports, total_s=total_s)
+        for pending, answer in zip(batch, answers, strict=True):
+            log_request(
+                answer,
+                self.archive.card,
+                pending.headers,
+                transport=pending.transport,
+                duration_ms=total_s * 1000,
+            )
         return answers
 
     def _turn_away(self, refusal: RefusedError, raw_headers: Mapping[str, Any]) -> Answer:
         answer = self._writer.refused(refusal)
-        answer.headers.update(echo_headers(read_headers(raw_headers)))
+        headers = read_headers(raw_headers)
+        answer.headers.update(echo_headers(headers))
+        log_request(
+            answer,
+            self.archive.card,
+            headers,
+            transport=read_transport(headers),
+            duration_ms=0.0,
+        )
         return answer
 
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:

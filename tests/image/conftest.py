@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,21 @@ def context(tmp_path_factory):
 @pytest.fixture(scope="session")
 def image(build, context):
     return build(context)
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """A small version made by this checkout: `serve` refuses handler code that is not its own."""
+    from training.archive import export_archive
+    from training.config import quick
+    from training.evaluation import evaluate
+    from training.loop import train
+
+    folder = tmp_path_factory.mktemp("run")
+    config = replace(
+        quick(), data=ROOT / "sample_data" / "clothing", out=folder / "1.0", weights="embedded",
+        architecture="resnet18", freeze="body", head_epochs=1, image_size_px=96,
+    )  # fmt: skip
+    run = train(config)
+    evaluate(run)
+    return export_archive(run, name="clothing", version="1.0", model_store=folder / "store")

@@ -17,7 +17,6 @@ STOP_LIMIT_S = 30
 REBUILD_LIMIT_S = 30
 USER_ID = "10001"
 PHOTO = sorted((ROOT / "sample_data").rglob("*.jpg"))[0]
-ARCHIVES = sorted((ROOT / "model_store").glob("*.mar"))
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -58,13 +57,11 @@ def own_ports(text):
 
 
 @pytest.fixture
-def server(image, tmp_path):
-    if not ARCHIVES:
-        pytest.skip("the model store is empty: make demo exports an archive")
+def server(image, archive, tmp_path):
     store = tmp_path / "model_store"
     store.mkdir(mode=0o777)
     store.chmod(0o777)
-    (store / ARCHIVES[0].name).write_bytes(ARCHIVES[0].read_bytes())
+    (store / archive.name).write_bytes(archive.read_bytes())
     config = tmp_path / "config.properties"
     text, port = own_ports((ROOT / "config.properties").read_text())
     config.write_text(text)
@@ -108,7 +105,7 @@ def test_it_is_no_root_and_cannot_write_its_own_code(server):
 
 def test_term_answers_what_is_under_way_and_exits_0(server):
     container, port = server
-    url = f"http://127.0.0.1:{port}/predictions/{ARCHIVES[0].name.rsplit('-', 1)[0]}"
+    url = f"http://127.0.0.1:{port}/predictions/clothing"
     token = podman("exec", container, "headswap", "token").stdout.strip()
     outcomes = []
 
