@@ -19,7 +19,7 @@ from handlers.metrics import Metrics
 from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
 from handlers.request import Request, read_headers, read_request, read_transport
-from handlers.request_log import log_request
+from handlers.request_log import RequestLog
 from handlers.retirement import Retirement
 from handlers.settings import HandlerSettings
 
@@ -46,6 +46,7 @@ class Classifier:
         self._settings = settings
         self._metrics = metrics
         self._writer = AnswerWriter(archive.card)
+        self._request_log = RequestLog(archive.card)
         self._explainer = Explainer(archive, settings)
         self._retirement = Retirement(archive.folder, worker_id=os.getpid())
 
@@ -60,8 +61,7 @@ class Classifier:
     ) -> list[Answer]:
         """Return one answer an item, in their order."""
         if (refusal := self._retirement.refusal()) is not None:
-            self._metrics.flush()
-            return [self._turn_away(refusal, headers) for headers in raw_headers]
+            return self._turn_away(refusal, raw_headers)
         started = time.perf_counter()
         batch = [self._read(item, raw) for item, raw in zip(items, raw_headers, strict=True)]
         timings = Timings()
@@ -70,28 +70,22 @@ class Classifier:
         transports = [pending.transport for pending in batch]
         total_s = time.perf_counter() - started
         self._metrics.write_call(timings, transports=transports, total_s=total_s)
-        for pending, answer in zip(batch, answers, strict=True):
-            log_request(
-                answer,
-                self.archive.card,
-                pending.headers,
-                transport=pending.transport,
-                duration_ms=total_s * 1000,
-            )
+        self._request_log.write(answers, transports=transports, duration_ms=total_s * 1000)
         return answers
 
-    def _turn_away(self, refusal: RefusedError, raw_headers: Mapping[str, Any]) -> Answer:
-        answer = self._writer.refused(refusal)
-        headers = read_headers(raw_headers)
-        answer.headers.update(echo_headers(headers))
-        log_request(
-            answer,
-            self.archive.card,
-            headers,
-            transport=read_transport(headers),
-            duration_ms=0.0,
-        )
-        return answer
+    def _turn_away(
+        self, refusal: RefusedError, raw_headers: list[Mapping[str, Any]]
+    ) -> list[Answer]:
+        batch = [read_headers(raw) for raw in raw_headers]
+        answers = [self._writer.refused(refusal) for _ in batch]
+        for answer, headers in zip(answers, batch, strict=True):
+            answer.headers.update(echo_headers(headers))
+        transports = [read_transport(headers) for headers in batch]
+        self._request_log.write(answers, transports=transports, duration_ms=0.0)
+        # This worker may be ended any moment now.
+        self._request_log.flush()
+        self._metrics.flush()
+        return answers
 
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:
         headers = read_headers(raw_headers)

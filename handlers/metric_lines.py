@@ -1,4 +1,4 @@
-"""The lines in which a worker tells TorchServe its metrics, several calls' at a time.
+"""The lines in which a worker tells TorchServe its metrics and its requests, several calls' at a time.
 
 TorchServe reads metrics from what a worker prints. Its own `add_or_update` prints and flushes each at once: 8 lines a
 request cost the worker 0.46 ms, 2 % of an EfficientNet-B0, and woke the frontend 8 times, on cores that have work.
@@ -37,9 +37,13 @@ class MetricLines:
                 self._sums[key] = self._sums.get(key, 0) + value
             else:
                 self._lines.append(self._line(head, value, labels, kind))
-        if not self._is_filled.is_set():
-            self._is_filled.set()
-            self._start()
+        self._wake()
+
+    def add_lines(self, lines: list[str]) -> None:
+        """Take up lines that are no metrics."""
+        with self._lock:
+            self._lines += lines
+        self._wake()
 
     def flush(self) -> None:
         """Print everything now."""
@@ -52,6 +56,11 @@ class MetricLines:
 
     def _line(self, head: str, value: float, labels: str, kind: str) -> str:
         return f"{head}{value}|#{labels}|#type:{kind}|#hostname:{self._host},{int(time.time())}"
+
+    def _wake(self) -> None:
+        if not self._is_filled.is_set():
+            self._is_filled.set()
+            self._start()
 
     def _start(self) -> None:
         # At the first value rather than at once: a handler that is loaded to be looked at starts no thread.

@@ -1,38 +1,42 @@
-"""One line of JSON for each request: what became of it, and the id its client knows it by.
+"""One line of JSON for each request: what became of it, and the ids its client knows it by.
 
 TorchServe's own access log never sees a request's headers. What a worker logs it hands on line by line, so
 serving/log4j2.xml can put the lines that begin as these do into requests.log.
 """
 
 import json
-import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from handlers.answers import Answer, echo_headers
+from handlers.answers import Answer
+from handlers.metric_lines import MetricLines
 from handlers.model_card import ModelCard
 
-logger = logging.getLogger(__name__)
 
+class RequestLog:
+    """Writes one model's lines."""
 
-def log_request(
-    answer: Answer,
-    card: ModelCard,
-    headers: Mapping[str, str],
-    *,
-    transport: str,
-    duration_ms: float,
-) -> None:
-    """Log the answer to one request; `duration_ms` is the handler's, for all requests of its batch."""
-    echoed = echo_headers(dict(headers))
-    line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "transport": transport,
-        "model": card.name,
-        "version": card.version,
-        "status": answer.status,
-        "duration_ms": round(duration_ms, 1),
-        "correlation_id": echoed.get("x-correlation-id"),
-        "traceparent": echoed.get("traceparent"),
-    }
-    logger.info("%s", json.dumps(line, separators=(",", ":")))
+    def __init__(self, card: ModelCard) -> None:
+        self._model = f'"model":{json.dumps(card.name)},"version":{json.dumps(card.version)}'
+        self._lines = MetricLines()
+
+    def write(
+        self, answers: Sequence[Answer], *, transports: Sequence[str], duration_ms: float
+    ) -> None:
+        """Log, up to 0.2 s later, the answers of one batch, whose call of the handler took `duration_ms`."""
+        seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+        clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        begun = f'{{"time":"{clock}.{milliseconds:03d}Z","transport":'
+        self._lines.add_lines(
+            [
+                f'{begun}"{transport}",{self._model},"status":{answer.status},'
+                f'"duration_ms":{duration_ms:.1f},'
+                f'"correlation_id":{json.dumps(answer.headers.get("x-correlation-id"))},'
+                f'"traceparent":{json.dumps(answer.headers.get("traceparent"))}}}'
+                for transport, answer in zip(transports, answers, strict=True)
+            ]
+        )
+
+    def flush(self) -> None:
+        """Log what is collected, for a worker that may be ended now."""
+        self._lines.flush()

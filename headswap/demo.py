@@ -138,10 +138,11 @@ def _swap_and_back(settings: "ServerSettings") -> dict[str, dict[str, Any]]:
     from serving.promotion import promote, rollback
 
     archive = settings.model_store / f"{MODEL}-2.0.mar"
-    return {
-        "promote": _under_load(settings, lambda: promote(settings, archive, report=Timeline())),
-        "rollback": _under_load(settings, lambda: rollback(settings, MODEL, report=Timeline())),
-    }
+    with Timeline(settings, "promote", subject=str(archive)) as report:
+        there = _under_load(settings, lambda: promote(settings, archive, report=report))
+    with Timeline(settings, "rollback", subject=MODEL) as report:
+        back = _under_load(settings, lambda: rollback(settings, MODEL, report=report))
+    return {"promote": there, "rollback": back}
 
 
 def _under_load(settings: "ServerSettings", swap: "Any") -> dict[str, Any]:

@@ -69,7 +69,8 @@ def run(command: Command) -> int:
         keep=command.keep,
         why=command.why,
     )
-    swap = promote(settings, command.archive, report=Timeline(), terms=terms)
+    with Timeline(settings, "promote", subject=str(command.archive)) as report:
+        swap = promote(settings, command.archive, report=report, terms=terms)
     back = " Back: headswap rollback" if swap.previous and command.keep else ""
     stdout.print(f"{swap.model} {swap.live} is live, {swap.seconds:.1f} s.{back}")
     return 0

@@ -24,5 +24,7 @@ class Command:
 def run(command: Command) -> int:
     from serving.retirement import retire
 
-    retire(command.where.settings(), command.model, command.version, report=Timeline())
+    settings = command.where.settings()
+    with Timeline(settings, "retire", subject=f"{command.model} {command.version}") as report:
+        retire(settings, command.model, command.version, report=report)
     return 0

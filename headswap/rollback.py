@@ -26,6 +26,8 @@ class Command:
 def run(command: Command) -> int:
     from serving.promotion import rollback
 
-    swap = rollback(command.where.settings(), command.model, report=Timeline(), why=command.why)
+    settings = command.where.settings()
+    with Timeline(settings, "rollback", subject=command.model) as report:
+        swap = rollback(settings, command.model, report=report, why=command.why)
     stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")
     return 0

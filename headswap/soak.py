@@ -55,7 +55,8 @@ def run(command: Command) -> int:
         kill_worker=command.kill_worker,
     )
     photos = [photo.read() for photo in find_photos(command.photos)]
-    soaked = soak(settings, plan, photos, report=Timeline())
+    with Timeline(settings, "soak", subject=None) as report:
+        soaked = soak(settings, plan, photos, report=report)
     told = soaked.to_dict()
     if command.json:
         stdout.print(json.dumps(told, indent=2))

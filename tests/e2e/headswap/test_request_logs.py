@@ -1,12 +1,16 @@
 """The two logs of a real server: a line of JSON for each request, with the client's own id in it."""
 
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pytest
 import requests
 
+from serving.client import GrpcClient
 from serving.settings import ServerSettings
 from serving.tokens import read_token
 
@@ -47,3 +51,58 @@ def test_a_request_is_one_line_in_each_log(steady: ServerSettings, photos: list[
     assert (line["method"], line["path"]) == ("POST", "/predictions/clothing?mark=4711")
     assert (line["status"], line["duration_ms"] >= 0) == (200, True)
     assert "order-4711" not in (logs / "server.log").read_text()
+
+
+def test_a_grpc_request_is_one_line_in_each_log(
+    steady: ServerSettings, photos: list[bytes]
+) -> None:
+    requests_log, access_log = (
+        steady.state / "logs" / name for name in ("requests.log", "access.log")
+    )
+
+    def grpc_lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        return (
+            [line for line in all_lines(requests_log) if line["transport"] == "grpc"],
+            [line for line in all_lines(access_log) if line["path"].endswith("/Predictions")],
+        )
+
+    before = grpc_lines()
+    with GrpcClient(steady) as client:
+        client.predict("clothing", photos[0])
+    after = grpc_lines()
+    deadline = time.monotonic() + LIMIT_S
+    while not all(len(new) == len(old) + 1 for new, old in zip(after, before, strict=True)):
+        assert time.monotonic() < deadline, (before, after)
+        after = grpc_lines()
+    assert (after[0][-1]["status"], after[0][-1]["correlation_id"]) == (200, None)
+    assert (after[1][-1]["method"], after[1][-1]["status"]) == ("gRPC", 0)
+
+
+def all_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b'/predictions/a"b\\c?mark=4712',
+        b"/predictions/%22%0a%7b?mark=4713",
+        "/predictions/sch\u00f6n?mark=4714".encode(),
+        b"/predictions/\x1b[31m\x7f?mark=4715",
+        b"/predictions/$1${jndi:ldap://nowhere}?mark=4716",
+        b"/predictions/two words?mark=4717",
+    ],
+    ids=["quote", "percent", "umlaut", "escape", "dollar", "space"],
+)
+def test_no_path_breaks_out_of_its_line(steady: ServerSettings, target: bytes) -> None:
+    parts = urlsplit(steady.inference_url)
+    before = len(all_lines(steady.state / "logs" / "access.log"))
+    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as connection:
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+    lines: list[dict[str, Any]] = []
+    deadline = time.monotonic() + LIMIT_S
+    while len(lines) <= before and time.monotonic() < deadline:
+        lines = all_lines(steady.state / "logs" / "access.log")
+    assert len(lines) > before
+    assert 400 <= lines[-1]["status"] < 500

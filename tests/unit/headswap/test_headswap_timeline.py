@@ -1,0 +1,72 @@
+"""Each step of a promotion is a line of JSON beside the server's other logs, and so is its end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headswap.timeline import FILE_NAME, Timeline
+from serving.settings import ServerSettings, load_settings
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ServerSettings:
+    (tmp_path / "state" / "logs").mkdir(parents=True)
+    config = ROOT / "config.properties"
+    return load_settings(config=config, model_store=tmp_path / "store", state=tmp_path / "state")
+
+
+def lines(settings: ServerSettings) -> list[dict]:
+    log = settings.state / "logs" / FILE_NAME
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_steps_and_the_end_are_lines(
+    settings: ServerSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Timeline(settings, "promote", subject="a-2.0.mar") as report:
+        report("a 2.0 is loaded")
+        report('its "probes"\ndiffer')
+    assert [line.get("step") for line in lines(settings)] == [
+        "a 2.0 is loaded",
+        'its "probes"\ndiffer',
+        None,
+    ]
+    assert [line.get("outcome") for line in lines(settings)] == [None, None, "done"]
+    assert {(line["verb"], line["subject"]) for line in lines(settings)} == {
+        ("promote", "a-2.0.mar")
+    }
+    assert "s  a 2.0 is loaded" in capsys.readouterr().err
+
+
+def test_a_failure_is_logged_with_its_sentence_and_goes_on(settings: ServerSettings) -> None:
+    with pytest.raises(ValueError, match="no good"), Timeline(settings, "promote", subject="x"):
+        raise ValueError("no good")
+    with pytest.raises(KeyboardInterrupt), Timeline(settings, "rollback", subject=None):
+        raise KeyboardInterrupt
+    first, second = lines(settings)
+    assert (first["outcome"], first["error"]) == ("failed", "no good")
+    assert (second["outcome"], second["error"]) == ("failed", "KeyboardInterrupt")
+
+
+def test_where_no_server_ever_ran_nothing_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = load_settings(
+        config=ROOT / "config.properties", model_store=tmp_path, state=tmp_path / "state"
+    )
+    with Timeline(nowhere, "promote", subject="x") as report:
+        report("a step")
+    assert not nowhere.state.exists()
+    assert "not logged" not in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_keeps_nothing_from_happening(
+    settings: ServerSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.state / "logs" / FILE_NAME).mkdir()
+    with Timeline(settings, "promote", subject="x") as report:
+        report("a step")
+    assert "not logged" in capsys.readouterr().err
