@@ -40,6 +40,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 # all 6.7 GB of a copy again at every build (52 s instead of seconds, measured).
 FROM wheels
 LABEL org.opencontainers.image.title="headswap" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.description="Serves fine-tuned image classifiers and swaps versions without losing a request"
 # Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` is nvidia-smi,
 # without which TorchServe takes a GPU host for a CPU one and says nothing.
@@ -66,4 +67,7 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/heads
     && python3 -m serving.stubs \
     && python3 -m compileall -q . \
     && sed -i "s|^metrics_address=.*|metrics_address=http://0.0.0.0:8082|" config.properties
+# Which code it is: docker build --build-arg REVISION=$(git rev-parse HEAD)
+ARG REVISION=
+LABEL org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

@@ -6,12 +6,16 @@ empty value for all of them. So the frontend gets numbers that count what is the
 where CUDA itself reads it, get the names back (handlers/entry.py) from a variable of our own.
 """
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NAMES_FOR_WORKERS = "HEADSWAP_CUDA_VISIBLE_DEVICES"
 NAME_PREFIXES = ("GPU-", "MIG-")
+# A driver that is being reset answers after seconds or not at all.
+LIST_TIMEOUT_S = 20.0
 
 
 class GpuNameError(Exception):
@@ -53,6 +57,34 @@ def read_visible_gpus(environment: Mapping[str, str]) -> VisibleGpus:
         environment={VISIBLE: numbers, NAMES_FOR_WORKERS: ",".join(names)},
         number_of_gpu=len(names),
     )
+
+
+def count_gpus(environment: Mapping[str, str]) -> int:
+    """Return how many GPUs the server may use: those made visible, else all that `nvidia-smi` lists.
+
+    A GPU cut into MIG slices counts once. Without `nvidia-smi`, or where it fails, there is none: TorchServe's
+    frontend sees it the same way.
+
+    Raises:
+        GpuNameError: as `read_visible_gpus`.
+    """
+    visible = read_visible_gpus(environment).number_of_gpu
+    if visible is not None:
+        return visible
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
+        return 0
+    try:
+        listed = subprocess.run(
+            [program, "--list-gpus"],
+            capture_output=True,
+            text=True,
+            timeout=LIST_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
 def _until_the_first_absent(names: list[str]) -> list[str]:

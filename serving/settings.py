@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from serving.errors import SettingsError
-from serving.gpus import read_visible_gpus
+from serving.gpus import count_gpus, read_visible_gpus
 from serving.tls import Tls, check_key, pinned
 
 LOOPBACK = "127.0.0.1"
@@ -73,8 +73,7 @@ class ServerSettings:
         given = self.properties.get("default_workers_per_model")
         if given:
             return int(given)
-        gpus = read_visible_gpus(os.environ).number_of_gpu
-        return gpus or len(os.sched_getaffinity(0))
+        return count_gpus(os.environ) or len(os.sched_getaffinity(0))
 
     def ports(self) -> dict[str, int]:
         """Return every port the server opens, by key."""

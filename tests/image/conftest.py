@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(items):
 def build_image(context):
     # Docker's format, because the other one has no health check.
     arguments = [*BUILD_FLAGS, "--format", "docker", "--tag", TAG]
+    arguments += ["--build-arg", "REVISION=under-test"]
     if base := os.environ.get("HEADSWAP_BASE_IMAGE"):
         arguments += ["--build-arg", f"BASE_IMAGE={base}"]
     done = subprocess.run(

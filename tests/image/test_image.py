@@ -1,10 +1,12 @@
 """The container as a host would run it: no root, no writable root, a real archive, a real TERM."""
 
+import json
 import re
 import socket
 import subprocess
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ STOP_LIMIT_S = 30
 # 3 s when it was measured; a rebuild of the wheels takes minutes.
 REBUILD_LIMIT_S = 30
 USER_ID = "10001"
+REVISION = "under-test"
 PHOTO = sorted((ROOT / "sample_data").rglob("*.jpg"))[0]
 
 pytestmark = pytest.mark.timeout(2400)
@@ -66,7 +69,9 @@ def server(image, archive, tmp_path):
     text, port = own_ports((ROOT / "config.properties").read_text())
     config.write_text(text)
     started = podman(
-        *("run", "--detach", "--network", "host", "--read-only", "--cap-drop", "ALL"),
+        *("run", "--detach", "--network", "host", "--cap-drop", "ALL"),
+        # podman's own writable folders would hide a fourth one of ours.
+        *("--read-only", "--read-only-tmpfs=false"),
         *("--ulimit", "nofile=1024:2048", "--ulimit", "nproc=4096:8192"),
         *("--tmpfs", "/tmp", "--tmpfs", "/state:mode=1777"),
         *("--volume", f"{store}:/model_store", "--volume", f"{config}:/app/config.properties:ro"),
@@ -101,6 +106,19 @@ def test_it_is_no_root_and_cannot_write_its_own_code(server):
     for folder in ("/app", "/opt/headswap", "/"):
         written = podman("exec", container, "touch", f"{folder}/intruder")
         assert "Read-only file system" in written.stderr
+    writable = podman("exec", container, "find", "/", "-xdev", "-writable", "-not", "-type", "l")
+    assert writable.stdout == ""
+    for folder in ("/model_store", "/state", "/tmp"):
+        assert podman("exec", container, "touch", f"{folder}/mine").returncode == 0
+
+
+def test_its_labels_say_what_it_is(image):
+    labels = json.loads(podman("inspect", "--format", "{{json .Labels}}", image).stdout)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {name.removeprefix("org.opencontainers.image."): labels[name] for name in labels}
+    assert (named["title"], named["version"]) == (project["name"], project["version"])
+    assert named["description"]
+    assert named["revision"] == REVISION
 
 
 def test_term_answers_what_is_under_way_and_exits_0(server):

@@ -139,11 +139,14 @@ def test_the_verbs_work_over_tls(
 ) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(photos[0])
+    token = read_token(secured.key_file, "inference")
+    elsewhere = ["--address", secured.inference_url, "--model", "clothing", "--token", token]
     where = ["--config", str(secured.config), "--model-store", str(secured.model_store)]
     for words in (
         ["ready"],
         ["predict", str(photo)],
         ["predict", str(photo), "--transport", "grpc"],
+        ["predict", str(photo), *elsewhere, "--ca-file", str(secured.certificate_file)],
     ):
         command = [sys.executable, "-m", "headswap", *words, *where, "--state", str(secured.state)]
         told = subprocess.run(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -57,6 +58,11 @@ def test_the_server_is_no_root_and_ends_by_term(dockerfile):
     assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
     assert '\nENTRYPOINT ["tini", "--", "headswap"]\n' in dockerfile
     assert '\nCMD ["serve", "--listen", "0.0.0.0"]\n' in dockerfile
+
+
+def test_the_version_on_the_label_is_the_projects(dockerfile):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f'org.opencontainers.image.version="{project["version"]}"' in dockerfile
 
 
 def test_compose_meets_its_specification(compose):

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,8 @@ from hypothesis import strategies as st
 
 from handlers import entry
 from serving import gpus
-from serving.gpus import GpuNameError, read_visible_gpus
+from serving.gpus import GpuNameError, count_gpus, read_visible_gpus
+from serving.settings import load_settings
 
 UUID = "GPU-2b4d0a4e-8c1f-4a57-9a53-4f0f0a6a1c11"
 OTHER = "GPU-9f0e7c52-1111-4a57-9a53-4f0f0a6a1c11"
@@ -80,3 +82,41 @@ def test_the_worker_keeps_plain_numbers():
     environment = {gpus.VISIBLE: "3,1"}
     entry.restore_gpu_names(environment)
     assert environment == {gpus.VISIBLE: "3,1"}
+
+
+def listing(folder, script):
+    """Return an environment whose nvidia-smi is the script."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("listed", "count"),
+    [
+        ("GPU 0: NVIDIA L4 (UUID: GPU-1)\nGPU 1: NVIDIA L4 (UUID: GPU-2)", 2),
+        ("GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb Device 0: (UUID: MIG-1)", 1),
+        ("No devices found.", 0),
+    ],
+)
+def test_with_nothing_said_nvidia_smi_counts(tmp_path, listed, count):
+    environment = listing(tmp_path, f'[ "$1" = --list-gpus ] && printf "%s\\n" "{listed}"')
+    assert count_gpus(environment) == count
+    assert count_gpus(environment | {gpus.VISIBLE: UUID}) == 1
+    assert count_gpus(environment | {gpus.VISIBLE: ""}) == 0
+
+
+def test_without_a_driver_there_is_no_gpu(tmp_path):
+    assert count_gpus({"PATH": str(tmp_path)}) == 0
+    assert count_gpus(listing(tmp_path, "echo 'GPU 0: broken'; exit 9")) == 0
+
+
+def test_a_gpu_host_gets_a_worker_a_gpu_and_not_one_a_core(tmp_path, monkeypatch):
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    environment = listing(tmp_path, "echo 'GPU 0: NVIDIA L4 (UUID: GPU-1)'")
+    monkeypatch.setenv("PATH", environment["PATH"])
+    config = Path(__file__).parents[3] / "config.properties"
+    settings = load_settings(config=config, model_store=tmp_path, state=tmp_path)
+    assert settings.worker_count == 1
+    assert "default_workers_per_model=1\n" in settings.render("")
