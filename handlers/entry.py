@@ -19,6 +19,7 @@ if (_HERE / "handlers").is_dir() and sys.path[0] != str(_HERE):
 from handlers.answers import JSON_TYPE, to_json  # noqa: E402
 from handlers.classifier import load_classifier  # noqa: E402
 from handlers.errors import HandlerError  # noqa: E402
+from handlers.load_failures import count_load_failure  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class HeadswapHandler:
             )
         except HandlerError as error:
             logger.error("%s", error)
+            count_load_failure(context)
             raise RuntimeError(str(error)) from None
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:

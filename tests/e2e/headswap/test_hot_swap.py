@@ -1,10 +1,12 @@
 """Swapping versions of a real server under load: nothing is lost, and what fails changes nothing."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 
 from serving.client import GrpcClient, HttpClient, Prediction
 from serving.errors import ArchiveError, BusyError, InputError, PromotionError, ServerError
@@ -82,6 +84,14 @@ def test_an_archive_that_cannot_serve_changes_nothing(
     assert read_record(served.model_store) == record
     assert "3.0" not in Management(served).versions("clothing")
     assert answer(served, photos[0]) == before
+    wait_for_metric(served, 'handler_load_failures_total{model="clothing",version="3.0"')
+
+
+def wait_for_metric(settings: ServerSettings, series: str) -> None:
+    """Return once the server shows it: what a worker prints is read apart from what it answers."""
+    deadline = time.monotonic() + 30
+    while series not in requests.get(f"{settings.metrics_url}/metrics", timeout=30).text:
+        assert time.monotonic() < deadline, series
 
 
 def disagreeing(archive: Path, folder: Path, version: str) -> Path:

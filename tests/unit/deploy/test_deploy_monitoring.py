@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handlers import metrics
+from handlers import load_failures, metrics
 
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 FRONTEND_METRICS = {
@@ -21,7 +21,13 @@ HANDLER_METRICS = {
     f"{name}{end}" for name in metrics.HISTOGRAMS for end in ("_bucket", "_sum", "_count")
 }
 OTHER_METRICS = {"up", "ALERTS", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"}
-KNOWN = FRONTEND_METRICS | HANDLER_METRICS | set(metrics.COUNTERS) | OTHER_METRICS
+KNOWN = (
+    FRONTEND_METRICS
+    | HANDLER_METRICS
+    | set(metrics.COUNTERS)
+    | {load_failures.NAME}
+    | OTHER_METRICS
+)
 METRIC = re.compile(r"\b(?:headswap:[\w:]+|handler_\w+|ts_\w+|Requests\dXX|DCGM_\w+|up)\b")
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 from handlers_workshop import HTTP, Worker
+from ts.context import Context
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
 from ts.metrics.metric_type_enum import MetricTypes
 
-from handlers import metrics
+from handlers import load_failures, metrics
+from handlers.entry import HeadswapHandler
 from handlers.metric_lines import MetricLines
 
 # TorchServe leaves the file it parsed open.
@@ -43,6 +45,22 @@ def test_every_metric_is_declared_with_its_labels() -> None:
     for name in metrics.HISTOGRAMS + metrics.COUNTERS:
         extra = metrics.EXTRA_DIMENSION.get(name)
         assert found[name] == [*metrics.DIMENSIONS, *([extra] if extra else [])]
+
+
+def test_a_version_that_cannot_be_served_is_counted(archive_folder, cache, caplog) -> None:
+    assert (
+        tuple(cache.get_metric(load_failures.NAME, MetricTypes.COUNTER).dimension_names)
+        == load_failures.DIMENSIONS
+    )
+    (archive_folder / "weights.safetensors").write_bytes(b"none")
+    (archive_folder / "model.onnx").write_bytes(b"none")
+    manifest = {"model": {"modelName": "colours", "modelVersion": "1.0:2"}}
+    context = Context(
+        "colours", str(archive_folder), manifest, 8, None, "0.12.0", True, cache, None
+    )
+    with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):
+        HeadswapHandler().initialize(context)
+    assert emitted(caplog) == [(load_failures.NAME, "model:colours,version:1.0_2")]
 
 
 def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
