@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ import yaml
 from headswap import flags, verbs
 
 ROOT = Path(__file__).parents[3]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
 GUIDE = (ROOT / "docs" / "operate.md").read_text()
 DEADLINE_S = 180.0
 # What cannot run here, and what is done instead.
@@ -188,31 +190,68 @@ def check_compose(words: list[str]) -> None:
 
 
 def check_kubectl(words: list[str]) -> None:
-    folder = ROOT / "deploy" / "kubernetes"
-    deployment = yaml.safe_load((folder / "base" / "deployment.yaml").read_text())
-    overlay = yaml.safe_load((folder / "gpu" / "kustomization.yaml").read_text())
-    assert words[1:3] == ["-n", overlay["namespace"]]
-    if words[3] == "create":
-        check_secret(words, deployment)
-        return
-    assert f"deployment/{deployment['metadata']['name']}" in words
-    if words[3:5] == ["set", "image"]:
-        containers = [one["name"] for one in deployment["spec"]["template"]["spec"]["containers"]]
-        assert words[-1].split("=")[0] in containers
+    namespace = read("namespace/namespace.yaml")["metadata"]["name"]
+    words = words[1:]
+    if words[0] == "-n":
+        assert words[1] == namespace
+        words = words[2:]
     else:
-        assert words[3:5] in (["rollout", "restart"], ["rollout", "status"])
+        # What has a namespace of its own.
+        assert words[:2] == ["apply", "-k"]
+    KUBECTL_CHECKS[words[0]](words[1:])
 
 
-def check_secret(words: list[str], deployment: dict) -> None:
-    _, gateway = deployment["spec"]["template"]["spec"]["containers"]
+def read(name: str) -> Any:
+    return yaml.safe_load((KUBERNETES / name).read_text())
+
+
+def check_apply(words: list[str]) -> None:
+    for flag, path in zip(words[::2], words[1::2], strict=True):
+        assert flag in ("-k", "-f")
+        assert (ROOT / path / "kustomization.yaml" if flag == "-k" else ROOT / path).is_file()
+
+
+def check_copy(words: list[str]) -> None:
+    loader = read("loader/pod.yaml")
+    pod, _, folder = words[1].partition(":")
+    assert pod == loader["metadata"]["name"]
+    (mount,) = loader["spec"]["containers"][0]["volumeMounts"]
+    assert folder.rstrip("/") == mount["mountPath"]
+
+
+def check_loader(words: list[str]) -> None:
+    assert words[-1] == f"pod/{read('loader/pod.yaml')['metadata']['name']}"
+    assert words[:-1] in ([], ["--for=condition=Ready"])
+
+
+def check_deployment(words: list[str]) -> None:
+    """`rollout restart`, `rollout status`, `set image`, `exec`: each of a deployment and container that there is."""
+    deployment = read("base/deployment.yaml")
+    assert f"deployment/{deployment['metadata']['name']}" in words
+    containers = [one["name"] for one in deployment["spec"]["template"]["spec"]["containers"]]
+    if words[0] == "image":
+        assert words[-1].partition("=")[0] in containers
+    elif "--" in words:
+        assert words[1:4] == ["-c", containers[0], "--"]
+        check_headswap(words[4:])
+    else:
+        assert words[0] in ("restart", "status")
+
+
+def check_secret(words: list[str]) -> None:
+    _, gateway = read("base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
     wanted = gateway["env"][0]["valueFrom"]["secretKeyRef"]
-    assert words[4:7] == ["secret", "generic", wanted["name"]]
-    assert words[7].startswith(f"--from-literal={wanted['key']}=")
+    assert words[:3] == ["secret", "generic", wanted["name"]]
+    assert words[3].startswith(f"--from-literal={wanted['key']}=")
     if shutil.which("kubectl"):
         # --dry-run=client asks no cluster.
-        making = words[: words.index("|")]
+        making = ["kubectl", "create", *words[:4], "--dry-run=client", "--output=yaml"]
         made = subprocess.run(making, capture_output=True, text=True, timeout=60, check=True)
         assert list(yaml.safe_load(made.stdout)["data"]) == [wanted["key"]]
+    assert words[4:] in (
+        [],
+        ["--dry-run=client", "--output=yaml", "|", "kubectl", "apply", "-f", "-"],
+    )
 
 
 def check_smi(words: list[str]) -> None:
@@ -231,6 +270,16 @@ def check_headswap(words: list[str]) -> None:
     flags.parse(verb.load(), verb.name, words[2:])
 
 
+KUBECTL_CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "apply": check_apply,
+    "cp": check_copy,
+    "create": check_secret,
+    "delete": check_loader,
+    "exec": check_deployment,
+    "rollout": check_deployment,
+    "set": check_deployment,
+    "wait": check_loader,
+}
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "docker": check_compose,
     "kubectl": check_kubectl,
