@@ -92,3 +92,20 @@ def test_what_compose_mounts_exists(compose):
             source = volume.split(":")[0]
             if source.startswith("./"):
                 assert (ROOT / source).exists(), source
+
+
+def test_prometheus_asks_for_names_that_compose_gives(compose):
+    config = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())
+    targets = [
+        target.partition(":")[0]
+        for job in config["scrape_configs"]
+        for each in job["static_configs"]
+        for target in each["targets"]
+    ]
+    aliases = {
+        alias
+        for service in compose["services"].values()
+        for network in service.get("networks", {}).values()
+        for alias in network["aliases"]
+    }
+    assert set(targets) <= aliases | compose["services"].keys()
