@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 FILE_NAME = "promotions.log"
 
 
-class Timeline(AbstractContextManager["Timeline"]):
+class Timeline:
     """Reports the steps of one verb and, at its end, what came of it.
 
     A line holds `time` (UTC), `verb`, its `subject` as it was named, `pid` and `after_s`; a step its sentence in
