@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headswap.console import stdout
-from headswap.timeline import Timeline
+from headswap.promotion_log import PromotionLog
 from headswap.where import Where
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ def _swap_and_back(settings: "ServerSettings") -> dict[str, dict[str, Any]]:
     from serving.promotion import promote, rollback
 
     archive = settings.model_store / f"{MODEL}-2.0.mar"
-    with Timeline(settings, "promote", subject=str(archive)) as report:
+    with PromotionLog(settings, "promote", subject=str(archive)) as report:
         there = _under_load(settings, lambda: promote(settings, archive, report=report))
-    with Timeline(settings, "rollback", subject=MODEL) as report:
+    with PromotionLog(settings, "rollback", subject=MODEL) as report:
         back = _under_load(settings, lambda: rollback(settings, MODEL, report=report))
     return {"promote": there, "rollback": back}
 

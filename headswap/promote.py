@@ -14,7 +14,7 @@ from pathlib import Path
 import tyro
 
 from headswap.console import stdout
-from headswap.timeline import Timeline
+from headswap.promotion_log import PromotionLog
 from headswap.trust_flags import TrustFlags
 from headswap.where import Where
 
@@ -69,7 +69,7 @@ def run(command: Command) -> int:
         keep=command.keep,
         why=command.why,
     )
-    with Timeline(settings, "promote", subject=str(command.archive)) as report:
+    with PromotionLog(settings, "promote", subject=str(command.archive)) as report:
         swap = promote(settings, command.archive, report=report, terms=terms)
     back = " Back: headswap rollback" if swap.previous and command.keep else ""
     stdout.print(f"{swap.model} {swap.live} is live, {swap.seconds:.1f} s.{back}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from headswap.timeline import Timeline
+from headswap.promotion_log import PromotionLog
 from headswap.where import Where
 
 
@@ -25,6 +25,6 @@ def run(command: Command) -> int:
     from serving.retirement import retire
 
     settings = command.where.settings()
-    with Timeline(settings, "retire", subject=f"{command.model} {command.version}") as report:
+    with PromotionLog(settings, "retire", subject=f"{command.model} {command.version}") as report:
         retire(settings, command.model, command.version, report=report)
     return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from headswap.console import stdout
-from headswap.timeline import Timeline
+from headswap.promotion_log import PromotionLog
 from headswap.where import Where
 
 
@@ -27,7 +27,7 @@ def run(command: Command) -> int:
     from serving.promotion import rollback
 
     settings = command.where.settings()
-    with Timeline(settings, "rollback", subject=command.model) as report:
+    with PromotionLog(settings, "rollback", subject=command.model) as report:
         swap = rollback(settings, command.model, report=report, why=command.why)
     stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")
     return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headswap.console import stdout
-from headswap.timeline import Timeline
+from headswap.promotion_log import PromotionLog
 from headswap.where import Where
 
 
@@ -55,7 +55,7 @@ def run(command: Command) -> int:
         kill_worker=command.kill_worker,
     )
     photos = [photo.read() for photo in find_photos(command.photos)]
-    with Timeline(settings, "soak", subject=None) as report:
+    with PromotionLog(settings, "soak", subject=None) as report:
         soaked = soak(settings, plan, photos, report=report)
     told = soaked.to_dict()
     if command.json:

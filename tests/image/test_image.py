@@ -73,7 +73,8 @@ def server(image, archive, tmp_path):
         # podman's own writable folders would hide a fourth one of ours.
         *("--read-only", "--read-only-tmpfs=false"),
         *("--ulimit", "nofile=1024:2048", "--ulimit", "nproc=4096:8192"),
-        *("--tmpfs", "/tmp", "--tmpfs", "/state:mode=1777"),
+        # As compose does: /state is a volume of its own, which starts as the image's folder, owner and all.
+        *("--tmpfs", "/tmp", "--volume", "/state"),
         *("--volume", f"{store}:/model_store", "--volume", f"{config}:/app/config.properties:ro"),
         *(image, "serve", "--listen", "127.0.0.1"),
     )
@@ -83,12 +84,17 @@ def server(image, archive, tmp_path):
         until(lambda: is_ready(container), READY_LIMIT_S, "a correct prediction")
         yield container, port
     finally:
-        podman("rm", "--force", "--time", "0", container)
+        podman("rm", "--force", "--volumes", "--time", "0", container)
 
 
 def is_ready(container):
-    assert is_running(container), podman("logs", container).stdout[-3000:]
+    assert is_running(container), told_by(container)
     return podman("healthcheck", "run", container).returncode == 0
+
+
+def told_by(container):
+    logs = podman("logs", container)
+    return (logs.stdout + logs.stderr)[-3000:]
 
 
 def is_running(container):
@@ -107,9 +113,7 @@ def test_it_is_no_root_and_cannot_write_its_own_code(server):
         written = podman("exec", container, "touch", f"{folder}/intruder")
         assert "Read-only file system" in written.stderr
     writable = podman("exec", container, "find", "/", "-xdev", "-writable", "-not", "-type", "l")
-    assert writable.stdout == ""
-    for folder in ("/model_store", "/state", "/tmp"):
-        assert podman("exec", container, "touch", f"{folder}/mine").returncode == 0
+    assert set(writable.stdout.split()) == {"/model_store", "/state", "/tmp"}
 
 
 def test_its_labels_say_what_it_is(image):

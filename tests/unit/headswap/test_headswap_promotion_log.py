@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headswap.timeline import FILE_NAME, Timeline
+from headswap.promotion_log import FILE_NAME, PromotionLog
 from serving.settings import ServerSettings, load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ def lines(settings: ServerSettings) -> list[dict]:
 def test_steps_and_the_end_are_lines(
     settings: ServerSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Timeline(settings, "promote", subject="a-2.0.mar") as report:
+    with PromotionLog(settings, "promote", subject="a-2.0.mar") as report:
         report("a 2.0 is loaded")
         report('its "probes"\ndiffer')
     assert [line.get("step") for line in lines(settings)] == [
@@ -42,9 +42,9 @@ def test_steps_and_the_end_are_lines(
 
 
 def test_a_failure_is_logged_with_its_sentence_and_goes_on(settings: ServerSettings) -> None:
-    with pytest.raises(ValueError, match="no good"), Timeline(settings, "promote", subject="x"):
+    with pytest.raises(ValueError, match="no good"), PromotionLog(settings, "promote", subject="x"):
         raise ValueError("no good")
-    with pytest.raises(KeyboardInterrupt), Timeline(settings, "rollback", subject=None):
+    with pytest.raises(KeyboardInterrupt), PromotionLog(settings, "rollback", subject=None):
         raise KeyboardInterrupt
     first, second = lines(settings)
     assert (first["outcome"], first["error"]) == ("failed", "no good")
@@ -57,7 +57,7 @@ def test_where_no_server_ever_ran_nothing_is_made(
     nowhere = load_settings(
         config=ROOT / "config.properties", model_store=tmp_path, state=tmp_path / "state"
     )
-    with Timeline(nowhere, "promote", subject="x") as report:
+    with PromotionLog(nowhere, "promote", subject="x") as report:
         report("a step")
     assert not nowhere.state.exists()
     assert "not logged" not in capsys.readouterr().err
@@ -67,6 +67,6 @@ def test_a_log_that_cannot_be_written_keeps_nothing_from_happening(
     settings: ServerSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (settings.state / "logs" / FILE_NAME).mkdir()
-    with Timeline(settings, "promote", subject="x") as report:
+    with PromotionLog(settings, "promote", subject="x") as report:
         report("a step")
     assert "not logged" in capsys.readouterr().err
