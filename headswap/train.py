@@ -3,10 +3,13 @@
 Example:
     headswap train --data photos --out runs/first
     headswap train --preset quick --data photos --weights embedded
+    torchrun --nproc-per-node 2 -m headswap train --data photos    (two GPUs, or two halves of a CPU)
 
 The folder holds one folder per class, or train/, val/ and test/ with one per class in each.
 --preset quick (a CPU, minutes) or best (a GPU) sets every flag that is not given.
 """
+
+import os
 
 from headswap.console import stdout
 from headswap.errors import FlagError
@@ -31,8 +34,14 @@ def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
 
 
 def run(command: TrainConfig) -> int:
+    from training.errors import EndedElsewhereError
     from training.loop import train
+    from training.ranks import read_place
 
-    run_folder = train(command)
-    stdout.print(f"{run_folder}\nNext: headswap evaluate {run_folder}")
+    try:
+        run_folder = train(command)
+    except EndedElsewhereError as error:
+        return error.exit_code
+    if read_place(os.environ).is_first:
+        stdout.print(f"{run_folder}\nNext: headswap evaluate {run_folder}")
     return 0

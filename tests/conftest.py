@@ -1,8 +1,13 @@
 """Every test's marker is the folder it lies in: tests/unit, tests/integration, tests/e2e."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported, as the command line does it: threads that spin while they wait take the
+# cores from the servers and processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 TESTS = Path(__file__).parent
 

@@ -1,5 +1,6 @@
 """last.pt: all that the next epoch needs, tensors and plain values only."""
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from handlers.network import Network
 from training.errors import RunError
+from training.ranks import Ranks
 
 
 @dataclass(order=True, frozen=True)
@@ -57,14 +59,15 @@ def save_checkpoint(path: Path, state: State, *, finished_epochs: int) -> None:
     beside.replace(path)
 
 
-def load_checkpoint(path: Path, state: State, *, device: torch.device) -> int:
-    """Put what the file holds into the state and return how many epochs are finished.
+def load_checkpoint(path: Path, state: State, ranks: Ranks) -> int:
+    """Put what the file holds into every process's state and return how many epochs are finished.
 
     Raises:
         RunError: the file is damaged.
     """
+    packed = ranks.from_first(path.read_bytes)
     try:
-        saved = torch.load(path, map_location=device, weights_only=True)
+        saved = torch.load(io.BytesIO(packed), map_location=ranks.device, weights_only=True)
         state.network.load_state_dict(saved["network"])
         if state.average is not None:
             state.average.load_state_dict(saved["average"])
@@ -73,7 +76,9 @@ def load_checkpoint(path: Path, state: State, *, device: torch.device) -> int:
         return int(saved["epoch"])
     except Exception as error:
         # zipfile, pickle and torch each have their own errors for a file that is damaged.
-        raise RunError(
-            f"{path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
-            "Train anew into another --out."
+        raise ranks.told_once(
+            RunError(
+                f"{path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
+                "Train anew into another --out."
+            )
         ) from None

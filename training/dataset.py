@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from handlers.decoding import decode_photo
 from handlers.preprocessing import PreprocessingSpec, load_pixels
 from training.config import TrainConfig
 from training.photos import Photo
+from training.ranks import ALONE, Ranks
 
 # Decoded photos are kept up to this much; a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
@@ -42,29 +44,35 @@ class TrainingPhotos:
         self._cache: dict[Path, Image.Image] = {}
         self._cached_bytes = 0
 
-    def batches(self, *, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch."""
+    def batches(
+        self, *, batch_size: int, seed: int, epoch: int, ranks: Ranks = ALONE
+    ) -> Iterator[Batch]:
+        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch.
+
+        `batch_size` counts the photos of all processes; each gets its share of the same order.
+        """
         generator = np.random.default_rng((seed, epoch))
         order = generator.permutation(len(self.photos))
         seeds = generator.integers(0, 2**63, size=len(order))
-        parts = [slice(at, at + batch_size) for at in range(0, len(order), batch_size)]
-        if len(parts) > 1 and len(order) % batch_size == 1:
+        ends = [*range(batch_size, len(order), batch_size), len(order)]
+        if len(ends) > 1 and len(order) % batch_size == 1:
             # BatchNorm cannot train on a single photo.
-            parts[-2:] = [slice(parts[-2].start, len(order))]
+            del ends[-2]
         with ThreadPoolExecutor() as pool:
-            waiting: list[tuple[list[Future[np.ndarray]], torch.Tensor]] = []
-            for part in parts:
+            waiting: list[tuple[list[Future[np.ndarray]], list[int]]] = []
+            for first, end in pairwise([0, *ends]):
+                part = ranks.share_of_step(first, end)
                 indices = order[part]
                 views = [
                     pool.submit(self._view, int(i), int(s))
                     for i, s in zip(indices, seeds[part], strict=True)
                 ]
-                labels = torch.tensor([self.photos[i].label for i in indices])
+                labels = [self.photos[i].label for i in indices]
                 waiting.append((views, labels))
                 if len(waiting) > 2:
-                    yield _collect(*waiting.pop(0))
+                    yield _collect(*waiting.pop(0), self._spec)
             for views, labels in waiting:
-                yield _collect(views, labels)
+                yield _collect(views, labels, self._spec)
 
     def _view(self, index: int, seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
@@ -114,8 +122,14 @@ def served_pixels(
         for at in range(0, len(photos), batch_size):
             part = photos[at : at + batch_size]
             views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]
-            yield _collect(views, torch.tensor([photo.label for photo in part]))
+            yield _collect(views, [photo.label for photo in part], spec)
 
 
-def _collect(views: Sequence[Future[np.ndarray]], labels: torch.Tensor) -> Batch:
-    return torch.from_numpy(np.stack([view.result() for view in views])), labels
+def _collect(
+    views: Sequence[Future[np.ndarray]], labels: Sequence[int], spec: PreprocessingSpec
+) -> Batch:
+    # A process may get none of the last photos of an epoch, which has to be a batch all the same.
+    pixels = np.empty((len(views), spec.image_size_px, spec.image_size_px, 3), np.uint8)
+    for row, view in zip(pixels, views, strict=True):
+        row[:] = view.result()
+    return torch.from_numpy(pixels), torch.tensor(labels, dtype=torch.int64)

@@ -7,6 +7,7 @@ from torch import nn
 
 from handlers.network import Network, find_head
 from training.dataset import Batch
+from training.ranks import ALONE, Ranks
 
 
 def head_of(network: Network) -> nn.Linear:
@@ -34,9 +35,12 @@ def compute_features(network: Network, batches: Iterable[Batch], device: torch.d
     return torch.cat(caught).clone(), torch.cat(labels)
 
 
-def feature_batches(features: Batch, *, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """Yield features `(B, D)` and labels `(B,)` in an order that seed and epoch decide."""
+def feature_batches(
+    features: Batch, *, batch_size: int, seed: int, epoch: int, ranks: Ranks = ALONE
+) -> Iterator[Batch]:
+    """Yield this process's features `(B, D)` and labels `(B,)` in an order that seed and epoch decide."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(len(features[1]), generator=generator)
-    for part in torch.split(order, batch_size):
+    for first in range(0, len(order), batch_size):
+        part = order[ranks.share_of_step(first, min(first + batch_size, len(order)))]
         yield features[0][part], features[1][part]

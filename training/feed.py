@@ -10,6 +10,7 @@ from training.config import TrainConfig
 from training.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
 from training.features import compute_features, feature_batches, head_of
 from training.photos import PhotoSet
+from training.ranks import Ranks
 
 # Random views a photo contributes to the frozen body's features.
 FEATURE_VIEWS = 4
@@ -19,12 +20,12 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Feed:
-    """Batches for learning and judging; while the body is frozen they hold what the head is given."""
+    """This process's batches; while the body is frozen they hold what the head is given."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, device: torch.device) -> None:
-        self._config, self._device = config, device
+    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
+        self._config, self._ranks = config, ranks
         self._spec = preprocessing_of(config)
-        self._val = photos.of("val")
+        self._val = ranks.share(photos.of("val"))
         self._train = TrainingPhotos(
             photos.of("train"), self._spec, crop_area_min=config.crop_area_min
         )
@@ -43,29 +44,38 @@ class Feed:
         """Yield this epoch's inputs and labels, in the order that seed and epoch decide."""
         size, seed = self._config.batch_size, self._config.seed
         if not self._config.is_body_frozen(epoch):
-            return self._train.batches(batch_size=size, seed=seed, epoch=epoch)
+            return self._train.batches(batch_size=size, seed=seed, epoch=epoch, ranks=self._ranks)
         if self._features is None:
             self._features = self._compute_features(network)
-        return feature_batches(self._features, batch_size=size, seed=seed, epoch=epoch)
+        return feature_batches(
+            self._features, batch_size=size, seed=seed, epoch=epoch, ranks=self._ranks
+        )
 
     def judging(self, network: Network, epoch: int) -> Iterator[Batch]:
-        """Yield val, each photo once, as serving will see it."""
+        """Yield this process's part of val, each photo once, as serving will see it."""
+        if not self._val:
+            return
         served = served_pixels(self._val, self._spec, batch_size=JUDGING_BATCH_SIZE)
         if not self._config.is_body_frozen(epoch):
             yield from served
             return
         if self._val_features is None:
-            self._val_features = compute_features(network, served, self._device)
+            self._val_features = compute_features(network, served, self._ranks.device)
         yield self._val_features
 
     def _compute_features(self, network: Network) -> Batch:
         views: list[Batch] = []
+        count = len(self._train.photos)
         for view in range(FEATURE_VIEWS):
             # Numbered from far above any epoch, so that no epoch sees the same crops again.
             batches = self._train.batches(
-                batch_size=self._config.batch_size, seed=self._config.seed, epoch=1_000_000 + view
+                batch_size=self._config.batch_size,
+                seed=self._config.seed,
+                epoch=1_000_000 + view,
+                ranks=self._ranks,
             )
-            views.append(compute_features(network, batches, self._device))
-        return torch.cat([view[0] for view in views]).to(self._device), torch.cat(
-            [view[1] for view in views]
-        )
+            features, labels = compute_features(network, batches, self._ranks.device)
+            # Each process passes its share of the photos; then all have the features of all.
+            views.append((self._ranks.gather(features, count), self._ranks.gather(labels, count)))
+        features = torch.cat([view[0] for view in views]).to(self._ranks.device)
+        return features, torch.cat([view[1] for view in views])

@@ -10,6 +10,7 @@ bit, on the same machine.
 import json
 import math
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,18 @@ from handlers.network import build_network
 from training.checkpoint import Score, State, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.dataset import preprocessing_of
-from training.device import choose_device
 from training.errors import DivergedError, InterruptedRunError
 from training.feed import Feed
 from training.freezing import freeze_body
 from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
 from training.photos import PhotoSet
-from training.progress import Progress, show_progress
+from training.progress import Progress, Shown, show_nothing, show_progress
+from training.ranks import Ranks, join_ranks
 from training.run import Run, begin_run, check_run, write_beside
 from training.schedule import rate_at
-from training.source import read_data
+from training.source import check_photos_are_here, read_data
 from training.starting_weights import load_starting_weights
+from training.synced_norm import sync_norms
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
@@ -42,46 +44,65 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
         DataError, WeightsError, ConfigError, DownloadError: what was given cannot be used.
         DivergedError: the loss is no longer a number.
         InterruptedRunError: Ctrl-C; the run can be resumed.
+        PeerLostError: another process of torchrun's is gone; the run can be resumed.
     """
     run = Run(folder=config.out)
+    with join_ranks(config.device) as ranks:
+        photos = ranks.from_first(read_and_check, run, config)
+        check_photos_are_here(photos)
+        trainer = Trainer(config, photos, ranks)
+        if not config.resume:
+            ranks.from_first(begin_run, run, config, photos, licence_note=trainer.licence_note)
+        first_epoch = take_up(run, trainer) if config.resume else 0
+        with progress or _progress(config, first_epoch, ranks) as shown:
+            shown.say(photos.describe())
+            try:
+                for epoch in range(first_epoch, config.total_epochs):
+                    line = trainer.run_epoch(epoch)
+                    trainer.state.best = ranks.from_first(keep, run, trainer.state, line)
+                    shown.epoch(line)
+            except KeyboardInterrupt:
+                raise ranks.told_once(
+                    InterruptedRunError(
+                        f"interrupted; the finished epochs are in {run.folder}. "
+                        "Go on with the same flags and --resume."
+                    )
+                ) from None
+    return run.folder
+
+
+def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
+    """Return the photos, of which the run folder may be made, or which it was made of."""
     photos = read_data(config)
     check_run(run, config, photos)
-    trainer = Trainer(config, photos)
-    if not config.resume:
-        begin_run(run, config, photos, licence_note=trainer.licence_note)
-    first_epoch = take_up(run, trainer) if config.resume else 0
-    with show_progress(config.total_epochs, first_epoch) if progress is None else progress as shown:
-        shown.say(photos.describe())
-        try:
-            for epoch in range(first_epoch, config.total_epochs):
-                line = trainer.run_epoch(epoch)
-                keep(run, trainer.state, line)
-                shown.epoch(line)
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"interrupted; the finished epochs are in {run.folder}. "
-                "Go on with the same flags and --resume."
-            ) from None
-    return run.folder
+    return photos
+
+
+def _progress(config: TrainConfig, first_epoch: int, ranks: Ranks) -> AbstractContextManager[Shown]:
+    return show_progress(config.total_epochs, first_epoch) if ranks.is_first else show_nothing()
 
 
 class Trainer:
     """A network that learns, epoch by epoch. Writes nothing."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet) -> None:
-        self.config = config
-        self.device = choose_device(config.device)
-        self.feed = Feed(config, photos, self.device)
+    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
+        self.config, self.ranks, self.device = config, ranks, ranks.device
+        self.feed = Feed(config, photos, ranks)
         torch.manual_seed(config.seed)
         network = build_network(
             architecture=config.architecture,
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
         )
-        self.licence_note = load_starting_weights(
-            network.body_and_head, config.weights, architecture=config.architecture
+        self.licence_note = ranks.from_first(
+            load_starting_weights,
+            network.body_and_head,
+            config.weights,
+            architecture=config.architecture,
         )
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ranks.copy_from_first(network)
+        sync_norms(network, ranks)
         self.state = State(
             network=network,
             average=make_average(network, config),
@@ -92,7 +113,8 @@ class Trainer:
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, judge it on val, and return its line of metrics.jsonl."""
         began = time.perf_counter()
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch)
+        # Each process draws its own dropout.
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch + (self.ranks.rank << 40))
         train_loss = self.learn(epoch)
         score = self.judge(epoch)
         return {
@@ -122,21 +144,26 @@ class Trainer:
                     forward(inputs.to(self.device)),
                     labels.to(self.device),
                     label_smoothing=config.label_smoothing,
+                    reduction="sum",
                 )
             optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss / self.ranks.sum(len(labels))[0])
+            self.ranks.sum_gradients(network.parameters())
             nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             optimizer.step()
             if self.state.average is not None:
                 self.state.average.update_parameters(network)
             # Summed where it is computed: reading it would make the processor wait for the GPU.
-            loss_sum += loss.detach().double() * len(labels)
+            loss_sum += loss.detach().double()
             seen += len(labels)
-        train_loss = loss_sum.item() / seen
+        train_loss_sum, train_count = self.ranks.sum(loss_sum.item(), seen)
+        train_loss = train_loss_sum / train_count
         if not math.isfinite(train_loss):
-            raise DivergedError(
-                f"the loss became {train_loss} in epoch {epoch + 1}; "
-                f"lower --learning-rate ({config.learning_rate:g})."
+            raise self.ranks.told_once(
+                DivergedError(
+                    f"the loss became {train_loss} in epoch {epoch + 1}; "
+                    f"lower --learning-rate ({config.learning_rate:g})."
+                )
             )
         return train_loss
 
@@ -145,17 +172,18 @@ class Trainer:
         """Return loss and accuracy on val, each photo counted once."""
         network = self.state.judged.eval()
         forward = self.feed.forward(network, epoch)
-        loss, right, seen = 0.0, 0, 0
+        loss, right, seen = 0.0, 0.0, 0.0
         for inputs, labels in self.feed.judging(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
             right += int((logits.argmax(1) == labels).sum())
             seen += len(labels)
+        loss, right, seen = self.ranks.sum(loss, right, seen)
         return Score(accuracy=right / seen, negative_loss=-loss / seen)
 
 
-def keep(run: Run, state: State, line: dict[str, Any]) -> None:
-    """Log the epoch, keep the network if it is the best so far, and save what resuming needs."""
+def keep(run: Run, state: State, line: dict[str, Any]) -> Score:
+    """Log the epoch, save what resuming needs, and the network if it is the best so far; return the best score."""
     with run.metrics_path.open("a") as log:
         log.write(json.dumps(line) + "\n")
     score = Score(accuracy=line["val_accuracy"], negative_loss=-line["val_loss"])
@@ -167,6 +195,7 @@ def keep(run: Run, state: State, line: dict[str, Any]) -> None:
             save({name: value.cpu().contiguous() for name, value in weights.items()}),
         )
     save_checkpoint(run.last_path, state, finished_epochs=line["epoch"])
+    return state.best
 
 
 def take_up(run: Run, trainer: Trainer) -> int:
@@ -175,10 +204,15 @@ def take_up(run: Run, trainer: Trainer) -> int:
     Raises:
         RunError: last.pt is damaged.
     """
-    if not run.last_path.exists():
+    ranks = trainer.ranks
+    if not ranks.from_first(run.last_path.exists):
         return 0
-    finished_epochs = load_checkpoint(run.last_path, trainer.state, device=trainer.device)
-    # A crash between log and checkpoint leaves a line too many.
+    finished_epochs = load_checkpoint(run.last_path, trainer.state, ranks)
+    ranks.from_first(cut_log, run, finished_epochs)
+    return finished_epochs
+
+
+def cut_log(run: Run, finished_epochs: int) -> None:
+    """Leave the lines of the finished epochs: a crash between log and checkpoint leaves one too many."""
     history = run.history()[:finished_epochs]
     write_beside(run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))
-    return finished_epochs

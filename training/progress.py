@@ -66,6 +66,20 @@ def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
         yield _Terminal(bar, total_epochs, done_epochs)
 
 
+class _Silence:
+    def say(self, text: str) -> None:
+        pass
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        pass
+
+
+@contextmanager
+def show_nothing() -> Iterator[Shown]:
+    """Yield where epochs are told that another process shows."""
+    yield _Silence()
+
+
 def _sentence(line: dict[str, Any]) -> str:
     part = "head" if line["frozen"] else "all "
     losses = f"loss {line['train_loss']:.3f}  val {line['val_loss']:.3f}"

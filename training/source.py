@@ -1,8 +1,10 @@
 """What --data names becomes photos: the one place that training, judging and comparing read from."""
 
+import socket
 from pathlib import Path
 
 from training.config import TrainConfig
+from training.errors import DataError
 from training.photos import PhotoSet, keep_per_class, read_photos
 from training.torchvision_data import find_dataset, unpack_dataset
 
@@ -25,3 +27,17 @@ def find_folder(data: Path) -> Path:
     """
     dataset = None if data.exists() else find_dataset(str(data))
     return data if dataset is None else unpack_dataset(dataset)
+
+
+def check_photos_are_here(photos: PhotoSet) -> None:
+    """Check that this host finds what process 0, perhaps on another one, has read.
+
+    Raises:
+        DataError: it does not.
+    """
+    path = photos.photos[0].path
+    if not path.exists():
+        raise DataError(
+            f"{socket.gethostname()} finds no {path}, which process 0 has read; the photos must lie under "
+            "the same path on every host."
+        )

@@ -5,10 +5,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from headswap import flags, verbs
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 LINES = [
     line.split("#")[0].strip()
@@ -22,6 +24,22 @@ def test_the_readme_shows_the_main_verbs() -> None:
     assert {line.split()[1] for line in LINES} >= {
         "train", "evaluate", "export", "serve", "predict", "promote", "status", "rollback",
     }  # fmt: skip
+
+
+def torchrun_lines() -> list[str]:
+    job = yaml.safe_load((ROOT / "deploy" / "training" / "train-job.yaml").read_text())
+    trainer = job["spec"]["trainer"]
+    found = re.findall(r"^torchrun .*", README, flags=re.MULTILINE)
+    return [*found, shlex.join([*trainer["command"], *trainer["args"]])]
+
+
+@pytest.mark.parametrize("line", torchrun_lines())
+def test_several_processes_take_the_flags_of_one(line: str) -> None:
+    words = shlex.split(line)
+    at = words.index("-m")
+    assert words[0] == "torchrun"
+    assert words[at + 1 : at + 3] == ["headswap", "train"]
+    flags.parse(verbs.find("train").load(), "train", words[at + 3 :])
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -1,0 +1,149 @@
+"""`torchrun --nproc-per-node 2 -m headswap train`: one process's curve, a process killed, another number resumed."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from headswap.__main__ import main
+from training.run import Run
+
+ROOT = Path(__file__).parents[3]
+TORCHRUN = ["torchrun", "--standalone", "--nproc-per-node", "2"]
+EPOCHS = 4
+HEAD_STEPS = 20
+DEADLINE_S = 300
+
+
+def flags(out: Path) -> list[str]:
+    # ResNet-18 has no dropout, which every process draws for itself. 63 photos a step are shared unevenly.
+    return [
+        "train", "--data", str(ROOT / "sample_data" / "clothing"), "--out", str(out), "--device", "cpu",
+        "--architecture", "resnet18", "--weights", "embedded", "--image-size-px", "32",
+        "--head-epochs", "1", "--epochs", str(EPOCHS - 1), "--batch-size", "63",
+    ]  # fmt: skip
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] = {}
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the process, its output going to `log`; at the end nothing of its group is left."""
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(DEADLINE_S)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert main(flags(out)) == 0
+    return Run(folder=out)
+
+
+def curve(run: Run) -> list[dict[str, Any]]:
+    return [
+        {key: line[key] for key in ("epoch", "train_loss", "val_loss", "val_accuracy")}
+        for line in run.history()
+    ]
+
+
+def assert_same_curve(run: Run, other: Run) -> None:
+    assert len(curve(run)) == len(curve(other)) == EPOCHS
+    for one, two in zip(curve(run), curve(other), strict=True):
+        assert one == pytest.approx(two, abs=0.02), (one, two)
+
+
+def test_two_processes_give_the_curve_of_one(alone: Run, tmp_path: Path) -> None:
+    run, log = Run(folder=tmp_path / "run"), tmp_path / "log"
+    with started([*TORCHRUN, "-m", "headswap", *flags(run.folder)], log) as process:
+        assert process.wait(DEADLINE_S) == 0, log.read_text()
+    assert_same_curve(alone, run)
+    for name, one in load_file(alone.best_path).items():
+        torch.testing.assert_close(one, load_file(run.best_path)[name], atol=0.02, rtol=0.02)
+    told = log.read_text()
+    # Process 0 alone prints and writes.
+    assert told.count("Next: headswap evaluate") == 1
+    assert len(re.findall(r"^epoch ", told, re.MULTILINE)) == EPOCHS
+    assert not list(run.folder.glob("*.part"))
+
+
+def test_a_run_goes_on_with_another_number_of_processes(
+    alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(folder=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted_in_epoch_2())
+        assert main(flags(run.folder)) == 130
+    assert len(run.history()) == 1
+
+    words = ["-m", "headswap", *flags(run.folder), "--resume"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    port = free_port()
+    with (
+        started([sys.executable, *words], first, place(0, port)) as process,
+        started([sys.executable, *words], second, place(1, port)) as killed,
+    ):
+        wait_for_epoch(run, 2, process)
+        killed.kill()
+        assert process.wait(DEADLINE_S) == 1, first.read_text()
+    last = first.read_text().splitlines()[-1]
+    assert re.match(r"headswap: another process of this run was lost .* --resume", last), last
+    assert "Traceback" not in first.read_text()
+    assert second.read_text() == ""
+    assert 2 <= len(run.history()) < EPOCHS
+
+    assert main([*flags(run.folder), "--resume"]) == 0
+    assert_same_curve(alone, run)
+
+
+def interrupted_in_epoch_2() -> Callable[..., Any]:
+    step, steps = torch.optim.AdamW.step, iter(range(HEAD_STEPS + 2))
+
+    def take_step(*details: Any) -> Any:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        return step(*details)
+
+    return take_step
+
+
+def place(rank: int, port: int) -> dict[str, str]:
+    """Return what torchrun tells a process. It would end process 0 as soon as process 1 is gone."""
+    return {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+
+
+def wait_for_epoch(run: Run, epoch: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while len(run.metrics_path.read_text().splitlines()) < epoch:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
