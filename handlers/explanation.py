@@ -26,7 +26,7 @@ class Explanation:
     index: int
     probability: float
     heat: np.ndarray
-    """`(h, w) float32`, 0..1, at the resolution of the network's last convolution."""
+    """`(h, w) float32`, 0..1, at the resolution of the network's last map."""
     pixels: np.ndarray
     """`(S, S, 3) uint8`: what the network saw."""
 
@@ -100,11 +100,10 @@ class Explainer:
 
 
 def grad_cam(network: Network, pixels: np.ndarray, index: int) -> np.ndarray:
-    """Return `(h, w) float32`, 0..1: how much each place of the last convolution spoke for `index`.
+    """Return `(h, w) float32`, 0..1: how much each place of the network's last map spoke for `index`.
 
     Raises:
-        InvalidRequestError: captum is not installed, or the architecture has no convolution left
-        to ask.
+        InvalidRequestError: captum is not installed, or the architecture keeps no map of the photo.
     """
     try:
         from captum.attr import LayerGradCam
@@ -112,25 +111,40 @@ def grad_cam(network: Network, pixels: np.ndarray, index: int) -> np.ndarray:
         raise InvalidRequestError(
             "this server cannot explain: captum is not installed there (pip install captum)."
         ) from None
-    layer = _last_convolution(network.body_and_head)
     images = network.normalise(torch.from_numpy(pixels[None]))  # (1, 3, S, S)
+    layer = _last_map(network.body_and_head, images)
     heat = LayerGradCam(network.body_and_head, layer).attribute(
         images.requires_grad_(), target=index, relu_attributions=True
     )
-    if heat.ndim != 4 or min(heat.shape[2:]) < 2:
-        raise InvalidRequestError(
-            "this architecture keeps no map of the photo that could be shown."
-        )
     peak = heat.max().clamp(min=1e-12)
     scaled: np.ndarray = (heat[0, 0] / peak).detach().float().numpy()
     return scaled
 
 
-def _last_convolution(classifier: nn.Module) -> nn.Module:
-    convolutions = [module for module in classifier.modules() if isinstance(module, nn.Conv2d)]
-    if not convolutions:
-        raise InvalidRequestError("this architecture has no convolution that could be shown.")
-    return convolutions[-1]
+def _last_map(classifier: nn.Module, images: torch.Tensor) -> nn.Module:
+    """Return the module that comes last of those whose output still has places, `(1, C, h, w)`.
+
+    Not the last convolution: a residual block adds to what that one says, and cuts off what is
+    negative. At that convolution 6 of 12 heat maps of a ResNet-18 were empty.
+    """
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+            found.append(module)
+
+    hooks = [module.register_forward_hook(note) for module in classifier.modules()]
+    try:
+        with torch.no_grad():
+            classifier(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise InvalidRequestError(
+            "this architecture keeps no map of the photo that could be shown."
+        )
+    return found[-1]
 
 
 def _colour(heat: Image.Image) -> Image.Image:

@@ -2,16 +2,28 @@
 
 import base64
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.figures import FIRST, INK, SECOND, new_figure, svg_url
+import numpy as np
+import torch
+from PIL import Image
+
+from handlers.decoding import decode_photo
+from handlers.errors import InvalidRequestError
+from handlers.explanation import Explanation, grad_cam
+from handlers.network import Network
+from handlers.preprocessing import load_pixels
 from reports.page import describe_environment, render
+from training.dataset import preprocessing_of
+from training.evaluation import load_network
+from training.report_plots import draw_confusion, draw_curves, draw_reliability
 from training.run import Run, open_finished_run, read_json, write_beside
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 MISTAKES_SHOWN = 12
-RELIABILITY_BINS = 10
+THUMBNAIL_SIDE_PX = 200
 LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "onnxruntime")
 
 
@@ -23,6 +35,8 @@ def write_report(run_folder: Path) -> Path:
     """
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
+    probabilities = torch.tensor([photo["probabilities"] for photo in evaluation["photos"]])
+    labels = torch.tensor([photo["label"] for photo in evaluation["photos"]])
     write_beside(
         run.report_path,
         render(
@@ -32,80 +46,19 @@ def write_report(run_folder: Path) -> Path:
             data=read_json(run.data_path),
             config=run.config().to_dict(),
             environment=describe_environment(LIBRARIES),
-            curves=_curves(run),
-            confusion=_confusion(evaluation),
-            reliability=_reliability(evaluation),
-            mistakes=_mistakes(evaluation),
+            curves=draw_curves(run.history()),
+            confusion=draw_confusion(evaluation["class_names"], evaluation["confusion"]),
+            reliability=draw_reliability(
+                probabilities, labels, temperature=evaluation["temperature"]
+            ),
+            mistakes=list(_mistakes(run, evaluation)),
         ),
     )
     return run.report_path
 
 
-def _curves(run: Run) -> str:
-    history = run.history()
-    epochs = [line["epoch"] for line in history]
-    figure, axes = new_figure(7, 3.2)
-    axes.plot(epochs, [line["train_loss"] for line in history], color=FIRST, label="loss, train")
-    axes.plot(epochs, [line["val_loss"] for line in history], color=SECOND, label="loss, val")
-    axes.plot(
-        epochs,
-        [line["val_accuracy"] for line in history],
-        color=SECOND,
-        ls="--",
-        label="accuracy, val",
-    )
-    frozen = sum(line["frozen"] for line in history)
-    if 0 < frozen < len(history):
-        axes.axvline(frozen + 0.5, color=INK, lw=0.8)
-        axes.text(frozen + 0.6, axes.get_ylim()[1], "whole network", va="top", color=INK)
-    axes.set_xlabel("epoch")
-    axes.legend(frameon=False, labelcolor=INK)
-    return svg_url(figure)
-
-
-def _confusion(evaluation: dict[str, Any]) -> str:
-    names, matrix = evaluation["class_names"], evaluation["confusion"]
-    side_in = max(3.2, 0.45 * len(names) + 1.5)
-    figure, axes = new_figure(side_in, side_in)
-    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, counts in enumerate(matrix):
-        for column, count in enumerate(counts):
-            colour = "white" if shares[row][column] > 0.5 else "#30363d"
-            axes.text(column, row, count, ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("answered")
-    axes.set_ylabel("true")
-    return svg_url(figure)
-
-
-def _reliability(evaluation: dict[str, Any]) -> str:
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(RELIABILITY_BINS)]
-    for photo in evaluation["photos"]:
-        confidence = max(photo["probabilities"])
-        is_right = photo["probabilities"].index(confidence) == photo["label"]
-        bins[min(RELIABILITY_BINS - 1, int(confidence * RELIABILITY_BINS))].append(
-            (confidence, is_right)
-        )
-    filled = [one for one in bins if one]
-    figure, axes = new_figure(3.6, 3.6)
-    axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
-    axes.plot(
-        [sum(c for c, _ in one) / len(one) for one in filled],
-        [sum(right for _, right in one) / len(one) for one in filled],
-        color=FIRST,
-        marker="o",
-    )
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("share right")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    return svg_url(figure)
-
-
-def _mistakes(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the wrong answers, most confident first, with their photos inside."""
+def _mistakes(run: Run, evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the wrong answers, most confident first: photo, what spoke for the answer, and words."""
     found = []
     for photo in evaluation["photos"]:
         confidence = max(photo["probabilities"])
@@ -114,23 +67,31 @@ def _mistakes(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
             found.append((confidence, answered, photo))
     found.sort(key=lambda one: -one[0])
     names = evaluation["class_names"]
-    return [
-        {
+    network, spec = load_network(run), preprocessing_of(run.config())
+    for confidence, answered, photo in found[:MISTAKES_SHOWN]:
+        path = Path(photo["path"])
+        yield {
             "confidence": confidence,
             "answered": names[answered],
             "true": names[photo["label"]],
-            "path": photo["path"],
-            "image": _thumbnail(Path(photo["path"])),
+            "path": path,
+            "image": _data_url(decode_photo(path.read_bytes(), shorter_side_px=160)),
+            "heat": _heat(network, load_pixels(path.read_bytes(), spec), answered),
         }
-        for confidence, answered, photo in found[:MISTAKES_SHOWN]
-    ]
 
 
-def _thumbnail(path: Path) -> str:
-    from handlers.decoding import decode_photo
+def _heat(network: Network, pixels: np.ndarray, index: int) -> str | None:
+    """Return the square the network saw with Grad-CAM over it; None where there is no map to show."""
+    try:
+        heat = grad_cam(network, pixels, index)
+    except InvalidRequestError:
+        return None
+    shown = Explanation(label="", index=index, probability=0.0, heat=heat, pixels=pixels)
+    return _data_url(Image.open(io.BytesIO(shown.overlay_png())))
 
-    image = decode_photo(path.read_bytes(), shorter_side_px=160)
-    image.thumbnail((200, 200))
+
+def _data_url(image: Image.Image) -> str:
+    image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX))
     packed = io.BytesIO()
     image.save(packed, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -59,9 +59,28 @@ def test_the_heat_is_where_the_class_is(network, pixels) -> None:
         assert heat[3 - corner[0], 0] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_network_without_a_convolution_says_so(spec, pixels) -> None:
+class Residual(RedOrBlue):
+    """The same answers, but what the last convolution says is only taken off what came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.correction = nn.Conv2d(2, 2, 1, bias=False)
+        nn.init.constant_(self.correction.weight, -0.1)
+        self.pool = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        kept = torch.relu(self.convolution(images))
+        return self.pool(kept + self.correction(kept)).mean(dim=(2, 3))
+
+
+def test_a_residual_block_is_asked_for_its_sum(spec, pixels) -> None:
+    heat = grad_cam(Network(Residual(), preprocessing=spec).eval(), pixels, 0)
+    assert heat[0, 0] == pytest.approx(1)
+
+
+def test_a_network_without_a_map_says_so(spec, pixels) -> None:
     flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), preprocessing=spec)
-    with pytest.raises(InvalidRequestError, match="no convolution"):
+    with pytest.raises(InvalidRequestError, match="keeps no map"):
         grad_cam(flat, pixels, 0)
 
 
