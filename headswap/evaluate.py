@@ -21,7 +21,7 @@ class Command:
     run: tyro.conf.Positional[Path]
     """The run folder that `headswap train` made."""
     data: Path | None = None
-    """Other photos of the same classes; the run's own by default."""
+    """Other photos of the same classes, a folder or a dataset's name; the run's own by default."""
     split: Literal["val", "test"] = "test"
     """Which photos to judge on. Choose by val, tell of test."""
 

@@ -52,7 +52,7 @@ class TrainConfig:
     clip_norm: float = 5.0
     """Largest norm of the gradient."""
     seed: int = 0
-    """Of the split, the order, the crops and the new head."""
+    """Of the split, the draw of --photos-per-class, the order, the crops and the new head."""
     device: Device = "auto"
     """auto takes a GPU where there is one."""
     resume: bool = False

@@ -22,7 +22,7 @@ from training.dataset import preprocessing_of, served_pixels
 from training.errors import RunError
 from training.photos import Photo, PhotoSet, Split, read_photos
 from training.run import Run, open_finished_run, write_json
-from training.source import read_data
+from training.source import find_folder, read_data
 
 BATCH_SIZE = 64
 TOP_K = 3
@@ -107,7 +107,7 @@ def evaluate(
 
     Raises:
         RunError: no finished run, or photos of other classes.
-        DataError: the photo folder cannot be used.
+        DataError: the photo folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     run = open_finished_run(run_folder)
     config = run.config()
@@ -115,7 +115,9 @@ def evaluate(
     spec = preprocessing_of(config)
     own = read_data(config)
     class_names = run.data()["class_names"]
-    foreign = own if data is None else read_photos(data, seed=config.seed, unsplit_as=split)
+    foreign = own
+    if data is not None:
+        foreign = read_photos(find_folder(data), seed=config.seed, unsplit_as=split)
     for photo_set in (own, foreign):
         _check_classes(photo_set, class_names)
     photos = foreign.of(split) if data is None else _unseen(foreign.of(split), own, split=split)

@@ -26,6 +26,7 @@ from training.dataset import preprocessing_of
 from training.errors import DivergedError, InterruptedRunError
 from training.feed import Feed
 from training.freezing import freeze_body
+from training.near_duplicates import with_near_leaks
 from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
 from training.photos import PhotoSet
 from training.progress import Progress, Shown, show_nothing, show_progress
@@ -75,7 +76,7 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     """Return the photos, of which the run folder may be made, or which it was made of."""
     photos = read_data(config)
     check_run(run, config, photos)
-    return photos
+    return photos if config.resume else with_near_leaks(photos)
 
 
 def _progress(config: TrainConfig, first_epoch: int, ranks: Ranks) -> AbstractContextManager[Shown]:

@@ -6,7 +6,7 @@ photos whose hashes differ in at most 4 of them are named.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagehash
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handlers.decoding import decode_photo
-from training.photos import Photo
+from training.photos import SPLITS, NearLeak, Photo, PhotoSet
 
 # On the 500 sample photos: 499 copies of half the size at JPEG quality 50 are within 4 bits, and of the 124,750 pairs
 # of different photos none is nearer than 8.
@@ -42,6 +42,16 @@ def find_near_duplicates(photos: Sequence[Photo]) -> list[NearDuplicate]:
         if photos[first].sha256 != photos[second].sha256
     ]
     return sorted(pairs, key=lambda pair: pair.distance)
+
+
+def with_near_leaks(photos: PhotoSet) -> PhotoSet:
+    """Return the set with those pairs named that stand in two splits: what is judged was learned."""
+    leaks = []
+    for pair in find_near_duplicates(photos.photos):
+        learned, judging = sorted((pair.first, pair.second), key=lambda p: SPLITS.index(p.split))
+        if learned.split != judging.split:
+            leaks.append(NearLeak(judging=judging.path, other=learned.path))
+    return replace(photos, near_leaks=tuple(leaks))
 
 
 def _hash(path: Path) -> int:

@@ -1,8 +1,7 @@
 """A folder of labelled photos becomes lists of photos: scanned, checked, split, leaks found.
 
 Both layouts work: `FOLDER/CLASS/photo.jpg`, and `FOLDER/{train,val,test}/CLASS/photo.jpg`. Splits
-that are not there are cut from the training photos by content hash, so a photo's split depends on
-its own bytes alone: adding photos moves none across.
+that are not there are cut from the training photos of each class: training/splitting.py.
 """
 
 import hashlib
@@ -12,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from handlers.decoding import decode_photo
 from handlers.errors import PhotoError
 from training.errors import DataError
+from training.splitting import SPLITS as SPLITS
+from training.splitting import Split as Split
+from training.splitting import cut_class, draw_place
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -29,8 +28,6 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-VAL_SHARE = 0.15
-TEST_SHARE = 0.15
 BAD_FILES_SHARE_ALLOWED = 0.05
 # Small enough that a JPEG is decoded at an eighth of its size, which still reads every byte of it.
 CHECK_SIDE_PX = 16
@@ -59,12 +56,21 @@ class Leak:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearLeak:
+    """Photos that show nearly the same in two splits; both stay, for whether they are one is a guess."""
+
+    judging: Path
+    other: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoSet:
     folder: Path
     class_names: tuple[str, ...]
     photos: tuple[Photo, ...]
     bad_files: tuple[BadFile, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    near_leaks: tuple[NearLeak, ...] = ()
 
     def of(self, split: Split) -> tuple[Photo, ...]:
         return tuple(photo for photo in self.photos if photo.split == split)
@@ -75,7 +81,7 @@ class PhotoSet:
         return tuple(counted[label] for label in range(len(self.class_names)))
 
     def describe(self) -> str:
-        """Return what was found: counts, then skipped files and leaks by name, a line each."""
+        """Return what was found: counts, then skipped files, leaks and near leaks by name, a line each."""
         told = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
         lines = [f"{len(self.class_names)} classes, photos: {told}"]
         if self.bad_files:
@@ -84,6 +90,9 @@ class PhotoSet:
         if self.leaks:
             named = "; ".join(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
             lines.append(f"left out {len(self.leaks)} that stand in another split too: {named}")
+        if self.near_leaks:
+            named = "; ".join(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
+            lines.append(f"{len(self.near_leaks)} pairs are nearly the same in two splits: {named}")
         return "\n".join(lines)
 
     @property
@@ -119,23 +128,16 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     _refuse_bad_share(bad_files, total=len(checked))
     missing = [split for split in SPLITS if split not in split_folders]
-    is_whole = unsplit_as is not None and len(missing) == 2
-
-    def place(sha256: str, split: Split) -> Split:
-        if is_whole and unsplit_as:
-            return unsplit_as
-        return choose_split(sha256, missing=missing, seed=seed) if split == "train" else split
-
     photos = [
-        Photo(
-            path=path,
-            label=class_names.index(class_name),
-            split=place(sha256, split),
-            sha256=sha256,
-        )
+        Photo(path=path, label=class_names.index(class_name), split=split, sha256=sha256)
         for (path, class_name, split), sha256 in zip(found, checked, strict=True)
         if isinstance(sha256, str)
     ]
+    is_whole = unsplit_as is not None and len(missing) == 2
+    if is_whole and unsplit_as:
+        photos = [replace(photo, split=unsplit_as) for photo in photos]
+    elif missing:
+        photos = _cut(photos, missing=missing, seed=seed)
     kept, leaks = _without_leaks(photos)
     photo_set = PhotoSet(
         folder=folder, class_names=class_names, photos=kept, bad_files=bad_files, leaks=leaks
@@ -144,30 +146,20 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
     return photo_set
 
 
-def keep_per_class(photos: PhotoSet, count: int) -> PhotoSet:
-    """Return the set with at most `count` photos a class to learn from, those of the least sha256.
+def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
+    """Return the set with at most `count` photos a class to learn from, drawn by content and seed.
 
-    By content, so that a larger count keeps all that a smaller one kept. Val and test stay whole.
+    A larger count keeps all that a smaller one kept. Val and test stay whole.
     """
     kept: set[Path] = set()
     for label in range(len(photos.class_names)):
         own = [photo for photo in photos.of("train") if photo.label == label]
-        kept.update(photo.path for photo in sorted(own, key=lambda photo: photo.sha256)[:count])
+        own.sort(key=lambda photo: draw_place(photo.sha256, seed=seed))
+        kept.update(photo.path for photo in own[:count])
     return replace(
         photos,
         photos=tuple(p for p in photos.photos if p.split != "train" or p.path in kept),
     )
-
-
-def choose_split(sha256: str, *, missing: Sequence[Split], seed: int) -> Split:
-    """Return the split a training photo goes to, given which splits have no folder of their own."""
-    draw = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
-    position = int.from_bytes(draw[:8], "big") / 2**64
-    if "test" in missing and position < TEST_SHARE:
-        return "test"
-    if "val" in missing and position >= 1 - VAL_SHARE:
-        return "val"
-    return "train"
 
 
 def _split_folders(folder: Path) -> dict[Split, Path]:
@@ -273,6 +265,21 @@ def _refuse_empty_parts(photo_set: PhotoSet, needed: Iterable[Split]) -> None:
 
 def _purpose(split: Split) -> str:
     return {"train": "learn from", "val": "choose by (val)", "test": "test on"}[split]
+
+
+def _cut(photos: Sequence[Photo], *, missing: Sequence[Split], seed: int) -> list[Photo]:
+    """Return the photos, those of train spread over it and the missing splits, in the same order."""
+    learned: dict[int, list[str]] = {}
+    for photo in photos:
+        if photo.split == "train":
+            learned.setdefault(photo.label, []).append(photo.sha256)
+    cut = {
+        label: cut_class(sha256s, missing=missing, seed=seed) for label, sha256s in learned.items()
+    }
+    return [
+        replace(photo, split=cut[photo.label][photo.sha256]) if photo.split == "train" else photo
+        for photo in photos
+    ]
 
 
 def _without_leaks(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], tuple[Leak, ...]]:

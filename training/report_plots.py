@@ -94,5 +94,5 @@ def _share_right_by_confidence(
     bins = (confidence * RELIABILITY_BINS).long().clamp(max=RELIABILITY_BINS - 1)
     return [
         (confidence[bins == one].mean().item(), right[bins == one].mean().item())
-        for one in bins.unique().tolist()
+        for one in sorted(set(bins.tolist()))
     ]

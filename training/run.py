@@ -150,6 +150,7 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "fingerprint": photos.fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
+            "near_leaks": [f"{leak.judging} ~ {leak.other}" for leak in photos.near_leaks],
             "licence_note": licence_note,
         },
     )

@@ -16,7 +16,9 @@ def read_data(config: TrainConfig) -> PhotoSet:
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     photos = read_photos(find_folder(config.data), seed=config.seed)
-    return keep_per_class(photos, config.photos_per_class) if config.photos_per_class else photos
+    if not config.photos_per_class:
+        return photos
+    return keep_per_class(photos, config.photos_per_class, seed=config.seed)
 
 
 def find_folder(data: Path) -> Path:

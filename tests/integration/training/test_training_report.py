@@ -4,26 +4,15 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
-from handlers.network import build_network
-from training.config import TrainConfig
-from training.dataset import preprocessing_of
-from training.evaluation import evaluate
-from training.photos import read_photos
 from training.report import write_report
-from training.run import Run, begin_run
+from training.run import Run
 
-SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing"
-# Formulas to matplotlib (the second a broken one), markup to HTML, and a script its font lacks.
-ODD_NAMES = ("$5 to $9", r"$\frac{$", "<b>hats & co", "シャツ", "t-shirt")
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -31,29 +20,8 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium to look 
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a network that has learned nothing, on the sample's photos under odd names."""
-    folder = tmp_path_factory.mktemp("report")
-    for split in ("train", "val", "test"):
-        (folder / "photos" / split).mkdir(parents=True)
-        classes = sorted((SAMPLE / split).iterdir())
-        for name, photos in zip(ODD_NAMES, classes, strict=True):
-            (folder / "photos" / split / name).symlink_to(photos)
-    config = TrainConfig(
-        data=folder / "photos", out=folder / "run", architecture="resnet18", image_size_px=64
-    )
-    run = Run(folder=config.out)
-    begin_run(run, config, read_photos(config.data), licence_note="Made for a test.")
-    torch.manual_seed(0)
-    network = build_network(
-        architecture="resnet18", class_count=5, preprocessing=preprocessing_of(config)
-    )
-    save_file(network.body_and_head.state_dict(), run.best_path)
-    losses = {"train_loss": 1.0, "val_loss": 1.2, "val_accuracy": 0.4, "seconds": 1.0}
-    lines = [{"epoch": epoch, "frozen": epoch < 3, **losses} for epoch in range(1, 6)]
-    run.metrics_path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    evaluate(run.folder)
-    return write_report(run.folder)
+def report(untrained_run: Run) -> Path:
+    return write_report(untrained_run.folder)
 
 
 def test_it_needs_nothing_from_elsewhere(report: Path) -> None:
@@ -70,12 +38,6 @@ def test_each_mistake_has_its_heat_map(report: Path) -> None:
     figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
     assert len(figures) == 12
     assert all(figure.count("data:image/jpeg") == 2 for figure in figures)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    width_px: int
-    is_dark: bool
 
 
 def in_browser(page: Path, work: Path, *options: str) -> str:
@@ -117,7 +79,9 @@ PROBE = """<script>onload = () => document.title = JSON.stringify({
 
 @needs_browser
 @pytest.mark.parametrize("width_px", [500, 1400])
-def test_nothing_is_cut_off_or_missing(report: Path, tmp_path: Path, width_px: int) -> None:
+def test_nothing_is_cut_off_or_missing(
+    report: Path, untrained_run: Run, tmp_path: Path, width_px: int
+) -> None:
     probed = tmp_path / "probed.html"
     probed.write_text(report.read_text() + PROBE)
     dumped = in_browser(probed, tmp_path, "--dump-dom", f"--window-size={width_px},900")
@@ -126,4 +90,4 @@ def test_nothing_is_cut_off_or_missing(report: Path, tmp_path: Path, width_px: i
     found = json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
     assert found["overflow_px"] <= 0
     assert found["unseen"] == 0
-    assert set(ODD_NAMES) <= set(found["names"])
+    assert set(untrained_run.data()["class_names"]) <= set(found["names"])

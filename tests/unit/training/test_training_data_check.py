@@ -9,6 +9,7 @@ from PIL import Image
 from headswap.__main__ import main
 from training.contact_sheet import THUMBNAIL_PX, write_contact_sheet
 from training.data_check import check_data
+from training.near_duplicates import with_near_leaks
 from training.photos import read_photos
 
 
@@ -49,6 +50,13 @@ def test_near_copies_are_found_across_splits_and_classes(folder: Path) -> None:
     assert check.imbalance == pytest.approx(1.25)
     assert check.shorter_side_px == (60, 120, 120)
     assert check.formats == {"JPEG": 17, "PNG": 1}
+
+
+def test_training_names_what_is_nearly_the_same_in_two_splits(folder: Path) -> None:
+    photos = with_near_leaks(read_photos(folder))
+    (leak,) = photos.near_leaks
+    assert (leak.judging, leak.other) == (folder / "test/cat/again.jpg", folder / "train/cat/0.jpg")
+    assert f"1 pairs are nearly the same in two splits: {leak.judging}" in photos.describe()
 
 
 def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> None:

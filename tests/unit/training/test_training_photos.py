@@ -1,18 +1,12 @@
-import hashlib
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from training.errors import DataError
-from training.photos import SPLITS, choose_split, read_photos
-
-SHA256 = st.binary(max_size=8).map(lambda data: hashlib.sha256(data).hexdigest())
-MISSING = st.lists(st.sampled_from(["val", "test"]), unique=True)
+from training.photos import SPLITS, read_photos
 
 
 def jpeg(number: int) -> bytes:
@@ -67,18 +61,11 @@ def test_adding_photos_moves_none_across(tmp_path: Path) -> None:
     assert len(after) == len(before) + 60
 
 
-@given(sha256=SHA256, seed=st.integers(), missing=MISSING)
-def test_split_depends_on_content_alone(sha256: str, seed: int, missing: list[str]) -> None:
-    chosen = choose_split(sha256, missing=missing, seed=seed)
-    assert chosen == choose_split(sha256, missing=list(reversed(missing)), seed=seed)
-    assert chosen in {"train", *missing}
-
-
-@given(sha256=SHA256, seed=st.integers())
-def test_a_split_of_its_own_moves_no_photo_between_the_others(sha256: str, seed: int) -> None:
-    both = choose_split(sha256, missing=["val", "test"], seed=seed)
-    only_val = choose_split(sha256, missing=["val"], seed=seed)
-    assert only_val == (both if both == "val" else "train")
+def test_each_class_is_cut_by_itself(tmp_path: Path) -> None:
+    put(tmp_path / "many", range(60))
+    put(tmp_path / "few", range(100, 103))
+    counts = {split: read_photos(tmp_path).counts(split) for split in SPLITS}
+    assert {split: count[0] for split, count in counts.items()} == dict.fromkeys(SPLITS, 1)
 
 
 def test_another_seed_is_another_split(tmp_path: Path) -> None:
