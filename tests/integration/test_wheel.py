@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("headswap", "training", "handlers", "serving")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PACKAGES = [name.rstrip("*") for name in SETTINGS["packages"]["find"]["include"]]
 NOT_PACKED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
@@ -46,6 +48,7 @@ def test_every_file_of_a_package_is_in_it(packed: set[str], package: str) -> Non
 
 def test_what_is_no_python_is_in_it(packed: set[str]) -> None:
     assert {
+        "reports/templates/base.html.j2",
         "training/templates/report.html.j2",
         "training/pretrained/resnet18-tiny-imagenet.safetensors",
         "training/pretrained/efficientnet_b0-tiny-imagenet.safetensors",
