@@ -16,6 +16,7 @@ from handlers.explanation import Explainer
 from handlers.loaders import Photo, Timings
 from handlers.memory import return_freed_memory
 from handlers.metrics import Metrics
+from handlers.output_lines import OutputLines
 from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
 from handlers.request import Request, read_headers, read_request, read_transport
@@ -39,14 +40,19 @@ class _Pending:
 
 class Classifier:
     def __init__(
-        self, archive: Archive, settings: HandlerSettings, pipeline: Pipeline[Any], metrics: Metrics
+        self,
+        archive: Archive,
+        settings: HandlerSettings,
+        pipeline: Pipeline[Any],
+        metric_cache: Any,
     ) -> None:
         self.archive = archive
         self.pipeline = pipeline
         self._settings = settings
-        self._metrics = metrics
+        self._lines = OutputLines()
+        self._metrics = Metrics(metric_cache, archive.card, self._lines)
+        self._request_log = RequestLog(archive.card, self._lines)
         self._writer = AnswerWriter(archive.card)
-        self._request_log = RequestLog(archive.card)
         self._explainer = Explainer(archive, settings)
         self._retirement = Retirement(archive.folder, worker_id=os.getpid())
 
@@ -83,8 +89,7 @@ class Classifier:
         transports = [read_transport(headers) for headers in batch]
         self._request_log.write(answers, transports=transports, duration_ms=0.0)
         # This worker may be ended any moment now.
-        self._request_log.flush()
-        self._metrics.flush()
+        self._lines.flush()
         return answers
 
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:
@@ -200,4 +205,4 @@ def load_classifier(
         len(archive.probes),
         difference,
     )
-    return Classifier(archive, settings, pipeline, Metrics(metric_cache, archive.card))
+    return Classifier(archive, settings, pipeline, metric_cache)

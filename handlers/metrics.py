@@ -13,8 +13,8 @@ from typing import Any
 from handlers.answers import Outcome
 from handlers.errors import RefusedError
 from handlers.loaders import Timings
-from handlers.metric_lines import MetricLines
 from handlers.model_card import ModelCard
+from handlers.output_lines import OutputLines
 
 HISTOGRAMS = (
     "handler_decode_seconds",
@@ -36,10 +36,10 @@ EXTRA_DIMENSION = {
 class Metrics:
     """Writes one model's metrics; `cache` is TorchServe's MetricsCacheYamlImpl, or None."""
 
-    def __init__(self, cache: Any, card: ModelCard) -> None:
+    def __init__(self, cache: Any, card: ModelCard, lines: OutputLines) -> None:
         self._card = card
         self._metrics = _declared(cache) if cache is not None else {}
-        self._lines = MetricLines()
+        self._lines = lines
         self._labels: dict[tuple[str, ...], str] = {}
 
     def write_call(self, timings: Timings, *, transports: Sequence[str], total_s: float) -> None:
@@ -71,10 +71,6 @@ class Metrics:
         index = int(outcome.argmax())
         self._write("handler_confidence", float(outcome[index]), transport)
         self._write("handler_predictions_total", 1, transport, self._card.class_names[index])
-
-    def flush(self) -> None:
-        """Hand over what is collected, for a worker that may be ended now."""
-        self._lines.flush()
 
     def _write(self, name: str, value: float, transport: str, extra: str | None = None) -> None:
         metric = self._metrics.get(name)

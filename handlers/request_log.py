@@ -9,16 +9,16 @@ import time
 from collections.abc import Sequence
 
 from handlers.answers import Answer
-from handlers.metric_lines import MetricLines
 from handlers.model_card import ModelCard
+from handlers.output_lines import OutputLines
 
 
 class RequestLog:
     """Writes one model's lines."""
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, lines: OutputLines) -> None:
         self._model = f'"model":{json.dumps(card.name)},"version":{json.dumps(card.version)}'
-        self._lines = MetricLines()
+        self._lines = lines
 
     def write(
         self, answers: Sequence[Answer], *, transports: Sequence[str], duration_ms: float
@@ -36,7 +36,3 @@ class RequestLog:
                 for transport, answer in zip(transports, answers, strict=True)
             ]
         )
-
-    def flush(self) -> None:
-        """Log what is collected, for a worker that may be ended now."""
-        self._lines.flush()

@@ -7,12 +7,13 @@ import numpy as np
 from handlers.errors import UndecodableImageError
 from handlers.loaders import PassTiming, PhotoTiming, Timings
 from handlers.metrics import Metrics
+from handlers.output_lines import OutputLines
 
 
 class MeasuredHandler:
     def initialize(self, context):
         card = SimpleNamespace(name="clothing", version="1.0", class_names=("hat", "shoes"))
-        self.metrics = Metrics(context.metrics, card)
+        self.metrics = Metrics(context.metrics, card, OutputLines())
 
     def handle(self, data, context):
         bodies = [bytes(item.get("body") or b"") for item in data]

@@ -14,16 +14,16 @@ def test_each_request_is_counted_under_its_own_transport(card) -> None:
         ],
         passes=[PassTiming(2, 0.3)],
     )
-    metrics = Metrics(None, card)
     names = (
         "handler_decode_seconds", "handler_images_total", "handler_inference_seconds", "handler_batch_size",
         "handler_total_seconds",
     )  # fmt: skip
     recorded: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
-    metrics._metrics = {name: name for name in names}
-    metrics._lines = SimpleNamespace(
+    lines = SimpleNamespace(
         add=lambda name, value, labels: recorded[name].append((value, transport_of(labels)))
     )
+    metrics = Metrics(None, card, lines)
+    metrics._metrics = {name: name for name in names}
     metrics.write_call(timings, transports=["http", "grpc"], total_s=0.5)
     assert recorded["handler_decode_seconds"] == [(0.1, "http"), (0.2, "grpc")]
     assert recorded["handler_images_total"] == [(1, "http"), (1, "grpc")]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from handlers.answers import Answer, echo_headers
 from handlers.model_card import ModelCard
+from handlers.output_lines import OutputLines
 from handlers.request_log import RequestLog
 from handlers.retirement import NOTE
 
@@ -20,11 +21,12 @@ def written(caplog: pytest.LogCaptureFixture) -> list[dict]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def logged(log: RequestLog, answers: list[Answer], caplog: pytest.LogCaptureFixture) -> list[dict]:
+def logged(card: ModelCard, answers: list[Answer], caplog: pytest.LogCaptureFixture) -> list[dict]:
     caplog.clear()
-    with caplog.at_level(logging.INFO, logger="handlers.metric_lines"):
-        log.write(answers, transports=["http"] * len(answers), duration_ms=1.0)
-        log.flush()
+    lines = OutputLines()
+    with caplog.at_level(logging.INFO, logger="handlers.output_lines"):
+        RequestLog(card, lines).write(answers, transports=["http"] * len(answers), duration_ms=1.0)
+        lines.flush()
     return written(caplog)
 
 
@@ -32,10 +34,10 @@ def test_each_request_of_a_batch_is_a_line(worker, photos, caplog) -> None:
     items = [{"body": photos["red"]}, {"body": b"no photo"}, {"body": photos["blue"]}]
     over_http = {"url_path": "predictions/colours", "host": "a"}
     headers = [over_http | {"X-Correlation-Id": "a-1", "Traceparent": TRACE}, over_http, {}]
-    with caplog.at_level(logging.INFO, logger="handlers.metric_lines"):
+    with caplog.at_level(logging.INFO, logger="handlers.output_lines"):
         worker.answer(items[:1], headers[:1])
         worker.answer(items[1:], headers[1:])
-        worker.handler._classifier._request_log.flush()
+        worker.handler._classifier._lines.flush()
     first, second, third = written(caplog)
     assert [line["status"] for line in (first, second, third)] == [200, 400, 200]
     assert [line["transport"] for line in (first, second, third)] == ["http", "http", "grpc"]
@@ -46,12 +48,12 @@ def test_each_request_of_a_batch_is_a_line(worker, photos, caplog) -> None:
 
 
 def test_no_request_is_no_line(card, caplog) -> None:
-    assert logged(RequestLog(card), [], caplog) == []
+    assert logged(card, [], caplog) == []
 
 
 def test_a_request_turned_away_is_logged_at_once(worker, archive_folder, photos, caplog) -> None:
     (archive_folder / NOTE).write_text("version_retired")
-    with caplog.at_level(logging.INFO, logger="handlers.metric_lines"):
+    with caplog.at_level(logging.INFO, logger="handlers.output_lines"):
         worker.answer([{"body": photos["red"]}], [{"X-Correlation-Id": "a-2"}])
     (line,) = written(caplog)
     assert (line["status"], line["correlation_id"], line["duration_ms"]) == (404, "a-2", 0.0)
@@ -64,6 +66,6 @@ def test_no_header_breaks_out_of_its_line(
 ) -> None:
     sent = {"x-correlation-id": correlation_id, "traceparent": traceparent}
     answer = Answer(status=200, body=b"", headers=echo_headers(sent))
-    (line,) = logged(RequestLog(card), [answer], caplog)
+    (line,) = logged(card, [answer], caplog)
     assert line["correlation_id"] in (correlation_id, None)
     assert line["traceparent"] in (traceparent, None)
