@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shlex
 from pathlib import Path
 
 import jsonschema
@@ -9,6 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 from referencing import Registry, Resource
+
+from headswap import flags, verbs
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES_VERSION = "1.37.0"
@@ -159,6 +162,28 @@ def test_the_gateway_lets_in_as_much_as_the_server():
     gateway = (DEPLOY / "kubernetes" / "base" / "default.conf.template").read_text()
     assert gateway.count("client_max_body_size 20m;") == 2
     assert int(pod_settings()["max_request_size"]) == 20 * 2**20
+
+
+def test_the_training_job_runs_the_line_that_one_host_runs():
+    job = yaml.safe_load((DEPLOY / "training" / "train-job.yaml").read_text())
+    trainer = job["spec"]["trainer"]
+    assert trainer["command"] == ["torchrun"]
+    assert trainer["args"][:2] == ["-m", "headswap"]
+    parse(trainer["args"][2:])
+    gpus = trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"]
+    assert int(gpus) == trainer["numProcPerNode"]
+
+
+def test_the_runtime_and_the_pods_start_the_server_with_flags_it_has():
+    runtime, _ = yaml.safe_load_all((DEPLOY / "kserve" / "serving-runtime.yaml").read_text())
+    (line,) = runtime["spec"]["containers"][0]["args"]
+    parse(shlex.split(line.partition("exec headswap ")[2]))
+    parse(deployment()["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+def parse(words):
+    verb = verbs.find(words[0])
+    flags.parse(verb.load(), verb.name, words[1:])
 
 
 def test_the_canary_differs_from_the_service_by_archive_and_share_alone():
