@@ -186,6 +186,14 @@ def parse(words):
     flags.parse(verb.load(), verb.name, words[1:])
 
 
+def test_the_autoscaler_asks_for_what_the_adapter_serves():
+    adapter = yaml.safe_load((DEPLOY / "monitoring" / "prometheus-adapter.yaml").read_text())
+    scaler = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "autoscaler.yaml").read_text())
+    (metric,) = scaler["spec"]["metrics"]
+    served = [rule["name"]["as"] for rule in adapter["rules"]["custom"]]
+    assert metric["pods"]["metric"]["name"] in served
+
+
 def test_the_canary_differs_from_the_service_by_archive_and_share_alone():
     first, canary = (
         yaml.safe_load((DEPLOY / "kserve" / name).read_text())
