@@ -28,6 +28,7 @@ VERBS = {
         _verb("demo", "everything below once, on the photos that come with the project"),
         _verb("data", "look at a folder of photos: counts, broken files, copies, a picture"),
         _verb("train", "fine-tune a pretrained network on a folder of photos"),
+        _verb("lr-find", "find how fast a network may learn, with a plot", module_name="lr_find"),
         _verb("evaluate", "judge a run on the test photos it has never seen"),
         _verb(
             "compare", "pretrained against scratch, frozen against full, network against network"

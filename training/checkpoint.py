@@ -2,8 +2,10 @@
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -20,6 +22,11 @@ class Score:
     accuracy: float = -1.0
     negative_loss: float = -math.inf
 
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        """Return the score that a line of metrics.jsonl tells."""
+        return cls(accuracy=line["val_accuracy"], negative_loss=-line["val_loss"])
+
     @property
     def loss(self) -> float:
         return -self.negative_loss
@@ -32,6 +39,7 @@ class State:
     network: Network
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     best: Score
 
     @property
@@ -51,6 +59,7 @@ def save_checkpoint(path: Path, state: State, *, finished_epochs: int) -> None:
             "network": state.network.state_dict(),
             "average": {} if state.average is None else state.average.state_dict(),
             "optimizer": state.optimizer.state_dict(),
+            "scaler": state.scaler.state_dict(),
             "best_accuracy": state.best.accuracy,
             "best_loss": state.best.loss,
         },
@@ -72,6 +81,7 @@ def load_checkpoint(path: Path, state: State, ranks: Ranks) -> int:
         if state.average is not None:
             state.average.load_state_dict(saved["average"])
         state.optimizer.load_state_dict(saved["optimizer"])
+        state.scaler.load_state_dict(saved["scaler"])
         state.best = Score(saved["best_accuracy"], -saved["best_loss"])
         return int(saved["epoch"])
     except Exception as error:

@@ -7,8 +7,15 @@ from typing import Any, Literal, Self
 
 from training.errors import ConfigError
 
-Freeze = Literal["none", "body"]
+Freeze = Literal["none", "body", "gradual"]
+MovingBatchNorm = Literal["learning", "all", "none"]
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["one-cycle", "cosine"]
+Augment = Literal["crop", "trivial", "rand"]
+Mix = Literal["none", "mixup", "cutmix", "both"]
+Balance = Literal["none", "loss", "sampling"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +35,44 @@ class TrainConfig:
     resize_ratio: float = 1.143
     """When judging and serving: the photo's shorter side over that of the square cut from it."""
     freeze: Freeze = "none"
-    """none: head first, then the whole network. body: the head alone, on features computed once."""
+    """none: head first, then the whole network. body: the head alone, on features computed once.
+    gradual: head first, then block by block from the head backwards."""
+    moving_batchnorm: MovingBatchNorm = "learning"
+    """Whose BatchNorm statistics move: of what learns, of all photos pass through, or of none."""
     head_epochs: int = 20
-    """Epochs of the head alone, on features computed once: nearly free."""
+    """Epochs of the head alone, on features computed once: nearly free. None with --weights none."""
     epochs: int = 10
     """Epochs of the whole network after that; ignored with --freeze body."""
+    patience_epochs: int = 0
+    """Stop after so many epochs in which val became no better; 0 goes on to the end."""
     batch_size: int = 32
     """Photos a step."""
+    accumulate_steps: int = 1
+    """Compute a step in so many parts: as many photos, less memory."""
+    optimizer: Optimizer = "adamw"
+    """sgd (Nesterov, 0.9) wants rates 20 times as high and a --weight-decay of 0.0005."""
+    schedule: Schedule = "one-cycle"
+    """How the rate moves: one-cycle rises for 30 % of the epochs and falls, cosine only falls."""
+    warmup_epochs: float = 0.0
+    """Let the rate rise for so many epochs instead of the schedule's own; at most half of them."""
     learning_rate: float = 1e-3
-    """Highest rate of the head while the whole network learns (AdamW, one cycle)."""
+    """Highest rate of the head while the whole network learns."""
     head_learning_rate: float = 3e-3
     """Highest rate while the head learns alone."""
     body_lr_ratio: float = 0.5
-    """The body's rate as a share of the head's: pretrained features need less."""
+    """The body's rate as a share of the head's: pretrained features need less. 1 with --weights none."""
     weight_decay: float = 0.05
-    """AdamW's, on matrices and filters; norms and biases have none."""
+    """On matrices and filters; norms and biases have none."""
     label_smoothing: float = 0.1
     """Share of the target spread over all classes."""
     crop_area_min: float = 0.35
     """Smallest random crop, as a share of the photo's area."""
+    augment: Augment = "crop"
+    """crop: random crops and flips. trivial, rand: after them TrivialAugment or RandAugment."""
+    mix: Mix = "none"
+    """Mix the photos of a batch by mixup, by cutmix or by both in turn, once everything learns."""
+    balance: Balance = "none"
+    """For rare classes: loss weighs their photos more, sampling shows them more often."""
     ema_decay: float = 0.0
     """Decay per step of the averaged weights that are judged and kept; 0 keeps the last step's."""
     clip_norm: float = 5.0
@@ -55,6 +81,10 @@ class TrainConfig:
     """Of the split, the draw of --photos-per-class, the order, the crops and the new head."""
     device: Device = "auto"
     """auto takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """auto: bfloat16 where the device computes with it, float16 on older GPUs, else float32."""
+    compile: bool = False
+    """torch.compile the network: minutes at the start, faster steps after them; for long runs."""
     resume: bool = False
     """Go on where the run in --out was interrupted; the flags must be the same."""
 
@@ -65,6 +95,9 @@ class TrainConfig:
         self._check_range("head_epochs", 0, 10_000)
         self._check_range("epochs", 0, 10_000)
         self._check_range("batch_size", 1, 65_536)
+        self._check_range("accumulate_steps", 1, self.batch_size)
+        self._check_range("patience_epochs", 0, 10_000)
+        self._check_range("warmup_epochs", 0, 10_000)
         self._check_range("learning_rate", 1e-8, 10)
         self._check_range("head_learning_rate", 1e-8, 10)
         self._check_range("body_lr_ratio", 0, 10)
@@ -72,6 +105,12 @@ class TrainConfig:
         self._check_range("label_smoothing", 0, 0.9)
         self._check_range("crop_area_min", 0.01, 1)
         self._check_range("ema_decay", 0, 0.99999)
+        self._check_range("clip_norm", 1e-6, 1e6)
+        if self.weights == "none" and self.freeze != "none":
+            raise ConfigError(
+                f"--freeze {self.freeze} with --weights none would keep a body that has learned "
+                "nothing; give --freeze none, or other weights."
+            )
         if self.total_epochs == 0:
             raise ConfigError(
                 "no epoch is left to train; give --epochs or --head-epochs 1 or more."
@@ -85,11 +124,16 @@ class TrainConfig:
 
     @property
     def total_epochs(self) -> int:
-        return self.head_epochs + (0 if self.freeze == "body" else self.epochs)
+        return self.frozen_epochs + (0 if self.freeze == "body" else self.epochs)
+
+    @property
+    def frozen_epochs(self) -> int:
+        """How many epochs, the first ones, train the head alone: none on a body of random weights."""
+        return 0 if self.weights == "none" else self.head_epochs
 
     def is_body_frozen(self, epoch: int) -> bool:
         """Say whether an epoch (from 0) trains the head alone: its number decides."""
-        return epoch < self.head_epochs
+        return epoch < self.frozen_epochs
 
     def to_dict(self) -> dict[str, Any]:
         return {

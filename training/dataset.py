@@ -12,7 +12,9 @@ from PIL import Image
 
 from handlers.decoding import decode_photo
 from handlers.preprocessing import PreprocessingSpec, load_pixels
-from training.config import TrainConfig
+from training.augmentation import Augmentation
+from training.balance import balanced_order
+from training.config import Augment, TrainConfig
 from training.photos import Photo
 from training.ranks import ALONE, Ranks
 
@@ -36,23 +38,39 @@ class TrainingPhotos:
     """Random views of the photos; one pool of threads, for Pillow releases the interpreter lock."""
 
     def __init__(
-        self, photos: Sequence[Photo], spec: PreprocessingSpec, *, crop_area_min: float
+        self,
+        photos: Sequence[Photo],
+        spec: PreprocessingSpec,
+        *,
+        crop_area_min: float,
+        augment: Augment = "crop",
     ) -> None:
         self.photos = photos
         self._spec = spec
         self._crop_area_min = crop_area_min
+        self._augmentation = Augmentation(augment)
         self._cache: dict[Path, Image.Image] = {}
         self._cached_bytes = 0
 
     def batches(
-        self, *, batch_size: int, seed: int, epoch: int, ranks: Ranks = ALONE
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        balanced: bool = False,
+        ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch.
 
+        Each photo once, or, if balanced, the photos of each class equally often in all.
         `batch_size` counts the photos of all processes; each gets its share of the same order.
         """
         generator = np.random.default_rng((seed, epoch))
-        order = generator.permutation(len(self.photos))
+        if balanced:
+            order = balanced_order(np.array([photo.label for photo in self.photos]), generator)
+        else:
+            order = generator.permutation(len(self.photos))
         seeds = generator.integers(0, 2**63, size=len(order))
         ends = [*range(batch_size, len(order), batch_size), len(order)]
         if len(ends) > 1 and len(order) % batch_size == 1:
@@ -82,7 +100,7 @@ class TrainingPhotos:
         view = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
         if generator.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.array(view)
+        return np.array(self._augmentation(view, generator))
 
     def _decoded(self, path: Path) -> Image.Image:
         if path in self._cache:

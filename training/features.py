@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
 from handlers.network import Network, find_head
+from training.balance import balanced_order
 from training.dataset import Batch
 from training.ranks import ALONE, Ranks
 
@@ -36,11 +38,21 @@ def compute_features(network: Network, batches: Iterable[Batch], device: torch.d
 
 
 def feature_batches(
-    features: Batch, *, batch_size: int, seed: int, epoch: int, ranks: Ranks = ALONE
+    features: Batch,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    balanced: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
     """Yield this process's features `(B, D)` and labels `(B,)` in an order that seed and epoch decide."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(len(features[1]), generator=generator)
+    if balanced:
+        drawn = balanced_order(features[1].numpy(), np.random.default_rng((seed, epoch)))
+        order = torch.from_numpy(drawn)
+    else:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(len(features[1]), generator=generator)
     for first in range(0, len(order), batch_size):
         part = order[ranks.share_of_step(first, min(first + batch_size, len(order)))]
         yield features[0][part], features[1][part]

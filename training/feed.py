@@ -1,22 +1,21 @@
 """What the network is given, epoch by epoch: photos, or the features of a frozen body."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
 from handlers.network import Network
 from training.config import TrainConfig
 from training.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
-from training.features import compute_features, feature_batches, head_of
+from training.features import compute_features, feature_batches
+from training.mixing import Mixing
 from training.photos import PhotoSet
 from training.ranks import Ranks
 
 # Random views a photo contributes to the frozen body's features.
 FEATURE_VIEWS = 4
 JUDGING_BATCH_SIZE = 64
-
-Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Feed:
@@ -27,8 +26,12 @@ class Feed:
         self._spec = preprocessing_of(config)
         self._val = ranks.share(photos.of("val"))
         self._train = TrainingPhotos(
-            photos.of("train"), self._spec, crop_area_min=config.crop_area_min
+            photos.of("train"),
+            self._spec,
+            crop_area_min=config.crop_area_min,
+            augment=config.augment,
         )
+        self._mixing = Mixing(config.mix, class_count=len(photos.class_names))
         self._features: Batch | None = None
         self._val_features: Batch | None = None
 
@@ -36,19 +39,25 @@ class Feed:
         views = FEATURE_VIEWS if self._config.is_body_frozen(epoch) else 1
         return math.ceil(len(self._train.photos) * views / self._config.batch_size)
 
-    def forward(self, network: Network, epoch: int) -> Forward:
-        """Return what makes logits `(B, K)` of this epoch's batches: the head, or all of it."""
-        return head_of(network) if self._config.is_body_frozen(epoch) else network.logits
-
     def learning(self, network: Network, epoch: int) -> Iterator[Batch]:
-        """Yield this epoch's inputs and labels, in the order that seed and epoch decide."""
+        """Yield this epoch's inputs and their labels `(B,)`, or shares of the classes `(B, K)` where
+        photos are mixed, in the order that seed and epoch decide."""
         size, seed = self._config.batch_size, self._config.seed
+        balanced = self._config.balance == "sampling"
         if not self._config.is_body_frozen(epoch):
-            return self._train.batches(batch_size=size, seed=seed, epoch=epoch, ranks=self._ranks)
+            batches = self._train.batches(
+                batch_size=size, seed=seed, epoch=epoch, balanced=balanced, ranks=self._ranks
+            )
+            return map(self._mixing, batches)
         if self._features is None:
             self._features = self._compute_features(network)
         return feature_batches(
-            self._features, batch_size=size, seed=seed, epoch=epoch, ranks=self._ranks
+            self._features,
+            batch_size=size,
+            seed=seed,
+            epoch=epoch,
+            balanced=balanced,
+            ranks=self._ranks,
         )
 
     def judging(self, network: Network, epoch: int) -> Iterator[Batch]:

@@ -21,14 +21,19 @@ from torch.nn import functional
 
 from handlers.network import build_network
 from training.checkpoint import Score, State, load_checkpoint, save_checkpoint
+from training.compiling import compiled
 from training.config import TrainConfig
-from training.dataset import preprocessing_of
+from training.dataset import Batch, preprocessing_of
 from training.errors import DivergedError, InterruptedRunError
+from training.features import head_of
 from training.feed import Feed
-from training.freezing import freeze_body
+from training.freezing import set_learning
+from training.loss import count_parts, make_loss, split_batch
 from training.near_duplicates import with_near_leaks
 from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
+from training.patience import is_out_of_patience
 from training.photos import PhotoSet
+from training.precision import choose_precision, make_autocast, make_scaler
 from training.progress import Progress, Shown, show_nothing, show_progress
 from training.ranks import Ranks, join_ranks
 from training.run import Run, begin_run, check_run, write_beside
@@ -59,6 +64,9 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
             shown.say(photos.describe())
             try:
                 for epoch in range(first_epoch, config.total_epochs):
+                    if ranks.from_first(is_over, run, config):
+                        shown.say(f"stopped: {config.patience_epochs} epochs without a better val.")
+                        break
                     line = trainer.run_epoch(epoch)
                     trainer.state.best = ranks.from_first(keep, run, trainer.state, line)
                     shown.epoch(line)
@@ -79,6 +87,11 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     return photos if config.resume else with_near_leaks(photos)
 
 
+def is_over(run: Run, config: TrainConfig) -> bool:
+    """Say whether to stop before the last epoch, from what the run folder tells."""
+    return is_out_of_patience(run.history(), config)
+
+
 def _progress(config: TrainConfig, first_epoch: int, ranks: Ranks) -> AbstractContextManager[Shown]:
     return show_progress(config.total_epochs, first_epoch) if ranks.is_first else show_nothing()
 
@@ -88,6 +101,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
         self.config, self.ranks, self.device = config, ranks, ranks.device
+        self.dtype = choose_precision(config.precision, self.device)
         self.feed = Feed(config, photos, ranks)
         torch.manual_seed(config.seed)
         network = build_network(
@@ -108,13 +122,16 @@ class Trainer:
             network=network,
             average=make_average(network, config),
             optimizer=make_optimizer(network, config),
+            scaler=make_scaler(self.dtype, self.device),
             best=Score(),
         )
+        self.loss = make_loss(config, photos.counts("train"), self.device)
+        self.whole = compiled(network.logits) if config.compile else network.logits
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, judge it on val, and return its line of metrics.jsonl."""
         began = time.perf_counter()
-        # Each process draws its own dropout.
+        # Each process draws its own dropout and its own mixtures.
         torch.manual_seed(self.config.seed * 1_000_003 + epoch + (self.ranks.rank << 40))
         train_loss = self.learn(epoch)
         score = self.judge(epoch)
@@ -130,49 +147,56 @@ class Trainer:
 
     def learn(self, epoch: int) -> float:
         """Go through the training photos once and return the mean loss."""
-        config, network, optimizer = self.config, self.state.network, self.state.optimizer
-        freeze_body(network, frozen=config.is_body_frozen(epoch))
-        forward = self.feed.forward(network, epoch)
+        config, state = self.config, self.state
+        set_learning(state.network, config, epoch)
         step_count = self.feed.step_count(epoch)
         loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        for step, (inputs, labels) in enumerate(self.feed.learning(network, epoch)):
-            rate = rate_at(config, epoch, step / step_count)
-            set_rates(optimizer, rate, body_lr_ratio=config.body_lr_ratio)
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"
-            ):
-                loss = functional.cross_entropy(
-                    forward(inputs.to(self.device)),
-                    labels.to(self.device),
-                    label_smoothing=config.label_smoothing,
-                    reduction="sum",
-                )
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss / self.ranks.sum(len(labels))[0])
-            self.ranks.sum_gradients(network.parameters())
-            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimizer.step()
-            if self.state.average is not None:
-                self.state.average.update_parameters(network)
-            # Summed where it is computed: reading it would make the processor wait for the GPU.
-            loss_sum += loss.detach().double()
-            seen += len(labels)
+        for step, batch in enumerate(self.feed.learning(state.network, epoch)):
+            set_rates(state.optimizer, rate_at(config, epoch, step / step_count), config)
+            loss_sum += self.step(batch, epoch)
+            seen += len(batch[1])
         train_loss_sum, train_count = self.ranks.sum(loss_sum.item(), seen)
         train_loss = train_loss_sum / train_count
         if not math.isfinite(train_loss):
             raise self.ranks.told_once(
                 DivergedError(
-                    f"the loss became {train_loss} in epoch {epoch + 1}; "
-                    f"lower --learning-rate ({config.learning_rate:g})."
+                    f"the loss became {train_loss} in epoch {epoch + 1}; lower --learning-rate "
+                    f"({config.learning_rate:g}). headswap lr-find finds one."
                 )
             )
         return train_loss
+
+    def step(self, batch: Batch, epoch: int) -> torch.Tensor:
+        """Move the weights once and return the loss, summed over this process's photos, float64.
+
+        It stays on the device: reading it would make the processor wait for the GPU.
+        """
+        state = self.state
+        forward = head_of(state.network) if self.config.is_body_frozen(epoch) else self.whole
+        photo_count = int(self.ranks.sum(len(batch[1]))[0])
+        part_count = count_parts(photo_count, self.config.accumulate_steps, self.ranks)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        state.optimizer.zero_grad(set_to_none=True)
+        for inputs, targets in split_batch(batch, part_count):
+            with make_autocast(self.dtype, self.device):
+                logits = forward(inputs.to(self.device))
+                loss = self.loss(logits.float(), targets.to(self.device))
+            torch.autograd.backward(state.scaler.scale(loss / photo_count))
+            loss_sum += loss.detach().double()
+        self.ranks.sum_gradients(state.network.parameters())
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if state.average is not None:
+            state.average.update_parameters(state.network)
+        return loss_sum
 
     @torch.inference_mode()
     def judge(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
         network = self.state.judged.eval()
-        forward = self.feed.forward(network, epoch)
+        forward = head_of(network) if self.config.is_body_frozen(epoch) else network.logits
         loss, right, seen = 0.0, 0.0, 0.0
         for inputs, labels in self.feed.judging(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()
@@ -187,7 +211,7 @@ def keep(run: Run, state: State, line: dict[str, Any]) -> Score:
     """Log the epoch, save what resuming needs, and the network if it is the best so far; return the best score."""
     with run.metrics_path.open("a") as log:
         log.write(json.dumps(line) + "\n")
-    score = Score(accuracy=line["val_accuracy"], negative_loss=-line["val_loss"])
+    score = Score.of(line)
     if score > state.best:
         state.best = score
         weights = state.judged.body_and_head.state_dict()

@@ -1,0 +1,57 @@
+"""Photos so small and few that a whole run takes a second or two."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision import models
+
+from training.config import TrainConfig
+
+COUNTS = {"train": {"dark": 6, "light": 10, "red": 4}, "val": {"dark": 3, "light": 3, "red": 3}}
+COLOURS = {"dark": (60, 60, 60), "light": (190, 190, 190), "red": (190, 60, 60)}
+
+
+@pytest.fixture(scope="session")
+def small_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of noisy photos, 40 px wide, of three colours; PNG, so that no decoder matters."""
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for split, counts in {**COUNTS, "test": COUNTS["val"]}.items():
+        for name, count in counts.items():
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                noise = generator.integers(-60, 60, (36, 40, 3))
+                picture = np.clip(np.array(COLOURS[name]) + noise, 0, 255).astype(np.uint8)
+                Image.fromarray(picture).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of starting weights: of a network that is quickly saved, and has dropout."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    torch.manual_seed(0)
+    save_file(models.mobilenet_v3_small(weights=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def small_config(
+    small_photos: Path, small_weights: Path, tmp_path: Path
+) -> Callable[..., TrainConfig]:
+    """Return a maker of configs for these photos: a new run folder, flags changed by name."""
+
+    def make(out: str = "run", **changes: object) -> TrainConfig:
+        config = TrainConfig(
+            data=small_photos, out=tmp_path / out, architecture="mobilenet_v3_small",
+            weights=str(small_weights), image_size_px=32, epochs=2, head_epochs=1, batch_size=8,
+        )  # fmt: skip
+        return replace(config, **changes)
+
+    return make
