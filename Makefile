@@ -4,6 +4,7 @@
 #   make check    lint, format, types
 #   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk)
 #   make bench-gpu    the same on a GPU host
+#   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
 
 VENV := .venv
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu bench-tuning bench-scale check format lock clean
 
 install: $(READY)
 
@@ -70,6 +71,21 @@ bench-gpu: install $(PEERS)/.ready
 			--connections 8 32 128 || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.tables
+
+# An archive of this host's headswap and photos to send, for the two benchmarks below.
+ARCHIVE ?= model_store/clothing-1.0.mar
+PHOTOS ?= sample_data/clothing/test
+
+bench-tuning: install
+	$(BIN)/python -m benchmarks.tuning $(ARCHIVE) --photos $(PHOTOS)
+
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 4
+	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 1 --batch-size 4
+	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 1
+	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 16
+	$(BIN)/python -m benchmarks.scale --table
+	$(BIN)/python -m benchmarks.fleet
 
 check: install
 	$(BIN)/ruff check .

@@ -24,6 +24,13 @@ GPU_MS = (4.0, 2.0, 1.0, 0.5, 0.25)
 GPU_CORES = 16
 
 
+def is_wanted(told: dict[str, Any], *, workers: int, batch_size: int) -> bool:
+    """Return whether these are the figures of so many workers of one thread."""
+    setting = told["setting"]
+    found = (setting["workers"], setting["threads"], setting["batch_size"])
+    return found == (workers, 1, batch_size)
+
+
 def service_of(told: dict[str, Any], *, hosts: int = 1) -> Service:
     """Return the measured host's service, or that of so many of them behind one queue."""
     slowest = told["slowdowns"][-1]
@@ -70,12 +77,10 @@ def frontend_table(told: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1)
     arguments = parser.parse_args()
-    wanted = (arguments.workers, arguments.batch_size)
     for told in json.loads(RESULTS.read_text()).values():
-        setting = told["setting"]
-        if (setting["workers"], setting["batch_size"]) == wanted and setting["threads"] == 1:
+        if is_wanted(told, workers=arguments.workers, batch_size=arguments.batch_size):
             sys.stdout.write(f"{p99_table(told)}\n{frontend_table(told)}")
             return
     parser.error("that setting was not measured; run benchmarks.scale first")

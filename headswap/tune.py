@@ -53,6 +53,8 @@ def run(command: Command) -> int:
     archive = command.trust.trust().accept(read_archive(command.archive))
     photos = [photo.read() for photo in pick_photos(find_photos(command.photos))]
     settings = command.where.settings()
+    # Before the minutes of measuring, not after, is when to learn that nothing can be written there.
+    command.out.mkdir(parents=True, exist_ok=True)
     tuned = tune(archive, settings, photos, wish, report=Timeline())
     write(tuned, command.out)
     report = write_report(tuned, command.out)

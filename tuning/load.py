@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from serving.gates import percentile
@@ -124,24 +124,22 @@ def open_loop(
                 shots.append(await connection.ask(request, due_s))
                 idle.append(connection)
 
-            async for index, due_s in _arrivals(rate_per_s, seconds, seed):
-                tasks.create_task(ask(requests[index % len(requests)], due_s))
+            began_s = _now()
+            for index, after_s in enumerate(poisson_arrivals_s(rate_per_s, seconds, seed)):
+                await asyncio.sleep(max(0.0, began_s + after_s - _now()))
+                tasks.create_task(ask(requests[index % len(requests)], began_s + after_s))
 
     asyncio.run(ask_all())
     return _seen(shots, seconds)
 
 
-async def _arrivals(
-    rate_per_s: float, seconds: float, seed: int
-) -> AsyncIterator[tuple[int, float]]:
+def poisson_arrivals_s(rate_per_s: float, seconds: float, seed: int) -> Iterator[float]:
+    """Yield when each request of an open loop is due, in seconds since its start: the same for the same seed."""
     generator = random.Random(seed)
-    began_s = due_s = _now()
-    for index in itertools.count():
+    due_s = generator.expovariate(rate_per_s)
+    while due_s < seconds:
+        yield due_s
         due_s += generator.expovariate(rate_per_s)
-        if due_s >= began_s + seconds:
-            return
-        await asyncio.sleep(max(0.0, due_s - _now()))
-        yield index, due_s
 
 
 class _Connection:

@@ -11,7 +11,7 @@ import math
 import random
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tuning.errors import InputError
@@ -74,8 +74,22 @@ def simulate(
     """
     if rate_per_s <= 0:
         raise InputError(f"the rate is {rate_per_s:g}; a number above 0 is.")
-    latencies_ms = _Queue(service, random.Random(seed)).run(1e3 / rate_per_s, requests)
+    latencies_ms = replay(service, _poisson_ms(rate_per_s, requests, seed), seed=seed)
     return latencies_ms[int(WARM_UP_SHARE * requests) :]
+
+
+def replay(service: Service, due_ms: Iterable[float], *, seed: int = 0) -> list[float]:
+    """Return the latencies in milliseconds of requests that come at these moments, ascending, in milliseconds."""
+    return _Queue(service, random.Random(seed)).run(due_ms)
+
+
+def _poisson_ms(rate_per_s: float, requests: int, seed: int) -> Iterator[float]:
+    # Of its own: what a service draws must not move the arrivals.
+    generator = random.Random(f"arrivals {seed}")
+    due_ms = 0.0
+    for _ in range(requests):
+        due_ms += generator.expovariate(rate_per_s / 1e3)
+        yield due_ms
 
 
 def allen_cunneen_wait_ms(
@@ -117,15 +131,13 @@ class _Queue:
     busy: list[_Batch] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
 
-    def run(self, gap_ms: float, requests: int) -> list[float]:
-        arrives_ms = self.random.expovariate(1 / gap_ms)
-        for _ in range(requests):
+    def run(self, due_ms: Iterable[float]) -> list[float]:
+        for arrives_ms in due_ms:
             while self.busy and self._next_end_ms() <= arrives_ms:
                 self._end_one()
             self._pass_time(arrives_ms)
             self.waiting.append(arrives_ms)
             self._begin()
-            arrives_ms += self.random.expovariate(1 / gap_ms)
         while self.busy:
             self._end_one()
         return self.latencies_ms

@@ -2,12 +2,11 @@
 
 import importlib.util
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serving.gpus import read_visible_gpus
+from serving.gpus import count_gpus
 from tuning.setting import Setting
 
 # Settings that only make sense together.
@@ -17,7 +16,6 @@ BATCHES_CPU = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 5), (16, 10))
 BATCHES_GPU = ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (16, 5), (32, 5), (64, 10))
 WORKERS_PER_GPU = (1, 2, 3, 4, 6)
 PRECISIONS = ("float16", "bfloat16", "float32")
-NVIDIA_SMI_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ def read_host() -> Host:
     """Return what a server started here would compute on."""
     return Host(
         cores=len(os.sched_getaffinity(0)),
-        gpus=_count_gpus(),
+        gpus=count_gpus(os.environ),
         has_onnxruntime=importlib.util.find_spec("onnxruntime") is not None,
     )
 
@@ -92,17 +90,3 @@ def _shares_of(cores: int) -> Iterator[Choice]:
     pairs.append((cores, 2))
     for workers, count in dict.fromkeys(pairs):
         yield {"workers": workers, "threads": count}
-
-
-def _count_gpus() -> int:
-    visible = read_visible_gpus(os.environ).number_of_gpu
-    if visible is not None:
-        return visible
-    # Nothing was said, so TorchServe counts them by this program too.
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())
