@@ -44,6 +44,10 @@ class Row:
     architecture: str
     weights: str
     freeze: Freeze
+    head_epochs: int
+    """Of the head alone, before the rest."""
+    epochs: int
+    """Of everything."""
     accuracies: list[float]
     test_n: int
     parameters: int
@@ -130,7 +134,7 @@ def compare(
         one.architecture: _speed_of(one.architecture, shared.out, results[one][0]["run"], say)
         for one in reversed(contenders)
     }
-    rows = [_row(one, results[one], speeds[one.architecture]) for one in contenders]
+    rows = [_row(one, shared, results[one], speeds[one.architecture]) for one in contenders]
     comparison = Comparison(
         rows=sorted(rows, key=lambda row: -row.mean),
         config={
@@ -187,9 +191,17 @@ def _speed_of(architecture: str, out: Path, run: str, say: Say) -> ServingSpeed:
     return speed
 
 
-def _row(contender: Contender, results: Sequence[dict[str, Any]], speed: ServingSpeed) -> Row:
+def _row(
+    contender: Contender,
+    shared: TrainConfig,
+    results: Sequence[dict[str, Any]],
+    speed: ServingSpeed,
+) -> Row:
+    config = config_of(contender, shared, seed=shared.seed)
     return Row(
         **asdict(contender),
+        head_epochs=config.head_epochs,
+        epochs=config.epochs,
         accuracies=[result["accuracy"] for result in results],
         test_n=results[0]["test_n"],
         parameters=results[0]["parameters"],

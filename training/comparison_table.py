@@ -17,8 +17,8 @@ def read_comparison(values: Mapping[str, Any]) -> Comparison:
 def markdown_table(comparison: Comparison) -> str:
     """Return the rows, best first and best in bold, then a line with what they share."""
     lines = [
-        "| network | start | learns | test accuracy | training | parameters | served | archive |",
-        "|---|---|---|---|---|---|---|---|",
+        "| network | start | learns | epochs | test accuracy | training | parameters | served | archive |",
+        "|---|---|---|---|---|---|---|---|---|",
         *(_line(row, is_best=row is comparison.rows[0]) for row in comparison.rows),
         "",
         _shared(comparison),
@@ -27,11 +27,13 @@ def markdown_table(comparison: Comparison) -> str:
 
 
 def _line(row: Row, *, is_best: bool) -> str:
-    accuracy = f"{100 * row.mean:.1f} ± {100 * row.spread:.1f} %"
+    spread = f" ± {100 * row.spread:.1f}" if len(row.accuracies) > 1 else ""
+    accuracy = f"{100 * row.mean:.1f}{spread} %"
     cells = [
         row.architecture,
         _start(row),
         _learns(row),
+        " + ".join(str(count) for count in (row.head_epochs, row.epochs) if count),
         f"**{accuracy}**" if is_best else accuracy,
         f"{row.training_s:.0f} s",
         f"{row.parameters / 1e6:.1f} M",
@@ -53,10 +55,9 @@ def _shared(comparison: Comparison) -> str:
     config, first = comparison.config, comparison.rows[0]
     seeds = len(first.accuracies)
     return (
-        f"Mean ± standard deviation of {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"{comparison.train_n} photos to learn from, {first.test_n} to test on, "
-        f"{config['image_size_px']} px, {config['head_epochs'] + config['epochs']} epochs each "
-        f"(pretrained, where everything learns, {config['head_epochs']} of the head come first). "
+        (f"Mean ± standard deviation of {seeds} seeds; " if seeds > 1 else "One seed; ")
+        + f"{comparison.train_n} photos to learn from, {first.test_n} to test on, "
+        f"{config['image_size_px']} px. Epochs of two numbers: of the head, then of everything. "
         "Served: one thread, one photo at a time, decoding included."
     )
 

@@ -1,10 +1,12 @@
 """What is compared, that finished runs are kept, and what the table says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import training_tables
 from training import comparison
 from training.comparison import Comparison, Contender, Row, compare, config_of, list_contenders
 from training.comparison_table import draw, markdown_table, read_comparison
@@ -82,15 +84,15 @@ def test_a_second_start_goes_on(tmp_path: Path, ran: list[str]) -> None:
 
 def test_the_table_and_the_drawing_tell_of_every_row() -> None:
     rows = [
-        Row(architecture="re$net$", weights="none", freeze="none", accuracies=[0.5, 0.6],
-            test_n=10, parameters=11_200_000, training_s=61.2, photos_per_s=48.4,
-            archive_bytes=90_000_000),
+        Row(architecture="re$net$", weights="none", freeze="none", head_epochs=3,
+            epochs=6, accuracies=[0.5, 0.6], test_n=10, parameters=11_200_000, training_s=61.2,
+            photos_per_s=48.4, archive_bytes=90_000_000),
     ]  # fmt: skip
     shared = TrainConfig(data=Path("photos")).to_dict()
     one = Comparison(rows=rows, config=shared, train_n=300)
     table = markdown_table(read_comparison(one.to_dict()))
     assert (
-        "| re$net$ | scratch | everything | **55.0 ± 7.1 %** | 61 s | 11.2 M | 48 photos/s | 90 MB |"
+        "| re$net$ | scratch | everything | 3 + 6 | **55.0 ± 7.1 %** | 61 s | 11.2 M | 48 photos/s | 90 MB |"
         in table
     )
     assert "2 seeds" in table
@@ -99,3 +101,26 @@ def test_the_table_and_the_drawing_tell_of_every_row() -> None:
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "re$net$, scratch, everything"
     ]
+
+
+def test_the_readme_s_tables_are_those_of_the_files() -> None:
+    assert training_tables.quoted((training_tables.ROOT / "README.md").read_text()) == (
+        training_tables.render()
+    )
+
+
+def test_what_the_readme_says_of_the_tables_is_so() -> None:
+    full, head = rows_of("all")
+    assert (full.freeze, head.freeze) == ("none", "body")
+    assert full.epochs + full.head_epochs == head.head_epochs
+    assert round(100 * (full.mean - head.mean)) == 18
+    few = {(row.architecture, row.weights, row.freeze): row.mean for row in rows_of("few")}
+    for architecture in ("resnet18", "efficientnet_b0"):
+        pretrained = few[architecture, "embedded", "none"]
+        assert 0.015 < pretrained - few[architecture, "embedded", "body"] < 0.03
+        assert pretrained - few[architecture, "none", "none"] > 0.35
+
+
+def rows_of(photos: str) -> list[Row]:
+    path = next(path for path in training_tables.RESULTS if photos in path.name)
+    return read_comparison(json.loads(path.read_text())).rows
