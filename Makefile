@@ -58,8 +58,8 @@ bench: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --rounds 2 --connections 1 8
 	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --rounds 2 --only headswap stock-tuned fastapi litserve
 	$(BIN)/python -m benchmarks.serving --photos 12mp --rounds 1 --only headswap stock-tuned
-	$(BIN)/python -m benchmarks.serving --photos mixed --rounds 1 --only headswap stock-tuned fastapi
-	$(BIN)/python -m benchmarks.serving --photos "1% broken" --rounds 1 --only headswap stock-tuned fastapi
+	$(BIN)/python -m benchmarks.serving --photos mixed --rounds 1 --only headswap stock-tuned
+	$(BIN)/python -m benchmarks.serving --photos "1% broken" --rounds 1 --only headswap stock-tuned
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.tables

@@ -18,6 +18,8 @@ from benchmarks.load import Target
 PEERS = Path(__file__).parent / "peers"
 PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
 CORES = len(os.sched_getaffinity(0))
+# Java compiles what runs often: in its first half minute that costs up to 1.5 ms a request, and servers live for days.
+JAVA_WARM_UP_S = 15
 
 
 @dataclass(kw_only=True)
@@ -30,6 +32,7 @@ class Contender:
     target: Target
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    warm_up_s: float = 4
     key_file: Path | None = None
     """Where the server leaves its token, once it runs."""
 
@@ -190,6 +193,7 @@ def _torchserve(
         ],  # fmt: skip
         folder=folder,
         target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{archive.stem}"),
+        warm_up_s=JAVA_WARM_UP_S,
         environment={
             "JAVA_HOME": java_home,
             "TEMP": str(folder / "tmp"),
@@ -217,6 +221,7 @@ def ours(archive: Path, work: Path) -> Contender:
         command=[str(root / ".venv" / "bin" / "headswap"), "serve"],
         folder=folder,
         target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{name}"),
+        warm_up_s=JAVA_WARM_UP_S,
         key_file=folder / ".headswap" / "key_file.json",
     )
 

@@ -24,10 +24,9 @@ from benchmarks import ceiling, contenders, load, photos, processes
 from benchmarks.contenders import Contender
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
+from benchmarks.photos import Kind
 from benchmarks.results import PATH, WORK, merge, middle
 
-# Java compiles what runs often: in its first half minute that costs up to 1.5 ms a request, and servers live for days.
-WARM_UP_S = 20
 CORES = len(os.sched_getaffinity(0))
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
@@ -49,7 +48,7 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
 @dataclass(frozen=True, kw_only=True)
 class Command:
     architecture: str = "resnet18"
-    photos: photos.Kind = "366x500"
+    photos: Kind = "366x500"
     only: tuple[str, ...] = tuple(name for name in KINDS if name != "stock-4")
     """Contenders to run; the in-process ceiling always runs."""
     connections: tuple[int, ...] = (8,)
@@ -135,7 +134,7 @@ def _measure(
         first = Path(photo_list.read_text().splitlines()[0])
         try:
             found.start_s.append(contender.start(first, WORK / "logs" / f"{name}.log"))
-            load.measure(contender.target, photo_list, connections=8, seconds=WARM_UP_S)
+            load.measure(contender.target, photo_list, connections=8, seconds=contender.warm_up_s)
             for count in command.connections:
                 one = load.measure(
                     contender.target, photo_list, connections=count, seconds=command.seconds

@@ -21,8 +21,7 @@ from serving.settings import load_settings
 
 ARCHITECTURE = "resnet18"
 ROUNDS = 3
-SECONDS = 6
-WARM_UP_S = 15
+SECONDS = 5
 CONNECTIONS = 8
 
 
@@ -55,7 +54,7 @@ def _measure(folder: Path, bodies: list[bytes]) -> dict[str, Any]:
         "http": lambda: HttpClient(settings),
         "grpc": lambda: GrpcClient(settings),
     }
-    _load(connect["http"], bodies, WARM_UP_S)
+    _load(connect["http"], bodies, contenders.JAVA_WARM_UP_S)
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in connect}
     for number in range(ROUNDS):
         for name in list(connect)[:: -1 if number % 2 else 1]:
