@@ -30,6 +30,7 @@ DEADLINE_S = 180.0
 ELSEWHERE = {
     "docker compose": "needs Docker; held against compose.yaml, and tests/image runs the image",
     "kubectl": "needs a cluster; held against deploy/kubernetes",
+    "torchrun": "needs several GPUs or hosts; tests/integration/training runs two processes",
     "nvidia-smi": "needs a GPU; its words are compared with those NVIDIA documents",
     "make": "needs a package index, or is this very run; make is asked whether it has the target",
     "headswap tune": "takes eight minutes; test_tune.py runs it shorter, an archive's own settings stand in",
@@ -37,13 +38,14 @@ ELSEWHERE = {
 }
 SHORTER = {"--bake 60": "--bake 2", "--seconds 60": "--seconds 4", "--shadow 50": "--shadow 4"}
 COMPOSE_VERBS = {"create", "cp", "up", "restart", "stop"}
+TORCHRUN_FLAGS = {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
 SMI_FIELDS = {"index", "name", "utilization.gpu", "memory.used"}
 
 
 def guide_commands() -> list[str]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
     assert {language for language, _ in blocks} == {"sh"}
-    return [line for _, block in blocks for line in block.splitlines()]
+    return [line for _, block in blocks for line in block.replace("\\\n", "").splitlines()]
 
 
 def reason_of(command: str) -> str | None:
@@ -269,6 +271,12 @@ def check_make(words: list[str]) -> None:
     subprocess.run(["make", "-n", words[1]], cwd=ROOT, capture_output=True, timeout=60, check=True)
 
 
+def check_torchrun(words: list[str]) -> None:
+    own, _, trained = " ".join(words[1:]).partition(" -m headswap ")
+    assert set(re.findall(r"--[\w-]+", own)) <= TORCHRUN_FLAGS
+    check_headswap(["headswap", *trained.split()])
+
+
 def check_headswap(words: list[str]) -> None:
     verb = verbs.find(words[1])
     flags.parse(verb.load(), verb.name, words[2:])
@@ -290,4 +298,5 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "nvidia-smi": check_smi,
     "make": check_make,
     "headswap": check_headswap,
+    "torchrun": check_torchrun,
 }
