@@ -29,6 +29,7 @@ from training.features import head_of
 from training.feed import Feed
 from training.freezing import set_learning
 from training.loss import count_parts, make_loss, split_batch
+from training.memory import keep_freed_memory
 from training.near_duplicates import with_near_leaks
 from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
 from training.patience import is_out_of_patience
@@ -101,6 +102,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
         self.config, self.ranks, self.device = config, ranks, ranks.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = choose_precision(config.precision, self.device)
         self.feed = Feed(config, photos, ranks)
         torch.manual_seed(config.seed)
