@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu bench-tuning bench-scale check format lock clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
@@ -62,6 +62,9 @@ bench: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --photos "1% broken" --rounds 1 --only headswap stock-tuned
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
+	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds 3
+	$(BIN)/python -m benchmarks.training --photos 12mp --rounds 3
+	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.tables
 
 # On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
@@ -99,6 +102,10 @@ format: install
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade \
 		--custom-compile-command "make lock" requirements.txt requirements-dev.txt -o constraints.txt
+
+lock-peers: install
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --upgrade \
+		--custom-compile-command "make lock-peers" benchmarks/requirements-peers.txt -o benchmarks/constraints-peers.txt
 
 clean:
 	rm -rf runs .headswap .mypy_cache .pytest_cache .ruff_cache .hypothesis

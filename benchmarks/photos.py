@@ -1,10 +1,11 @@
-"""The photos that are posted: the project's own, enlarged to the sizes people upload.
+"""The photos that are posted or trained on: the project's own, enlarged to the sizes people upload.
 
 The sample photos are small (shorter side 176 px), so they are resampled with a little noise: without it a blown-up
 photo would compress to almost nothing and decode too easily.
 """
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -14,8 +15,11 @@ from PIL import Image
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "clothing" / "test"
 Kind = Literal["366x500", "12mp", "mixed", "1% broken"]
+Size = Literal["366x500", "12mp"]
+SIZES_PX: dict[Size, tuple[int, int]] = {"366x500": (366, 500), "12mp": (3000, 4000)}
 NOISE_STD = 4.0
 JPEG_QUALITY = 88
+VAL_COUNT = 10
 
 
 def make(folder: Path, kind: Kind) -> Path:
@@ -35,12 +39,32 @@ def make(folder: Path, kind: Kind) -> Path:
     return listing
 
 
+def make_folder(folder: Path, size: Size, train_count: int) -> Path:
+    """Return a folder to train on, train/ and val/ of the project's classes; makes it the first time."""
+    target = folder / f"{size}-{train_count}"
+    if target.exists():
+        return target
+    beside = folder / f".{target.name}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    generator = np.random.default_rng(0)
+    for split, count in (("train", train_count), ("val", VAL_COUNT)):
+        found = sorted(SAMPLE.with_name(split).glob("*/*.jpg"))
+        for number in range(count):
+            # Spread over the classes.
+            source = found[number * len(found) // count]
+            path = beside / split / source.parent.name / source.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_encode(_enlarge(source, SIZES_PX[size], generator)))
+    beside.rename(target)
+    return target
+
+
 def _usual(generator: np.random.Generator) -> Iterator[bytes]:
-    yield from (_encode(_enlarge(one, (366, 500), generator)) for one in _sources(64))
+    yield from (_encode(_enlarge(one, SIZES_PX["366x500"], generator)) for one in _sources(64))
 
 
 def _large(generator: np.random.Generator) -> Iterator[bytes]:
-    yield from (_encode(_enlarge(one, (3000, 4000), generator)) for one in _sources(16))
+    yield from (_encode(_enlarge(one, SIZES_PX["12mp"], generator)) for one in _sources(16))
 
 
 def _mixed(generator: np.random.Generator) -> Iterator[bytes]:
@@ -56,7 +80,7 @@ def _mixed(generator: np.random.Generator) -> Iterator[bytes]:
 def _partly_broken(generator: np.random.Generator) -> Iterator[bytes]:
     """Yield 100 photos of which one breaks off half-way."""
     for number, source in enumerate(_sources(100)):
-        data = _encode(_enlarge(source, (366, 500), generator))
+        data = _encode(_enlarge(source, SIZES_PX["366x500"], generator))
         yield data[: len(data) // 2] if number == 50 else data
 
 

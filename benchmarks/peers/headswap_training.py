@@ -1,0 +1,33 @@
+"""headswap's own loop, timed as the peers' are: learning alone, neither judging nor saving.
+
+python headswap_training.py PHOTOS ARCHITECTURE EPOCHS
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from training.config import TrainConfig
+from training.loop import Trainer
+from training.photos import read_photos
+from training.ranks import ALONE
+
+
+def main() -> None:
+    folder, architecture, epochs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    config = TrainConfig(
+        data=folder, architecture=architecture, weights="none", head_epochs=0, epochs=epochs
+    )
+    photos = read_photos(folder, seed=config.seed)
+    trainer = Trainer(config, photos, ALONE)
+    epoch_s = []
+    for epoch in range(epochs):
+        began = time.perf_counter()
+        trainer.learn(epoch)
+        epoch_s.append(time.perf_counter() - began)
+    print(json.dumps({"photos": len(photos.of("train")), "epoch_s": epoch_s}))
+
+
+if __name__ == "__main__":
+    main()

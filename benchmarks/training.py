@@ -1,0 +1,129 @@
+"""Photos a second of a training epoch, decoding included: headswap, torchvision's recipe and timm's, in turn.
+
+    python -m benchmarks.training --photos 366x500
+    python -m benchmarks.training --photos 12mp
+
+The same network, photos, size and batch in every contender; each round starts each of them anew. The first epoch
+decodes every photo; in later ones headswap has them decoded and the others decode again. Rounds are added to those in
+benchmarks/training.json, and the figures there are the medians of all.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from benchmarks import machine, photos
+from benchmarks.contenders import PEERS, peer_python
+from benchmarks.errors import BenchmarkError
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "runs" / "benchmarks"
+RESULTS = Path(__file__).with_name("training.json")
+# Multiples of the batch of 32: timm's loader leaves out what is over. 12 megapixels take a peer long to decode.
+COUNTS = {"366x500": 128, "12mp": 64}
+EPOCHS = 2
+CORES = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    architecture: str = "resnet18"
+    photos: Literal["366x500", "12mp"] = "366x500"
+    rounds: int = 1
+    workers: int = CORES
+    """Of the peers' loaders."""
+    results: Path = RESULTS
+
+
+def contenders(command: Command, folder: Path) -> dict[str, list[str]]:
+    """Return the command line of each."""
+    words = [str(folder), command.architecture, str(EPOCHS)]
+    workers = str(command.workers)
+    return {
+        "headswap": [sys.executable, str(PEERS / "headswap_training.py"), *words],
+        "torchvision": [peer_python(), str(PEERS / "torchvision_training.py"), *words, workers],
+        "timm": [peer_python(), str(PEERS / "timm_training.py"), *words, workers],
+    }
+
+
+def measure(command: Sequence[str]) -> list[float]:
+    """Return photos a second of each epoch.
+
+    Raises:
+        BenchmarkError: the contender failed.
+    """
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    if done.returncode != 0:
+        raise BenchmarkError(f"{Path(command[1]).stem} failed: {done.stderr[-2000:]}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    return [round(told["photos"] / seconds, 2) for seconds in told["epoch_s"]]
+
+
+def summarise(rounds: Sequence[dict[str, list[float]]]) -> dict[str, Any]:
+    """Return the median of each contender's first and later epochs, and headswap's over each peer's."""
+    medians = {
+        name: {
+            "first_epoch": statistics.median(one[name][0] for one in rounds),
+            "later_epochs": statistics.median(speed for one in rounds for speed in one[name][1:]),
+        }
+        for name in rounds[0]
+    }
+    ours = medians["headswap"]
+    return {
+        "photos_per_s": medians,
+        "times_as_fast": {
+            name: {epoch: round(ours[epoch] / speeds[epoch], 2) for epoch in speeds}
+            for name, speeds in medians.items()
+            if name != "headswap"
+        },
+    }
+
+
+def main() -> int:
+    command = tyro.cli(Command, description=__doc__)
+    try:
+        _run(command)
+    except BenchmarkError as error:
+        sys.stderr.write(f"benchmarks: {error}\n")
+        return 1
+    return 0
+
+
+def _run(command: Command) -> None:
+    folder = photos.make_folder(WORK / "training", command.photos, COUNTS[command.photos])
+    results = json.loads(command.results.read_text()) if command.results.exists() else {}
+    key = f"{command.architecture} {command.photos}"
+    rounds = results.get(key, {}).get("rounds", [])
+    for _ in range(command.rounds):
+        commands = contenders(command, folder)
+        # Every other round the other way round: a machine that tires treats all alike.
+        names = list(commands)[:: -1 if len(rounds) % 2 else 1]
+        speeds = {name: measure(commands[name]) for name in names}
+        rounds.append({name: speeds[name] for name in commands})
+        sys.stderr.write(f"{rounds[-1]}\n")
+    results[key] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine.describe(),
+        "workers_of_peers": command.workers,
+        **summarise(rounds),
+        "rounds": rounds,
+    }
+    beside = command.results.with_name(f".{command.results.name}.part")
+    beside.write_text(json.dumps(results, indent=2) + "\n")
+    beside.replace(command.results)
+    sys.stdout.write(json.dumps(results[key], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""Training's figures are medians over all rounds, the first epoch apart from those that find photos decoded."""
+
+from benchmarks.training import summarise
+
+
+def test_rounds_become_medians_and_ratios() -> None:
+    rounds = [
+        {"headswap": [12.0, 20.0], "timm": [10.0, 10.0]},
+        {"headswap": [15.0, 24.0], "timm": [30.0, 12.0]},
+        {"headswap": [11.0, 22.0], "timm": [8.0, 11.0]},
+    ]
+    found = summarise(rounds)
+    assert found["photos_per_s"]["headswap"] == {"first_epoch": 12.0, "later_epochs": 22.0}
+    assert found["photos_per_s"]["timm"] == {"first_epoch": 10.0, "later_epochs": 11.0}
+    assert found["times_as_fast"] == {"timm": {"first_epoch": 1.2, "later_epochs": 2.0}}
