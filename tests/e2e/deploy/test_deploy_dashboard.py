@@ -1,4 +1,4 @@
-"""Every query of the dashboard against a Prometheus that scraped a TorchServe under load."""
+"""Every query of the dashboard, and the autoscaler's, against a Prometheus that scraped a TorchServe under load."""
 
 import importlib.util
 import json
@@ -147,6 +147,17 @@ def queries():
     }
 
 
+def autoscalers_query():
+    """Return what prometheus-adapter asks for the autoscaler, with its templates filled in as for one server."""
+    values = yaml.safe_load((MONITORING / "prometheus-adapter.yaml").read_text())
+    (rule,) = values["rules"]["custom"]
+    filled = {"<<.GroupBy>>": "instance", "<<.LabelMatchers>>": 'job="headswap"'}
+    query = rule["metricsQuery"]
+    for template, value in filled.items():
+        query = query.replace(template, value)
+    return rule["name"]["as"], query
+
+
 def test_every_panel_shows_data(torchserve, prometheus):
     url, _ = torchserve
     statuses = set()
@@ -158,7 +169,8 @@ def test_every_panel_shows_data(torchserve, prometheus):
                 statuses.add(requests.post(url, data=body, timeout=10).status_code)
             except requests.ConnectionError:
                 return ["the server does not listen yet"]
-        return [each for each in sorted(queries()) if not result(prometheus, each[1])]
+        asked = [*sorted(queries()), autoscalers_query()]
+        return [each for each in asked if not result(prometheus, each[1])]
 
     until(lambda: not without_data(), START_LIMIT_S + DATA_LIMIT_S, "data in every panel")
     assert {200, 400, 503} <= statuses
