@@ -44,8 +44,11 @@ def _table(key: str, found: dict[str, Any]) -> str:
         f"|---|{'---:|---:|' * len(counts)}---:|---:|---:|",
     ]
     ordered = sorted(
-        servers.items(), key=lambda item: -item[1]["connections"][counts[-1]]["requests_per_s"]
-    )
+        servers.items(),
+        key=lambda item: (
+            item[0] == "no-op", -item[1]["connections"][counts[-1]]["requests_per_s"]
+        ),
+    )  # fmt: skip
     lines += [_row(name, one, counts, inside["photos_per_s"]) for name, one in ordered]
     cells = []
     for count in counts:
@@ -54,10 +57,14 @@ def _table(key: str, found: dict[str, Any]) -> str:
     lines.append(f"| in process, no server: the ceiling | {' | '.join(cells)} | 100 % | | |")
     silent = [NAMES[name] for name in found["servers"] if name not in servers]
     lines.append(
-        f"\n{_where(found)}; median of {found['rounds']} rounds of {found['seconds']:g} s, {_failed(servers)}."
+        f"\n{_where(found)}; {_rounds(found)} of {found['seconds']:g} s, {_failed(servers)}."
         + (f" Did not answer: {', '.join(silent)}.\n" if silent else "\n")
     )
     return "\n".join(lines)
+
+
+def _rounds(found: dict[str, Any]) -> str:
+    return "one round" if found["rounds"] == 1 else f"median of {found['rounds']} rounds"
 
 
 def _where(found: dict[str, Any]) -> str:
