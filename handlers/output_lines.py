@@ -23,6 +23,8 @@ class OutputLines:
         self._interval_s = interval_s
         self._host = socket.gethostname()
         self._lock = threading.Lock()
+        # Held while printing, so that after `flush` nothing is still in the other thread's hands.
+        self._printing = threading.Lock()
         self._lines: list[str] = []
         self._sums: dict[tuple[str, str, str], float] = {}
         self._is_filled = threading.Event()
@@ -47,12 +49,13 @@ class OutputLines:
 
     def flush(self) -> None:
         """Print everything now."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-            sums, self._sums = self._sums, {}
-        lines += [self._line(head, value, *rest) for (head, *rest), value in sums.items()]
-        if lines:
-            logger.info("\n".join(lines))
+        with self._printing:
+            with self._lock:
+                lines, self._lines = self._lines, []
+                sums, self._sums = self._sums, {}
+            lines += [self._line(head, value, *rest) for (head, *rest), value in sums.items()]
+            if lines:
+                logger.info("\n".join(lines))
 
     def _line(self, head: str, value: float, labels: str, kind: str) -> str:
         return f"{head}{value}|#{labels}|#type:{kind}|#hostname:{self._host},{int(time.time())}"

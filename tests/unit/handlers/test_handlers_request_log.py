@@ -2,11 +2,14 @@
 
 import json
 import logging
+import threading
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handlers import output_lines
 from handlers.answers import Answer, echo_headers
 from handlers.model_card import ModelCard
 from handlers.output_lines import OutputLines
@@ -51,10 +54,27 @@ def test_no_request_is_no_line(card, caplog) -> None:
     assert logged(card, [], caplog) == []
 
 
+def test_what_was_flushed_is_printed(monkeypatch) -> None:
+    """Also what the other thread has just taken up: a worker may be ended after it."""
+    printed, is_printing = [], threading.Event()
+
+    def print_slowly(text: str) -> None:
+        is_printing.set()
+        time.sleep(0.2)
+        printed.append(text)
+
+    monkeypatch.setattr(output_lines.logger, "info", print_slowly)
+    lines = OutputLines(interval_s=0)
+    lines.add_lines(["a request"])
+    assert is_printing.wait(10)
+    lines.flush()
+    assert printed == ["a request"]
+
+
 def test_a_request_turned_away_is_logged_at_once(worker, archive_folder, photos, caplog) -> None:
     (archive_folder / NOTE).write_text("version_retired")
     with caplog.at_level(logging.INFO, logger="handlers.output_lines"):
-        worker.answer([{"body": photos["red"]}], [{"X-Correlation-Id": "a-2"}])
+        worker.answer([{"body": photos["red"], "x-correlation-id": b"a-2"}], [{}])
     (line,) = written(caplog)
     assert (line["status"], line["correlation_id"], line["duration_ms"]) == (404, "a-2", 0.0)
 

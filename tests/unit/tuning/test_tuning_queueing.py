@@ -78,7 +78,7 @@ def test_busy_workers_slow_each_other_down():
     batch_size=st.integers(1, 5),
     share=st.floats(0.0, 1.5),
 )
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 def test_every_request_is_answered_and_none_before_its_service(rate, workers, batch_size, share):
     modelled = service((5.0, 9.0), workers=workers, batch_size=batch_size, further_share=share)
     latencies = simulate(modelled, rate_per_s=rate, requests=200)

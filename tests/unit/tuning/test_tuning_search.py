@@ -85,7 +85,7 @@ def test_a_bound_changes_what_is_best():
         }
     )
 )
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 def test_where_settings_do_not_interact_the_best_is_found(factors):
     def measure(setting: Setting) -> Point:
         rate = 50 * factors["workers"][setting.workers] * factors["threads"][setting.threads]
