@@ -10,14 +10,12 @@ import numpy as np
 
 from handlers.errors import InternalError, RefusedError
 from handlers.model_card import ModelCard
+from handlers.options import ID_NAMES
 
 JSON_TYPE = "application/json"
 
 # One image's outcome: its probabilities, or why it has none.
 Outcome = np.ndarray | RefusedError
-
-# Headers a caller may want back to find its own request again.
-ECHOED_HEADERS = ("x-correlation-id", "traceparent")
 
 # TorchServe's worker dies of a header value that is no string or holds a line break.
 _SAFE_HEADER = re.compile(r"[\x20-\x7e]{1,256}")
@@ -142,7 +140,7 @@ def check_row(row: np.ndarray) -> Outcome:
 
 def echo_headers(request_headers: dict[str, str]) -> dict[str, str]:
     """Return those of the request's headers that go back to the caller, by lower-case name."""
-    echoed = {name: request_headers.get(name, "") for name in ECHOED_HEADERS}
+    echoed = {name: request_headers.get(name, "") for name in ID_NAMES}
     return {name: value for name, value in echoed.items() if _SAFE_HEADER.fullmatch(value)}
 
 

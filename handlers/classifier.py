@@ -67,7 +67,7 @@ class Classifier:
     ) -> list[Answer]:
         """Return one answer an item, in their order."""
         if (refusal := self._retirement.refusal()) is not None:
-            return self._turn_away(refusal, raw_headers)
+            return self._turn_away(refusal, items, raw_headers)
         started = time.perf_counter()
         batch = [self._read(item, raw) for item, raw in zip(items, raw_headers, strict=True)]
         timings = Timings()
@@ -80,9 +80,12 @@ class Classifier:
         return answers
 
     def _turn_away(
-        self, refusal: RefusedError, raw_headers: list[Mapping[str, Any]]
+        self,
+        refusal: RefusedError,
+        items: list[Mapping[str, Any]],
+        raw_headers: list[Mapping[str, Any]],
     ) -> list[Answer]:
-        batch = [read_headers(raw) for raw in raw_headers]
+        batch = [read_headers(raw, item) for raw, item in zip(raw_headers, items, strict=True)]
         answers = [self._writer.refused(refusal) for _ in batch]
         for answer, headers in zip(answers, batch, strict=True):
             answer.headers.update(echo_headers(headers))
@@ -93,7 +96,7 @@ class Classifier:
         return answers
 
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:
-        headers = read_headers(raw_headers)
+        headers = read_headers(raw_headers, item)
         pending = _Pending(headers=headers, transport=read_transport(headers))
         try:
             pending.request = read_request(

@@ -7,6 +7,7 @@
 | which class to explain | X-Explain-Class | class |
 | explanation as a picture | Accept: image/png | format=png |
 | latest useful moment | X-Request-Deadline-Ms | deadline_ms |
+| the caller's own ids | X-Correlation-Id, traceparent | x-correlation-id, traceparent (no JSON parameters) |
 
 A deadline of 10^11 or more is a moment, in Unix milliseconds. A smaller one is a time span,
 counted from X-Request-Start (Unix seconds or milliseconds, with or without nginx's `t=`) or else
@@ -24,6 +25,8 @@ from typing import Any
 from handlers.errors import DeadlineExceededError, InvalidRequestError, InvalidTopKError
 
 OPTION_NAMES = frozenset({"top_k", "explain", "class", "format", "deadline_ms"})
+# By which a caller finds its own request again, in the answer and in the log.
+ID_NAMES = ("x-correlation-id", "traceparent")
 
 _MOMENT_FROM_MS = 1e11
 _SECONDS_BELOW = 1e11

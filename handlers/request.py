@@ -12,9 +12,13 @@ from typing import Any, Literal
 from handlers.decoding import Bytes
 from handlers.errors import EmptyBodyError, InvalidRequestError, RefusedError
 from handlers.json_request import Shape, decode_image, parse_json, read_json
-from handlers.options import OPTION_NAMES, Options, read_options
+from handlers.options import ID_NAMES, OPTION_NAMES, Options, read_options
 
 Transport = Literal["http", "grpc"]
+
+# Fields and gRPC keys that are no images.
+_NAMED = OPTION_NAMES.union(ID_NAMES)
+_ID_LIMIT = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +31,16 @@ class Request:
     """The Open Inference Protocol's own."""
 
 
-def read_headers(raw: Mapping[str, Any]) -> dict[str, str]:
-    """Return the text headers by lower-case name; TorchServe mixes in an object per form field."""
-    return {name.lower(): value for name, value in raw.items() if isinstance(value, str)}
+def read_headers(raw: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text headers by lower-case name; TorchServe mixes in an object per form field.
+
+    The caller's ids may also come as fields or gRPC keys, for TorchServe forwards nothing of gRPC's metadata.
+    """
+    headers = {name.lower(): value for name, value in raw.items() if isinstance(value, str)}
+    for name, value in item.items():
+        if name.lower() in ID_NAMES and isinstance(value, (bytes, bytearray, str)):
+            headers.setdefault(name.lower(), _read_id(value))
+    return headers
 
 
 def read_transport(headers: Mapping[str, str]) -> Transport:
@@ -46,7 +57,7 @@ def read_request(
         RefusedError: the request as a whole cannot be answered.
     """
     options = {name.lower(): v for name, v in item.items() if name.lower() in OPTION_NAMES}
-    parts = [value for name, value in item.items() if name.lower() not in OPTION_NAMES]
+    parts = [value for name, value in item.items() if name.lower() not in _NAMED]
     if not parts:
         raise EmptyBodyError("the request holds no image; send its bytes as the body.")
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -71,6 +82,12 @@ def read_request(
         options=read_options(headers, {**request.parameters, **options}),
         request_id=request.request_id,
     )
+
+
+def _read_id(value: bytes | bytearray | str) -> str:
+    # One over the limit, so that what is too long is left out and not shortened.
+    start = value[: _ID_LIMIT + 1]
+    return start if isinstance(start, str) else start.decode("utf-8", errors="replace")
 
 
 def _read_images(

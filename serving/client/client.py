@@ -57,6 +57,7 @@ class Client:
         *,
         top_k: int | None = None,
         version: str | None = None,
+        correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Prediction: ...
 
@@ -68,6 +69,7 @@ class Client:
         *,
         top_k: int | None = None,
         version: str | None = None,
+        correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> list[Outcome]: ...
 
@@ -78,14 +80,17 @@ class Client:
         *,
         top_k: int | None = None,
         version: str | None = None,
+        correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Prediction | list[Outcome]:
         """Return the answer for one photo; for a list, sent as one request, an outcome for each in its order.
 
+        `correlation_id` is your own name of the request in the server's requests.log: printable ASCII, at most 256.
+
         Raises:
             RequestError: the photo, or the request as a whole, has no answer.
         """
-        options: dict[Option, str] = {} if top_k is None else {"top_k": str(top_k)}
+        options = _options(top_k=top_k, correlation_id=correlation_id)
         several = () if isinstance(photos, bytes) else tuple(photos)
         if not isinstance(photos, bytes) and not several:
             return []
@@ -114,13 +119,19 @@ class Client:
         *,
         top_k: int | None = None,
         version: str | None = None,
+        correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
         in_flight: int = CONNECTIONS,
     ) -> Iterator[Outcome]:
         """Yield an outcome a photo in their order, each photo a request, `in_flight` of them under way."""
         answers = in_order(
             lambda photo: self.predict(
-                model, photo, top_k=top_k, version=version, timeout_s=timeout_s
+                model,
+                photo,
+                top_k=top_k,
+                version=version,
+                correlation_id=correlation_id,
+                timeout_s=timeout_s,
             ),
             photos,
             in_flight=in_flight,
@@ -208,6 +219,14 @@ class Client:
         self, question: Question, read: Callable[[bytes], Result], timeout_s: float
     ) -> Result:
         return read(self._transport.ask(question, timeout_s=timeout_s))
+
+
+def _options(*, top_k: int | None, correlation_id: str | None) -> dict[Option, str]:
+    given: dict[Option, str | None] = {
+        "top_k": None if top_k is None else str(top_k),
+        "x-correlation-id": correlation_id,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _explain(

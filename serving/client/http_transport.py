@@ -10,7 +10,11 @@ from serving.endpoint import Endpoint
 from serving.errors import DeadlineError, UnreachableError
 from serving.sessions import session_to
 
-HEADER_OF: dict[Option, str] = {"top_k": "X-Top-K", "class": "X-Explain-Class"}
+HEADER_OF: dict[Option, str] = {
+    "top_k": "X-Top-K",
+    "class": "X-Explain-Class",
+    "x-correlation-id": "X-Correlation-Id",
+}
 BYTES = "application/octet-stream"
 # A field of a form: its name, and the file's name, bytes and type.
 Part = tuple[str, tuple[str, bytes, str]]

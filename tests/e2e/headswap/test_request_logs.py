@@ -68,13 +68,13 @@ def test_a_grpc_request_is_one_line_in_each_log(
 
     before = grpc_lines()
     with GrpcClient(steady) as client:
-        client.predict("clothing", photos[0])
+        client.predict("clothing", photos[0], correlation_id="order-4712")
     after = grpc_lines()
     deadline = time.monotonic() + LIMIT_S
     while not all(len(new) == len(old) + 1 for new, old in zip(after, before, strict=True)):
         assert time.monotonic() < deadline, (before, after)
         after = grpc_lines()
-    assert (after[0][-1]["status"], after[0][-1]["correlation_id"]) == (200, None)
+    assert (after[0][-1]["status"], after[0][-1]["correlation_id"]) == (200, "order-4712")
     assert (after[1][-1]["method"], after[1][-1]["status"]) == ("gRPC", 0)
 
 

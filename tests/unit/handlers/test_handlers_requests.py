@@ -175,6 +175,28 @@ def test_headers_come_back_only_when_they_cannot_hurt(worker, photos) -> None:
         assert all(isinstance(text, str) for text in headers.values())
 
 
+def test_ids_come_as_grpc_keys_too(worker, photos) -> None:
+    for value, is_echoed in (
+        (b"abc-1", True),
+        (b"a\r\nb", False),
+        (b"\xff", False),
+        (b"a" * 256, True),
+        (b"a" * 257, False),
+    ):
+        item = {"data": bytearray(photos["red"]), "X-Correlation-Id": bytearray(value)}
+        status, headers, body = worker.answer([item], [GRPC])[0]
+        # One image, answered as one.
+        assert (status, top(json.loads(body))) == (200, "red")
+        assert ("x-correlation-id" in headers) is is_echoed
+        assert headers.get("x-correlation-id", value.decode("latin-1")) == value.decode("latin-1")
+
+
+def test_a_header_goes_before_a_field_of_its_name(worker, photos) -> None:
+    item = {"data": bytearray(photos["red"]), "traceparent": b"field"}
+    _, headers, _ = worker.answer([item], [HTTP | {"Traceparent": "header"}])[0]
+    assert headers["traceparent"] == "header"
+
+
 def test_every_request_of_a_batch_has_its_own_answer(worker, photos) -> None:
     items = [
         {"body": bytearray(photos["red"])},
@@ -213,9 +235,7 @@ json_values = st.recursive(
 names = st.sampled_from(["X-Top-K", "Accept", "explain", "X-Request-Deadline-Ms", "traceparent"])
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(st.text(max_size=8), json_values | st.binary(max_size=40), max_size=3),
     st.dictionaries(names | st.text(max_size=8), st.text(max_size=30), max_size=4),

@@ -162,7 +162,7 @@ def test_files_that_are_no_archive_are_refused(tmp_path, content):
         read_archive(tmp_path / "absent.mar")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)  # fmt: skip
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
     st.floats(0, 1),
@@ -245,7 +245,7 @@ def test_a_signature_of_another_key_or_another_archive_is_refused(archive_maker,
 
 
 @given(st.binary(max_size=100))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)  # fmt: skip
 def test_no_bytes_are_a_signature_by_chance(archive_maker, tmp_path_factory, content):
     archive = read_archive(archive_maker())
     public = make_keys(tmp_path_factory.mktemp("keys") / "key")
