@@ -55,11 +55,11 @@ $(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.
 	@touch $@
 
 bench: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.serving --architecture resnet18 --rounds 2 --connections 1 8
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --rounds 2 --only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --photos 12mp --rounds 1 --only headswap stock-tuned
-	$(BIN)/python -m benchmarks.serving --photos mixed --rounds 1 --only headswap stock-tuned
-	$(BIN)/python -m benchmarks.serving --photos "1% broken" --rounds 1 --only headswap stock-tuned
+	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
+		--connections 1 8 32 --open-loads 0.5 0.8 --rounds 2 --seconds 3
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --rounds 2 --seconds 3 \
+		--only headswap stock-tuned fastapi litserve
+	$(BIN)/python -m benchmarks.serving --architecture resnet50 --rounds 2 --seconds 3 --only headswap stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds 3

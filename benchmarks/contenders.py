@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from benchmarks.load import Target
 PEERS = Path(__file__).parent / "peers"
 PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
 CORES = len(os.sched_getaffinity(0))
-# Java compiles what runs often: in its first half minute that costs up to 1.5 ms a request, and servers live for days.
-JAVA_WARM_UP_S = 15
+# Java compiles what runs often: at first that costs up to 1.5 ms a request, and servers live for days.
+JAVA_WARM_UP_S = 10
 
 
 @dataclass(kw_only=True)
@@ -42,10 +43,32 @@ class Contender:
             self.command, folder=self.folder, log=log, environment=self.environment
         )
         began = time.monotonic()
-        if self.key_file is not None:
-            self.target = replace(self.target, token=_token(self.key_file, self.process))
-        processes.wait_for_answer(_request(self.target, photo), self.process)
+        processes.wait_for_answer(_request(self.asked(), photo), self.process)
         return time.monotonic() - began
+
+    def asked(self) -> Target:
+        """Return where it is asked, with a token that is good now."""
+        if self.key_file is None:
+            return self.target
+        assert self.process is not None
+        return replace(self.target, token=_token(self.key_file, self.process))
+
+    @contextmanager
+    def turn(self, photo: Path) -> Iterator[None]:
+        """It runs within; outside it is held, so that the others have the cores to themselves."""
+        assert self.process is not None
+        processes.resume(self.process)
+        try:
+            yield
+            self.settle(photo)
+        finally:
+            processes.suspend(self.process)
+
+    def settle(self, photo: Path) -> None:
+        """Return when what was still in its queue is done: a photo for each core has come behind it."""
+        assert self.process is not None
+        for _ in range(CORES):
+            processes.wait_for_answer(_request(self.asked(), photo), self.process)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -53,15 +76,8 @@ class Contender:
 
 
 def _request(target: Target, photo: Path) -> urllib.request.Request:
-    headers = {"Content-Type": "image/jpeg"}
-    body = photo.read_bytes()
-    if target.token:
-        headers["Authorization"] = f"Bearer {target.token}"
-    if target.form_field:
-        headers["Content-Type"] = "multipart/form-data; boundary=x"
-        head = f'--x\r\nContent-Disposition: form-data; name="{target.form_field}"; filename="p.jpg"\r\n'
-        body = f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + body + b"\r\n--x--\r\n"
-    return urllib.request.Request(target.url, data=body, headers=headers)
+    body = target.body(photo.read_bytes())
+    return urllib.request.Request(target.url, data=body, headers=target.headers())
 
 
 def peer_python() -> str:

@@ -44,16 +44,24 @@ def prepare(architecture: str, work: Path) -> Network:
         _headswap(
             "train", "--data", SAMPLE, "--out", folder / "run", "--weights", weights,
             "--architecture", architecture, "--freeze", "body", "--head-epochs", "1",
+            "--photos-per-class", "4",
         )  # fmt: skip
         _headswap("evaluate", folder / "run")
-    # Every time: it carries the handler, which may have changed since.
-    _headswap(
-        "export", folder / "run", "--name", architecture, "--version", "1.0",
-        "--model-store", folder, "--overwrite",
-    )  # fmt: skip
-    shutil.rmtree(archive.with_suffix(""), ignore_errors=True)
-    _unpack(architecture, folder, archive)
+    # It carries the handler, which may have changed since.
+    if not archive.exists() or archive.stat().st_mtime < _changed_s():
+        _headswap(
+            "export", folder / "run", "--name", architecture, "--version", "1.0",
+            "--model-store", folder, "--overwrite",
+        )  # fmt: skip
+        shutil.rmtree(archive.with_suffix(""), ignore_errors=True)
+        _unpack(architecture, folder, archive)
     return Network(architecture=architecture, folder=folder, archive=archive)
+
+
+def _changed_s() -> float:
+    """Return when what an archive is made of last changed."""
+    rooms = (ROOT / "handlers", ROOT / "training")
+    return max(path.stat().st_mtime for room in rooms for path in room.glob("*.py"))
 
 
 def _headswap(*words: str | Path) -> None:

@@ -3,9 +3,11 @@
     python -m benchmarks.serving --architecture resnet18
     python -m benchmarks.serving --architecture resnet18 --photos 12mp --only headswap stock-tuned
 
-Every round starts each contender anew, warms it up and loads it; the figure is the median over the rounds. Results go
-to benchmarks/results.json, one key an architecture and photo size; `python -m benchmarks.tables` puts them into the
-README.
+Every contender is started once and held (SIGSTOP) between its turns. In each round all of them take every load in
+turn; a figure is the median over the rounds. Closed loops: each connection sends as soon as it is answered. Open loops:
+requests come at random, as many a second for all contenders; their latencies are those of all rounds together.
+Results go to benchmarks/results.json, one key an architecture and kind of photos; `python -m benchmarks.tables` puts
+them into the README.
 """
 
 import json
@@ -13,7 +15,8 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,14 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
 from benchmarks.photos import Kind
 from benchmarks.results import PATH, WORK, merge, middle
+from serving.gates import percentile
+from tuning.load import Seen
 
 CORES = len(os.sched_getaffinity(0))
+LEADING = 8
+"""Connections with which every kind of photos is sent."""
+NOT_TIMED = ("stock", "no-op")
+"""In open loops and with other photos: the one differs from stock-tuned by a variable, the other looks at no photo."""
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
     "stock": lambda network, work: contenders.stock_torchserve(network.folder, work, tuned=False),
@@ -48,11 +57,14 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
 @dataclass(frozen=True, kw_only=True)
 class Command:
     architecture: str = "resnet18"
-    photos: Kind = "366x500"
+    photos: tuple[Kind, ...] = ("366x500",)
+    """The first kind is sent by every load, the others by 8 connections alone."""
     only: tuple[str, ...] = tuple(name for name in KINDS if name != "stock-4")
     """Contenders to run; the in-process ceiling always runs."""
-    connections: tuple[int, ...] = (8,)
-    """Closed loops: each connection sends as soon as it is answered."""
+    connections: tuple[int, ...] = (LEADING,)
+    """Closed loops."""
+    open_loads: tuple[float, ...] = ()
+    """Open loops, as shares of what the cores do in process."""
     seconds: int = 5
     """Of one measurement."""
     rounds: int = 3
@@ -60,103 +72,195 @@ class Command:
 
 
 @dataclass(kw_only=True)
-class Rounds:
-    """What one contender did, a value a round."""
+class Loads:
+    """What one contender did with one kind of photos, a value a round."""
 
-    start_s: list[float] = field(default_factory=list)
-    resident_mb: list[float] = field(default_factory=list)
-    loads: dict[int, list[load.Load]] = field(default_factory=lambda: defaultdict(list))
-    fault: str | None = None
+    closed: dict[int, list[load.Load]] = field(default_factory=lambda: defaultdict(list))
+    open: dict[float, list[Seen]] = field(default_factory=lambda: defaultdict(list))
 
     def to_dict(self) -> dict[str, Any]:
-        if self.fault is not None:
-            return {"fault": self.fault}
         return {
-            "start_s": middle(self.start_s),
-            "resident_mb": middle(self.resident_mb),
-            "connections": {
-                str(count): {
-                    "requests_per_s": middle([one.requests_per_s for one in found]),
-                    "spread": [
-                        round(min(one.requests_per_s for one in found), 2),
-                        round(max(one.requests_per_s for one in found), 2),
-                    ],
-                    "p50_ms": middle([one.p50_ms for one in found]),
-                    "p99_ms": middle([one.p99_ms for one in found]),
-                    "failed": sum(one.bad_status + one.lost for one in found),
-                }
-                for count, found in self.loads.items()
-            },
+            "connections": {str(count): _closed(found) for count, found in self.closed.items()},
+            "open": {f"{share:.0%}": _open(found) for share, found in self.open.items()},
         }
+
+
+@dataclass(kw_only=True)
+class Runner:
+    """A contender that runs, and what it did so far."""
+
+    contender: Contender
+    start_s: float
+    resident_mb: float = 0.0
+    loads: dict[Kind, Loads] = field(default_factory=lambda: defaultdict(Loads))
 
 
 def main() -> int:
     """Return the exit code."""
     try:
-        _run(tyro.cli(Command, description=__doc__))
+        Bench(tyro.cli(Command, description=__doc__)).run()
     except BenchmarkError as error:
         sys.stderr.write(f"benchmarks: {error}\n")
         return 1
     return 0
 
 
-def _run(command: Command) -> None:
-    WORK.mkdir(parents=True, exist_ok=True)
-    network = prepare(command.architecture, WORK)
-    photo_list = photos.make(WORK / "photos", command.photos)
-    measured = {name: Rounds() for name in command.only}
-    ceilings: list[ceiling.Ceiling] = []
-    alone: list[ceiling.Ceiling] = []
-    for number in range(command.rounds):
-        ceilings.append(_ceiling(network, photo_list, CORES, command.seconds))
-        alone.append(_ceiling(network, photo_list, 1, command.seconds))
+class Bench:
+    def __init__(self, command: Command) -> None:
+        WORK.mkdir(parents=True, exist_ok=True)
+        self.command = command
+        self.network = prepare(command.architecture, WORK)
+        self.listings = {kind: photos.make(WORK / "photos", kind) for kind in command.photos}
+        main_list = self.listings[command.photos[0]]
+        self.first = Path(main_list.read_text().splitlines()[0])
+        self.ceilings: dict[Kind, list[ceiling.Ceiling]] = defaultdict(list)
+        self.alone: dict[Kind, list[ceiling.Ceiling]] = defaultdict(list)
+        self.faults: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Measure, and write what was found."""
+        with self._started() as runners:
+            for number in range(self.command.rounds):
+                for kind in self.listings:
+                    self._round(kind, runners, is_backward=number % 2 == 1)
+            for runner in runners.values():
+                assert runner.contender.process is not None
+                size_bytes = processes.resident_bytes(runner.contender.process)
+                runner.resident_mb = round(size_bytes / 1e6, 2)
+        for kind in self.listings:
+            found = self._found(kind, runners)
+            merge(f"serving {self.command.architecture} {kind}", found, self.command.results)
+            sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+    @contextmanager
+    def _started(self) -> Iterator[dict[str, Runner]]:
+        """Yield the contenders that came up, warmed up."""
+        main_list = self.listings[self.command.photos[0]]
+        runners: dict[str, Runner] = {}
+        with ExitStack() as stack:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=WORK)))
+            for name in self.command.only:
+                folder = work / name
+                folder.mkdir()
+                contender = KINDS[name](self.network, folder)
+                stack.callback(contender.stop)
+                with self._noting(name):
+                    start_s = contender.start(self.first, WORK / "logs" / f"{name}.log")
+                    load.measure(
+                        contender.asked(),
+                        main_list,
+                        connections=LEADING,
+                        seconds=contender.warm_up_s,
+                    )
+                    contender.settle(self.first)
+                    assert contender.process is not None
+                    processes.suspend(contender.process)
+                    runners[name] = Runner(contender=contender, start_s=round(start_s, 2))
+                    sys.stderr.write(f"{name} answers after {start_s:.1f} s\n")
+            yield runners
+
+    def _round(self, kind: Kind, runners: dict[str, Runner], *, is_backward: bool) -> None:
+        listing = self.listings[kind]
+        self.ceilings[kind].append(self._ceiling(listing, CORES))
+        is_main = kind == self.command.photos[0]
+        if is_main:
+            self.alone[kind].append(self._ceiling(listing, 1))
         # Every other round the other way round: a machine that tires treats all alike.
-        for name in command.only[:: -1 if number % 2 else 1]:
-            _measure(name, network, photo_list, command, measured[name])
-    found = {
-        "rounds": command.rounds,
-        "seconds": command.seconds,
-        "in_process": {
-            "photos_per_s": middle([one.photos_per_s for one in ceilings]),
-            "one_photo_ms": middle([one.median_ms for one in alone]),
-        },
-        "servers": {name: one.to_dict() for name, one in measured.items()},
-    }
-    merge(f"serving {command.architecture} {command.photos}", found, command.results)
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        for name in list(runners)[:: -1 if is_backward else 1]:
+            if name in self.faults or (not is_main and name in NOT_TIMED):
+                continue
+            with self._noting(name), runners[name].contender.turn(self.first):
+                self._take_turn(runners[name], kind, is_timed=is_main and name not in NOT_TIMED)
 
+    def _take_turn(self, runner: Runner, kind: Kind, *, is_timed: bool) -> None:
+        found, listing = runner.loads[kind], self.listings[kind]
+        is_main = kind == self.command.photos[0]
+        for count in self.command.connections if is_main else (LEADING,):
+            found.closed[count].append(self._closed(runner, listing, count))
+            runner.contender.settle(self.first)
+        for share in self.command.open_loads if is_timed else ():
+            seed = len(found.open[share])
+            found.open[share].append(self._open(runner, listing, share, seed=seed))
 
-def _measure(
-    name: str, network: Network, photo_list: Path, command: Command, found: Rounds
-) -> None:
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        contender = KINDS[name](network, Path(folder))
-        first = Path(photo_list.read_text().splitlines()[0])
+    @contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """Note why a contender fell out: one that does must not cost the others their figures."""
         try:
-            found.start_s.append(contender.start(first, WORK / "logs" / f"{name}.log"))
-            load.measure(contender.target, photo_list, connections=8, seconds=contender.warm_up_s)
-            for count in command.connections:
-                one = load.measure(
-                    contender.target, photo_list, connections=count, seconds=command.seconds
-                )
-                found.loads[count].append(one)
-                sys.stderr.write(
-                    f"{name}, {count} connections: {one.requests_per_s:.1f} a second\n"
-                )
-            assert contender.process is not None
-            found.resident_mb.append(processes.resident_bytes(contender.process) / 1e6)
+            yield
         except BenchmarkError as error:
-            # One that does not come up must not cost the others their figures.
-            found.fault = str(error)
+            self.faults[name] = str(error)
             sys.stderr.write(f"{name}: {error}\n")
-        finally:
-            contender.stop()
+
+    def _closed(self, runner: Runner, listing: Path, count: int) -> load.Load:
+        asked, seconds = runner.contender.asked(), self.command.seconds
+        one = load.measure(asked, listing, connections=count, seconds=seconds)
+        name = runner.contender.name
+        sys.stderr.write(f"{name}, {count} connections: {one.requests_per_s:.1f} a second\n")
+        return one
+
+    def _open(self, runner: Runner, listing: Path, share: float, *, seed: int) -> Seen:
+        asked, rate_per_s = runner.contender.asked(), self._rate_per_s(share)
+        one = load.measure_open(
+            asked, listing, rate_per_s=rate_per_s, seconds=self.command.seconds, seed=seed
+        )
+        name = runner.contender.name
+        sys.stderr.write(f"{name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
+        return one
+
+    def _rate_per_s(self, share: float) -> float:
+        """Return the same rate in all rounds: a share of the first one's ceiling."""
+        return round(share * self.ceilings[self.command.photos[0]][0].photos_per_s, 1)
+
+    def _ceiling(self, listing: Path, count: int) -> ceiling.Ceiling:
+        one = ceiling.measure(
+            self.network.archive, listing, processes=count, seconds=self.command.seconds
+        )
+        sys.stderr.write(f"in {count} processes: {one.photos_per_s:.1f} a second\n")
+        return one
+
+    def _found(self, kind: Kind, runners: dict[str, Runner]) -> dict[str, Any]:
+        inside = {"photos_per_s": middle([one.photos_per_s for one in self.ceilings[kind]])}
+        if self.alone[kind]:
+            inside["one_photo_ms"] = middle([one.median_ms for one in self.alone[kind]])
+        servers: dict[str, Any] = {
+            name: {
+                "start_s": runner.start_s,
+                "resident_mb": runner.resident_mb,
+                **runner.loads[kind].to_dict(),
+            }
+            for name, runner in runners.items()
+            if name not in self.faults and kind in runner.loads
+        }
+        return {
+            "rounds": self.command.rounds,
+            "seconds": self.command.seconds,
+            "in_process": inside,
+            "open_rates_per_s": {
+                f"{share:.0%}": self._rate_per_s(share) for share in self.command.open_loads
+            },
+            "servers": servers | {name: {"fault": text} for name, text in self.faults.items()},
+        }
 
 
-def _ceiling(network: Network, photo_list: Path, count: int, seconds: float) -> ceiling.Ceiling:
-    one = ceiling.measure(network.archive, photo_list, processes=count, seconds=seconds)
-    sys.stderr.write(f"in {count} processes: {one.photos_per_s:.1f} a second\n")
-    return one
+def _closed(found: list[load.Load]) -> dict[str, Any]:
+    speeds = [one.requests_per_s for one in found]
+    return {
+        "requests_per_s": middle(speeds),
+        "spread": [round(min(speeds), 2), round(max(speeds), 2)],
+        "p50_ms": middle([one.p50_ms for one in found]),
+        "p99_ms": middle([one.p99_ms for one in found]),
+        "failed": sum(one.bad_status + one.lost for one in found),
+    }
+
+
+def _open(found: list[Seen]) -> dict[str, Any]:
+    latencies_ms = [latency for one in found for latency in one.latencies_ms]
+    shares = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
+    return {
+        "requests": len(latencies_ms),
+        **{name: round(percentile(latencies_ms, share), 2) for name, share in shares.items()},
+        "failed": sum(one.failed for one in found),
+    }
 
 
 if __name__ == "__main__":

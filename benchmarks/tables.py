@@ -24,43 +24,122 @@ NAMES = {
 }
 
 
+LEADING = "8"
+"""Connections by which servers are put in order and held against the ceiling."""
+
+
 def render(told: dict[str, Any]) -> str:
     """Return the tables as Markdown: servers by network and photos, then gRPC, then swaps."""
-    serving = [_table(key, found) for key, found in told.items() if key.startswith(SERVING)]
+    serving = [_tables(key, found) for key, found in told.items() if key.startswith(SERVING)]
     parts = [*serving, *(say(told[key]) for key, say in _SENTENCES.items() if key in told)]
     return "\n".join(parts)
 
 
-def _table(key: str, found: dict[str, Any]) -> str:
-    inside = found["in_process"]
+def _tables(key: str, found: dict[str, Any]) -> str:
+    """Return the closed loops of one network and kind of photos, the open ones if there were, and what they say."""
     servers = {name: one for name, one in found["servers"].items() if "fault" not in one}
+    silent = [NAMES[name] for name in found["servers"] if name not in servers]
+    title = key.removeprefix(SERVING)
+    notes = [
+        f"{_where(found)}; {_rounds(found)} of {found['seconds']:g} s, {_failed(servers)}.",
+        *([f"Did not answer: {', '.join(silent)}."] if silent else []),
+        _standing(servers),
+    ]
+    parts = [_closed_table(title, found, servers)]
+    if found.get("open_rates_per_s"):
+        parts.append(_open_table(title, found, servers))
+    return "\n".join([*parts, " ".join(notes), ""])
+
+
+def _closed_table(title: str, found: dict[str, Any], servers: dict[str, Any]) -> str:
+    inside = found["in_process"]
     counts = sorted({count for one in servers.values() for count in one["connections"]}, key=int)
-    heads = [
-        f"requests/s, {count} connection{'s' if count != '1' else ''} | p50 / p99 ms"
-        for count in counts
-    ]
     lines = [
-        f"| {key.removeprefix(SERVING)} | {' | '.join(heads)} | of the ceiling | memory MB | start s |",
-        f"|---|{'---:|---:|' * len(counts)}---:|---:|---:|",
+        f"| {title}: requests/s (p50 / p99 ms) | {' | '.join(_connections(count) for count in counts)} "
+        "| of the ceiling | memory MB | start s |",
+        f"|---|{'---:|' * len(counts)}---:|---:|---:|",
     ]
+    leading = LEADING if LEADING in counts else counts[-1]
     ordered = sorted(
         servers.items(),
         key=lambda item: (
-            item[0] == "no-op", -item[1]["connections"][counts[-1]]["requests_per_s"]
+            item[0] == "no-op", -item[1]["connections"][leading]["requests_per_s"]
         ),
     )  # fmt: skip
-    lines += [_row(name, one, counts, inside["photos_per_s"]) for name, one in ordered]
-    cells = []
-    for count in counts:
-        alone = [f"{1e3 / inside['one_photo_ms']:.1f}", f"{inside['one_photo_ms']:.0f}"]
-        cells += alone if count == "1" else [f"{inside['photos_per_s']:.1f}", ""]
-    lines.append(f"| in process, no server: the ceiling | {' | '.join(cells)} | 100 % | | |")
-    silent = [NAMES[name] for name in found["servers"] if name not in servers]
-    lines.append(
-        f"\n{_where(found)}; {_rounds(found)} of {found['seconds']:g} s, {_failed(servers)}."
-        + (f" Did not answer: {', '.join(silent)}.\n" if silent else "\n")
-    )
+    for name, one in ordered:
+        share = one["connections"][leading]["requests_per_s"] / inside["photos_per_s"]
+        cells = [_closed_cell(one["connections"].get(count)) for count in counts]
+        cells.append("" if name == "no-op" else f"{share:.0%}".replace("%", " %"))
+        cells += [f"{one['resident_mb']:.0f}", f"{one['start_s']:.1f}"]
+        lines.append(f"| {NAMES[name]} | {' | '.join(cells)} |")
+    alone_ms = inside.get("one_photo_ms")
+    cells = [
+        f"{1e3 / alone_ms:.1f} ({alone_ms:.0f})"
+        if count == "1" and alone_ms
+        else f"{inside['photos_per_s']:.1f}"
+        for count in counts
+    ]
+    lines += [f"| in process, no server: the ceiling | {' | '.join(cells)} | 100 % | | |", ""]
     return "\n".join(lines)
+
+
+def _open_table(title: str, found: dict[str, Any], servers: dict[str, Any]) -> str:
+    rates = found["open_rates_per_s"]
+    heads = [
+        f"{rate:g} a second ({share.replace('%', ' %')} of the ceiling)"
+        for share, rate in rates.items()
+    ]
+    lines = [
+        f"| {title}, at random: p50 / p99 / p99.9 ms | {' | '.join(heads)} |",
+        f"|---|{'---:|' * len(rates)}",
+    ]
+    heaviest = list(rates)[-1]
+    timed = {name: one["open"] for name, one in servers.items() if one["open"]}
+    for name, loops in sorted(timed.items(), key=lambda item: item[1][heaviest]["p99_ms"]):
+        cells = " | ".join(
+            f"{loops[share]['p50_ms']:.0f} / {loops[share]['p99_ms']:.0f} / {loops[share]['p999_ms']:.0f}"
+            for share in rates
+        )
+        lines.append(f"| {NAMES[name]} | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+def _connections(count: str) -> str:
+    return "1 connection" if count == "1" else f"{count} connections"
+
+
+def _closed_cell(loop: dict[str, Any] | None) -> str:
+    if loop is None:
+        return ""
+    return f"{loop['requests_per_s']:.1f} ({loop['p50_ms']:.0f} / {loop['p99_ms']:.0f})"
+
+
+def _standing(servers: dict[str, Any]) -> str:
+    """Return in which loads headswap is not first, and who is, by how much."""
+    ahead = []
+    others = {name: one for name, one in servers.items() if name not in ("headswap", "no-op")}
+    ours = servers.get("headswap")
+    if ours is None or not others:
+        return ""
+    for count, loop in ours["connections"].items():
+        best, speed = max(
+            ((name, one["connections"][count]["requests_per_s"]) for name, one in others.items()),
+            key=lambda found: found[1],
+        )
+        if speed > loop["requests_per_s"]:
+            more = speed / loop["requests_per_s"] - 1
+            ahead.append(f"with {_connections(count)} {NAMES[best]} is {more:.0%} faster")
+    for share, loop in ours.get("open", {}).items():
+        best, p99_ms = min(
+            ((name, one["open"][share]["p99_ms"]) for name, one in others.items() if one["open"]),
+            key=lambda found: found[1],
+        )
+        if p99_ms < loop["p99_ms"]:
+            ahead.append(
+                f"at {share} of the ceiling {NAMES[best]} has the lower p99, {p99_ms:.0f} ms to {loop['p99_ms']:.0f}"
+            )
+    told = f"Not first: {'; '.join(ahead)}." if ahead else "headswap is first under every load."
+    return told.replace("%", " %")
 
 
 def _rounds(found: dict[str, Any]) -> str:
@@ -93,21 +172,11 @@ def _swaps(found: dict[str, Any]) -> str:
 _SENTENCES = {"transports": _transports, "swaps": _swaps}
 
 
-def _row(name: str, one: dict[str, Any], counts: list[str], ceiling: float) -> str:
-    cells = []
-    for count in counts:
-        told = one["connections"].get(count)
-        cells += ["", ""] if told is None else [
-            f"{told['requests_per_s']:.1f}", f"{told['p50_ms']:.0f} / {told['p99_ms']:.0f}",
-        ]  # fmt: skip
-    busiest = one["connections"][counts[-1]]["requests_per_s"]
-    share = "" if name == "no-op" else f"{busiest / ceiling:.0%}".replace("%", " %")
-    return f"| {NAMES[name]} | {' | '.join(cells)} | {share} | {one['resident_mb']:.0f} | {one['start_s']:.1f} |"
-
-
 def _failed(servers: dict[str, Any]) -> str:
     failed = {
-        name: sum(told["failed"] for told in one["connections"].values())
+        name: sum(
+            told["failed"] for loops in ("connections", "open") for told in one[loops].values()
+        )
         for name, one in servers.items()
     }
     named = ", ".join(f"{name} {count}" for name, count in failed.items() if count)

@@ -10,6 +10,7 @@ import ray
 from pipeline import classify, open_session
 from ray import serve
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 
 @serve.deployment(num_replicas=int(sys.argv[2]), ray_actor_options={"num_cpus": 0})
@@ -17,8 +18,9 @@ class Classifier:
     def __init__(self) -> None:
         self.session = open_session()
 
-    async def __call__(self, request: Request) -> dict:
-        return classify(self.session, await request.body())
+    async def __call__(self, request: Request) -> JSONResponse:
+        # A dict would go out in chunks, of no length known beforehand.
+        return JSONResponse(classify(self.session, await request.body()))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_a_failure_is_told() -> None:
         "p99_ms": 2.0,
         "failed": 3,
     }
-    server = {"start_s": 1.0, "resident_mb": 10.0, "connections": {"8": load}}
+    server = {"start_s": 1.0, "resident_mb": 10.0, "connections": {"8": load}, "open": {}}
     found = {
         "date": "2026-01-01", "machine": {"processor": "cpu", "cores": 2}, "rounds": 1, "seconds": 5.0,
         "in_process": {"photos_per_s": 100.0, "one_photo_ms": 10.0},
@@ -36,3 +36,26 @@ def test_a_failure_is_told() -> None:
     assert "failed requests: ray 3" in told
     assert "| 50 % |" in told
     assert "Did not answer: BentoML" in told
+
+
+def server(*, per_s: float, p99_ms: float) -> dict:
+    closed = {"requests_per_s": per_s, "p50_ms": 1.0, "p99_ms": p99_ms, "failed": 0}
+    open_ = {"requests": 9, "p50_ms": 1.0, "p99_ms": p99_ms, "p999_ms": 99.0, "failed": 0}
+    told = {"start_s": 1.0, "resident_mb": 10.0}
+    return told | {"connections": {"1": closed, "8": closed}, "open": {"50%": open_}}
+
+
+def test_who_is_ahead_of_headswap_is_said_in_plain_words() -> None:
+    found = {
+        "date": "2026-01-01", "machine": {"processor": "cpu", "cores": 2}, "rounds": 2, "seconds": 5.0,
+        "in_process": {"photos_per_s": 100.0, "one_photo_ms": 10.0}, "open_rates_per_s": {"50%": 50.0},
+        "servers": {"headswap": server(per_s=50, p99_ms=20), "ray": server(per_s=40, p99_ms=30)},
+    }  # fmt: skip
+    told = render({"serving resnet18 366x500": found})
+    assert "headswap is first under every load." in told
+    assert "50 a second (50 % of the ceiling)" in told
+    found["servers"]["litserve"] = server(per_s=55, p99_ms=10)
+    told = render({"serving resnet18 366x500": found})
+    assert "with 1 connection LitServe + ONNX Runtime, a worker a core is 10 % faster" in told
+    assert "at 50 % of the ceiling LitServe" in told
+    assert "has the lower p99, 10 ms to 20" in told
