@@ -19,6 +19,7 @@ from typing import Self
 from serving import journal, tokens
 from serving.archive import Archive, read_archive
 from serving.closing import answer_what_is_under_way
+from serving.environment import server_environment
 from serving.errors import (
     BusyError,
     InputError,
@@ -27,7 +28,6 @@ from serving.errors import (
     RequestError,
     ServerError,
 )
-from serving.gpus import read_visible_gpus
 from serving.grpc_management import manage
 from serving.java import find_java, quiet_flags
 from serving.live_record import Standing, entry_of, locked, open_entry, read_record, write_record
@@ -175,21 +175,11 @@ class Server:
             "-cp", f"{jar.parent}/*", "org.pytorch.serve.ModelServer",
             "--python", sys.executable, "-f", str(rendered.resolve()), "-ncs",
         ]  # fmt: skip
-        environment = {
-            # One thread a worker, for there is a worker a core; threads of several fight over the cores.
-            "OMP_NUM_THREADS": "1",
-            **os.environ,
-            **read_visible_gpus(os.environ).environment,
-            "LOG_LOCATION": str(state / "logs"),
-            "METRICS_LOCATION": str(state / "logs"),
-            "TEMP": str(state / "tmp"),
-            "TMPDIR": str(state / "tmp"),
-        }
         with (state / "logs" / "console.log").open("wb") as console:
             return subprocess.Popen(
                 command,
                 cwd=state,
-                env=environment,
+                env=server_environment(state),
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 # The key file is written before it is made private: nobody may read it in between.
