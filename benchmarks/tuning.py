@@ -31,7 +31,7 @@ from tuning.tuned import Wish, write_beside
 
 ROOT = Path(__file__).parents[1]
 LEVEL_S = 2.5
-ROUNDS = 5
+ROUNDS = 4
 # The same choices for both, fewer than the tuner has by itself: 24 settings.
 GRID = Space(
     axes=(
@@ -126,7 +126,7 @@ class Bench:
             measurer = self._measurer(server)
             while len(self.told["duel"]) < ROUNDS and self._left_s() > 0:
                 rates = [
-                    measurer.quick(Setting(**one)).rate(self.arguments.max_p99_ms)
+                    measurer.thorough(Setting(**one)).rate(self.arguments.max_p99_ms)
                     for one in (picked, best)
                 ]
                 self._keep("duel", {"picked": rates[0], "best": rates[1]})

@@ -7,9 +7,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from handlers.preprocessing import load_pixels
+from handlers.settings import FRONTEND_DEFAULTS
 from training.archive import export_archive
 from training.config import TrainConfig
 from training.dataset import preprocessing_of
@@ -95,6 +97,22 @@ def test_the_archive_computes_what_was_evaluated(whole: Path, tmp_path: Path) ->
         np.testing.assert_allclose(answered, photo["probabilities"], atol=1e-4)
     with pytest.raises(InputError, match="exists already"):
         export_archive(whole, name="clothing", version="1.0", model_store=tmp_path)
+
+
+def test_a_tuned_setting_travels_in_the_archive(whole: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    from headswap.__main__ import main
+
+    wanted = {"minWorkers": 3, "maxWorkers": 3, "handler": {"engine": "eager"}}
+    (tmp_path / "model-config.yaml").write_text(yaml.safe_dump(wanted))
+    code = main([
+        "export", str(whole), "--name", "clothing", "--version", "1.0",
+        "--model-config", str(tmp_path / "model-config.yaml"), "--model-store", str(tmp_path),
+    ])  # fmt: skip
+    assert code == 0
+    with zipfile.ZipFile(tmp_path / "clothing-1.0.mar") as packed:
+        assert yaml.safe_load(packed.read("model-config.yaml")) == {**FRONTEND_DEFAULTS, **wanted}
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "-x", "a..b"])

@@ -18,3 +18,8 @@ def test_the_search_finds_a_setting_within_five_percent_of_the_best_with_half_th
     found = tuning.search_again(TOLD["grid"])
     assert found["ratio"] >= 0.95
     assert found["tried"] <= found["of"] / 2
+
+
+def test_what_the_tuner_picked_is_within_five_percent_of_the_best():
+    assert len(TOLD["duel"]) == tuning.ROUNDS
+    assert TOLD["ratio"] >= 0.95
