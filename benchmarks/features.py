@@ -27,6 +27,7 @@ from training.features import compute_features
 from training.feed import FEATURE_VIEWS, Feed
 from training.loop import Trainer
 from training.photos import PhotoSet
+from training.pseudo_labels import Teacher
 from training.ranks import ALONE
 from training.source import read_data
 
@@ -50,7 +51,7 @@ class PassingFeed(Feed):
     def step_count(self, epoch: int) -> int:
         return -(-len(self._train.photos) // self._config.batch_size)
 
-    def learning(self, network: Network, epoch: int) -> Iterator[Batch]:
+    def learning(self, network: Network, epoch: int, *, teacher: Teacher) -> Iterator[Batch]:
         batches = self._train.batches(
             batch_size=self._config.batch_size, seed=self._config.seed, epoch=epoch
         )

@@ -127,7 +127,7 @@ def compare(
     # Seeds outside: stopped early, every contender has been run as often as the others.
     for seed, contender in itertools.product(range(seed_count), contenders):
         config = config_of(contender, shared, seed=shared.seed + seed)
-        result = _finished(config) or _run(config)
+        result = judged_run(config)
         results[contender].append(result)
         say(f"{contender.name}, seed {config.seed}: {result['accuracy']:.3f} on test")
     speeds = {
@@ -146,6 +146,16 @@ def compare(
     )
     write_json(shared.out / "comparison.json", comparison.to_dict())
     return comparison
+
+
+def judged_run(config: TrainConfig) -> dict[str, Any]:
+    """Return what the run of these flags is worth; it is trained and judged unless it was before.
+
+    Raises:
+        ConfigError: the folder holds a run with other flags.
+        TrainingError: whatever training and judging raise.
+    """
+    return _finished(config) or _run(config)
 
 
 def _finished(config: TrainConfig) -> dict[str, Any] | None:
@@ -170,6 +180,7 @@ def _run(config: TrainConfig) -> dict[str, Any]:
         "accuracy": evaluation.accuracy,
         "test_n": evaluation.n,
         "train_n": sum(run.data()["counts"]["train"]),
+        "unlabeled_n": run.data().get("unlabeled_count", 0),
         "parameters": sum(one.numel() for one in network.body_and_head.parameters()),
         "training_s": sum(line["seconds"] for line in run.history()),
     }

@@ -17,6 +17,9 @@ Balance = Literal["none", "loss", "sampling"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
+# Of the averaged weights that label photos: they remember some 100 steps.
+TEACHER_DECAY = 0.99
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -30,6 +33,8 @@ class TrainConfig:
     """Start: imagenet (torchvision's, downloaded), embedded (small, comes along), none, a file."""
     photos_per_class: int = 0
     """Learn from at most so many photos of a class; 0 takes all. Val and test stay whole."""
+    unlabeled: Path | None = None
+    """Photos without labels to learn from as well, once everything learns: any folder, or stl10."""
     image_size_px: int = 224
     """Side of the square the network sees."""
     resize_ratio: float = 1.143
@@ -64,7 +69,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     """On matrices and filters; norms and biases have none."""
     label_smoothing: float = 0.1
-    """Share of the target spread over all classes."""
+    """Share of the target spread over all classes; none with --unlabeled, where labels must be sure."""
     crop_area_min: float = 0.35
     """Smallest random crop, as a share of the photo's area."""
     augment: Augment = "crop"
@@ -74,7 +79,8 @@ class TrainConfig:
     balance: Balance = "none"
     """For rare classes: loss weighs their photos more, sampling shows them more often."""
     ema_decay: float = 0.0
-    """Decay per step of the averaged weights that are judged and kept; 0 keeps the last step's."""
+    """Decay per step of the averaged weights that are judged and kept; 0 keeps the last step's, but
+    with --unlabeled means 0.99, for they are the teacher there."""
     clip_norm: float = 5.0
     """Largest norm of the gradient."""
     seed: int = 0
@@ -111,6 +117,10 @@ class TrainConfig:
                 f"--freeze {self.freeze} with --weights none would keep a body that has learned "
                 "nothing; give --freeze none, or other weights."
             )
+        if self.unlabeled is not None and self.freeze == "body":
+            raise ConfigError(
+                "--unlabeled teaches the body, which --freeze body keeps as it is; leave one of them out."
+            )
         if self.total_epochs == 0:
             raise ConfigError(
                 "no epoch is left to train; give --epochs or --head-epochs 1 or more."
@@ -121,6 +131,16 @@ class TrainConfig:
         if not low <= value <= high:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is {value}; it must lie between {low} and {high}.")
+
+    @property
+    def smoothing(self) -> float:
+        """Return the label smoothing; none with unlabeled photos, whose labels have to be sure ones."""
+        return self.label_smoothing if self.unlabeled is None else 0.0
+
+    @property
+    def decay(self) -> float:
+        """Return the decay of the averaged weights, 0 where none are kept."""
+        return self.ema_decay or (0.0 if self.unlabeled is None else TEACHER_DECAY)
 
     @property
     def total_epochs(self) -> int:
@@ -154,7 +174,10 @@ class TrainConfig:
                 f"config.json has flags this version does not know: {', '.join(unknown)}."
             )
         try:
-            return cls(**{**values, "data": Path(values["data"]), "out": Path(values["out"])})
+            paths = {"data": Path(values["data"]), "out": Path(values["out"])}
+            if values.get("unlabeled") is not None:
+                paths["unlabeled"] = Path(values["unlabeled"])
+            return cls(**{**values, **paths})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json is not a run's: {error!r}.") from None
 

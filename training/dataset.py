@@ -13,10 +13,11 @@ from PIL import Image
 from handlers.decoding import decode_photo
 from handlers.preprocessing import PreprocessingSpec, load_pixels
 from training.augmentation import Augmentation
-from training.balance import balanced_order
+from training.balance import draw_order
 from training.config import Augment, TrainConfig
 from training.photos import Photo
 from training.ranks import ALONE, Ranks
+from training.strong_view import StrongView
 
 # Decoded photos are kept up to this much; a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
@@ -34,6 +35,11 @@ def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
     return PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
 
 
+def shape_of(spec: PreprocessingSpec) -> tuple[int, ...]:
+    """Return the shape of a photo's pixels, `(S, S, 3)`."""
+    return spec.image_size_px, spec.image_size_px, 3
+
+
 class TrainingPhotos:
     """Random views of the photos; one pool of threads, for Pillow releases the interpreter lock."""
 
@@ -44,11 +50,14 @@ class TrainingPhotos:
         *,
         crop_area_min: float,
         augment: Augment = "crop",
+        is_paired: bool = False,
     ) -> None:
         self.photos = photos
         self._spec = spec
         self._crop_area_min = crop_area_min
         self._augmentation = Augmentation(augment)
+        self._strong_view = StrongView() if is_paired else None
+        self._shape = (2, *shape_of(spec)) if is_paired else shape_of(spec)
         self._cache: dict[Path, Image.Image] = {}
         self._cached_bytes = 0
 
@@ -59,18 +68,19 @@ class TrainingPhotos:
         seed: int,
         epoch: int,
         balanced: bool = False,
+        steps: int | None = None,
         ranks: Ranks = ALONE,
     ) -> Iterator[Batch]:
         """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch.
 
-        Each photo once, or, if balanced, the photos of each class equally often in all.
+        Pairs are `(B, 2, S, S, 3)`: a weak and a strong view. Each photo once, or, if balanced, the
+        photos of each class equally often in all; or again and again for so many whole steps.
         `batch_size` counts the photos of all processes; each gets its share of the same order.
         """
         generator = np.random.default_rng((seed, epoch))
-        if balanced:
-            order = balanced_order(np.array([photo.label for photo in self.photos]), generator)
-        else:
-            order = generator.permutation(len(self.photos))
+        labels = np.array([photo.label for photo in self.photos])
+        count = None if steps is None else steps * batch_size
+        order = draw_order(labels, generator, balanced=balanced, count=count)
         seeds = generator.integers(0, 2**63, size=len(order))
         ends = [*range(batch_size, len(order), batch_size), len(order)]
         if len(ends) > 1 and len(order) % batch_size == 1:
@@ -85,22 +95,28 @@ class TrainingPhotos:
                     pool.submit(self._view, int(i), int(s))
                     for i, s in zip(indices, seeds[part], strict=True)
                 ]
-                labels = [self.photos[i].label for i in indices]
-                waiting.append((views, labels))
+                waiting.append((views, labels[indices].tolist()))
                 if len(waiting) > 2:
-                    yield _collect(*waiting.pop(0), self._spec)
-            for views, labels in waiting:
-                yield _collect(views, labels, self._spec)
+                    yield _collect(*waiting.pop(0), self._shape)
+            for views, part_labels in waiting:
+                yield _collect(views, part_labels, self._shape)
 
     def _view(self, index: int, seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
         image = self._decoded(self.photos[index].path)
+        weak = np.array(self._augmentation(self._crop(image, generator), generator))
+        if self._strong_view is None:
+            return weak
+        strong = self._strong_view(self._crop(image, generator), generator)
+        return np.stack([weak, np.array(strong)])
+
+    def _crop(self, image: Image.Image, generator: np.random.Generator) -> Image.Image:
         box = random_crop(image.size, self._crop_area_min, generator)
         side = self._spec.image_size_px
         view = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
         if generator.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.array(self._augmentation(view, generator))
+        return view
 
     def _decoded(self, path: Path) -> Image.Image:
         if path in self._cache:
@@ -140,14 +156,14 @@ def served_pixels(
         for at in range(0, len(photos), batch_size):
             part = photos[at : at + batch_size]
             views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]
-            yield _collect(views, [photo.label for photo in part], spec)
+            yield _collect(views, [photo.label for photo in part], shape_of(spec))
 
 
 def _collect(
-    views: Sequence[Future[np.ndarray]], labels: Sequence[int], spec: PreprocessingSpec
+    views: Sequence[Future[np.ndarray]], labels: Sequence[int], shape: tuple[int, ...]
 ) -> Batch:
     # A process may get none of the last photos of an epoch, which has to be a batch all the same.
-    pixels = np.empty((len(views), spec.image_size_px, spec.image_size_px, 3), np.uint8)
+    pixels = np.empty((len(views), *shape), np.uint8)
     for row, view in zip(pixels, views, strict=True):
         row[:] = view.result()
     return torch.from_numpy(pixels), torch.tensor(labels, dtype=torch.int64)

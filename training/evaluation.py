@@ -152,6 +152,7 @@ def _check_classes(photos: PhotoSet, class_names: Sequence[str]) -> None:
 
 def _unseen(photos: Sequence[Photo], own: PhotoSet, *, split: Split) -> tuple[Photo, ...]:
     seen = {photo.sha256 for photo in own.photos if photo.split != split}
+    seen |= {photo.sha256 for photo in own.unlabeled}
     unseen = tuple(photo for photo in photos if photo.sha256 not in seen)
     if not unseen:
         raise RunError(

@@ -11,6 +11,7 @@ from training.dataset import Batch, TrainingPhotos, preprocessing_of, served_pix
 from training.features import compute_features, feature_batches
 from training.mixing import Mixing
 from training.photos import PhotoSet
+from training.pseudo_labels import UNLABELED_RATIO, PseudoLabels, Teacher
 from training.ranks import Ranks
 
 # Random views a photo contributes to the frozen body's features.
@@ -31,34 +32,64 @@ class Feed:
             crop_area_min=config.crop_area_min,
             augment=config.augment,
         )
+        self._unlabeled: TrainingPhotos | None = None
+        if photos.unlabeled:
+            self._unlabeled = TrainingPhotos(
+                photos.unlabeled, self._spec, crop_area_min=config.crop_area_min, is_paired=True
+            )
+        self._counts = torch.tensor(photos.counts("train"), dtype=torch.float32)
         self._mixing = Mixing(config.mix, class_count=len(photos.class_names))
         self._features: Batch | None = None
         self._val_features: Batch | None = None
 
     def step_count(self, epoch: int) -> int:
-        views = FEATURE_VIEWS if self._config.is_body_frozen(epoch) else 1
-        return math.ceil(len(self._train.photos) * views / self._config.batch_size)
+        size, count = self._config.batch_size, len(self._train.photos)
+        if self._config.is_body_frozen(epoch):
+            count *= FEATURE_VIEWS
+        elif self._unlabeled is not None:
+            size, count = size * UNLABELED_RATIO, len(self._unlabeled.photos)
+        return math.ceil(count / size)
 
-    def learning(self, network: Network, epoch: int) -> Iterator[Batch]:
+    def learning(self, network: Network, epoch: int, *, teacher: Teacher) -> Iterator[Batch]:
         """Yield this epoch's inputs and their labels `(B,)`, or shares of the classes `(B, K)` where
-        photos are mixed, in the order that seed and epoch decide."""
+        photos are mixed, in the order that seed and epoch decide.
+
+        Where everything learns, unlabeled photos join in: an epoch passes them once, and the labelled
+        ones as often as that takes. The teacher, as it is by then, says what to learn from them.
+        """
         size, seed = self._config.batch_size, self._config.seed
         balanced = self._config.balance == "sampling"
-        if not self._config.is_body_frozen(epoch):
-            batches = self._train.batches(
-                batch_size=size, seed=seed, epoch=epoch, balanced=balanced, ranks=self._ranks
+        if self._config.is_body_frozen(epoch):
+            if self._features is None:
+                self._features = self._compute_features(network)
+            return feature_batches(
+                self._features,
+                batch_size=size,
+                seed=seed,
+                epoch=epoch,
+                balanced=balanced,
+                ranks=self._ranks,
             )
-            return map(self._mixing, batches)
-        if self._features is None:
-            self._features = self._compute_features(network)
-        return feature_batches(
-            self._features,
+        steps = None if self._unlabeled is None else self.step_count(epoch)
+        labeled = self._train.batches(
             batch_size=size,
             seed=seed,
             epoch=epoch,
             balanced=balanced,
+            steps=steps,
             ranks=self._ranks,
         )
+        mixed = map(self._mixing, labeled)
+        if self._unlabeled is None:
+            return mixed
+        unlabeled = self._unlabeled.batches(
+            batch_size=size * UNLABELED_RATIO,
+            seed=seed,
+            epoch=epoch,
+            steps=steps,
+            ranks=self._ranks,
+        )
+        return PseudoLabels(teacher, self._counts, self._ranks).join(mixed, unlabeled)
 
     def judging(self, network: Network, epoch: int) -> Iterator[Batch]:
         """Yield this process's part of val, each photo once, as serving will see it."""

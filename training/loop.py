@@ -154,7 +154,8 @@ class Trainer:
         set_learning(state.network, config, epoch)
         step_count = self.feed.step_count(epoch)
         loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        for step, batch in enumerate(self.feed.learning(state.network, epoch)):
+        batches = self.feed.learning(state.network, epoch, teacher=self.answer)
+        for step, batch in enumerate(batches):
             set_rates(state.optimizer, rate_at(config, epoch, step / step_count), config)
             loss_sum += self.step(batch, epoch)
             seen += len(batch[1])
@@ -194,6 +195,12 @@ class Trainer:
         if state.average is not None:
             state.average.update_parameters(state.network)
         return loss_sum
+
+    @torch.no_grad()
+    def answer(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits `(B, K) float32` of the network that is judged, on the device."""
+        with make_autocast(self.dtype, self.device):
+            return self.state.judged.eval().logits(pixels.to(self.device)).float()
 
     @torch.inference_mode()
     def judge(self, epoch: int) -> Score:

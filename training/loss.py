@@ -27,7 +27,7 @@ def make_loss(config: TrainConfig, counts: Sequence[int], device: torch.device) 
     return partial(
         functional.cross_entropy,
         weight=weight,
-        label_smoothing=config.label_smoothing,
+        label_smoothing=config.smoothing,
         reduction="sum",
     )
 

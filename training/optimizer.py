@@ -53,9 +53,9 @@ def rate_of_head(optimizer: torch.optim.Optimizer) -> float:
 
 def make_average(network: Network, config: TrainConfig) -> AveragedModel | None:
     """Return the averaged network that is judged and kept, or None where none is asked for."""
-    if not config.ema_decay:
+    if not config.decay:
         return None
-    return AveragedModel(network, multi_avg_fn=_averaging(config.ema_decay), use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=_averaging(config.decay), use_buffers=True)
 
 
 def _averaging(decay: float) -> Callable[[Tensors, Tensors, Any], None]:

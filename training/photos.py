@@ -71,6 +71,8 @@ class PhotoSet:
     bad_files: tuple[BadFile, ...] = ()
     leaks: tuple[Leak, ...] = ()
     near_leaks: tuple[NearLeak, ...] = ()
+    unlabeled: tuple[Photo, ...] = ()
+    """Learned from without a label; in no split."""
 
     def of(self, split: Split) -> tuple[Photo, ...]:
         return tuple(photo for photo in self.photos if photo.split == split)
@@ -83,6 +85,8 @@ class PhotoSet:
     def describe(self) -> str:
         """Return what was found: counts, then skipped files, leaks and near leaks by name, a line each."""
         told = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
+        if self.unlabeled:
+            told += f", {len(self.unlabeled)} unlabeled"
         lines = [f"{len(self.class_names)} classes, photos: {told}"]
         if self.bad_files:
             named = "; ".join(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
@@ -102,6 +106,7 @@ class PhotoSet:
             f"{photo.split}\t{self.class_names[photo.label]}\t{photo.sha256}\n"
             for photo in self.photos
         )
+        lines += sorted(f"unlabeled\t{photo.sha256}\n" for photo in self.unlabeled)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -118,15 +123,15 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
         (path, class_name, split)
         for split, split_folder in split_folders.items()
         for class_name, class_folder in _class_folders(split_folder)
-        for path in _files(class_folder)
+        for path in list_files(class_folder)
     ]
     class_names = tuple(
         sorted({name for part in split_folders.values() for name, _ in _class_folders(part)})
     )
     _refuse_odd_classes(folder, class_names)
-    checked = _check([path for path, _, _ in found])
+    checked = check_files([path for path, _, _ in found])
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
-    _refuse_bad_share(bad_files, total=len(checked))
+    refuse_bad_share(bad_files, total=len(checked))
     missing = [split for split in SPLITS if split not in split_folders]
     photos = [
         Photo(path=path, label=class_names.index(class_name), split=split, sha256=sha256)
@@ -205,15 +210,17 @@ def _is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX"))
 
 
-def _files(class_folder: Path) -> Iterator[Path]:
-    for parent, folder_names, file_names in os.walk(class_folder):
+def list_files(folder: Path) -> Iterator[Path]:
+    """Yield the files anywhere under the folder, in order, but the hidden ones."""
+    for parent, folder_names, file_names in os.walk(folder):
         folder_names[:] = sorted(name for name in folder_names if not _is_hidden(name))
         for name in sorted(file_names):
             if not _is_hidden(name):
                 yield Path(parent, name)
 
 
-def _check(paths: Sequence[Path]) -> list[str | BadFile]:
+def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
+    """Return each file's sha256, or what is wrong with it, in order; every byte is decoded."""
     # Reading and decoding release the interpreter lock, so threads are enough.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_sha256_of_photo, paths))
@@ -232,7 +239,8 @@ def _sha256_of_photo(path: Path) -> str | BadFile:
     return hashlib.sha256(data).hexdigest()
 
 
-def _refuse_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
+def refuse_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
+    """Raise a DataError that names some where more files are broken than are skipped."""
     if len(bad_files) <= BAD_FILES_SHARE_ALLOWED * total:
         return
     shown = "; ".join(f"{bad.path} ({bad.reason})" for bad in bad_files[:5])

@@ -98,6 +98,14 @@ class Ranks:
         self._add_up(total)
         return total.tolist()
 
+    def sum_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the tensor summed over all processes, where it is: a GPU is not waited for."""
+        if self.count == 1:
+            return tensor
+        total = tensor.clone()
+        self._add_up(total)
+        return total
+
     def gather(self, rows: torch.Tensor, count: int) -> torch.Tensor:
         """Return `(count, ...)` in its order, of which each process has its `share` as `rows`."""
         if self.count == 1:

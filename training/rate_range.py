@@ -132,6 +132,8 @@ def _steps(trainer: Trainer, epoch: int) -> Iterator[Batch]:
     # Another pass sees other crops; a frozen body's features are the same in every one.
     passes = itertools.count(epoch, 0 if is_frozen else 1)
     batches = (
-        batch for number in passes for batch in trainer.feed.learning(trainer.state.network, number)
+        batch
+        for number in passes
+        for batch in trainer.feed.learning(trainer.state.network, number, teacher=trainer.answer)
     )
     return itertools.islice(batches, STEP_COUNT)

@@ -147,6 +147,7 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
         {
             "class_names": list(photos.class_names),
             "counts": {split: list(photos.counts(split)) for split in SPLITS},
+            "unlabeled_count": len(photos.unlabeled),
             "fingerprint": photos.fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],

@@ -7,18 +7,21 @@ from training.config import TrainConfig
 from training.errors import DataError
 from training.photos import PhotoSet, keep_per_class, read_photos
 from training.torchvision_data import find_dataset, unpack_dataset
+from training.unlabeled import with_unlabeled
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
     """Return the config's photos, split; at most `photos_per_class` of each class to learn from.
 
+    What of `data` is then left over may come back as unlabeled, if `unlabeled` holds it.
+
     Raises:
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     photos = read_photos(find_folder(config.data), seed=config.seed)
-    if not config.photos_per_class:
-        return photos
-    return keep_per_class(photos, config.photos_per_class, seed=config.seed)
+    if config.photos_per_class:
+        photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
+    return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
 
 
 def find_folder(data: Path) -> Path:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from training.errors import DataError, EndedElsewhereError, TrainingError
+from training.pseudo_labels import PseudoLabels
 from training.ranks import Ranks, join_ranks
 from training.synced_norm import sync_norms
 
@@ -58,7 +59,28 @@ def parts_make_the_whole(ranks: Ranks) -> None:
     rows = torch.arange(10.0).reshape(5, 2)
     assert torch.equal(ranks.gather(ranks.share(rows), 5), rows)
     assert ranks.sum(1.5, ranks.rank) == [3.0, 1.0]
+    assert torch.equal(ranks.sum_tensor(rows[ranks.rank]), rows[0] + rows[1])
     assert ranks.from_first(lambda: ("told", os.getpid()))[0] == "told"
+
+
+def pseudo_labels_are_those_of_one_process(ranks: Ranks) -> None:
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn(12, 3, generator=generator)
+    counts = torch.tensor([1.0, 2.0, 3.0])
+
+    def teacher(weak: torch.Tensor) -> torch.Tensor:
+        return weak.flatten(1) @ weights
+
+    alone, together = (PseudoLabels(teacher, counts, one) for one in (Ranks(), ranks))
+    kept = 0.0
+    for _ in range(9):
+        weak = torch.randn(301, 2, 2, 3, generator=generator)
+        labels = alone.label(weak)
+        assert torch.equal(
+            ranks.gather(together.label(weak[ranks.rank :: ranks.count]), 301), labels
+        )
+        kept += labels.mean().item() * 3 / 9
+    assert 0.1 < kept < 0.9
 
 
 def fault_of_the_first_ends_all(ranks: Ranks) -> None:
@@ -78,7 +100,12 @@ def lost_process_is_an_error(ranks: Ranks) -> None:
     ranks.sum(1.0)
 
 
-CASES = (step_is_that_of_one_process, parts_make_the_whole, fault_of_the_first_ends_all)
+CASES = (
+    step_is_that_of_one_process,
+    parts_make_the_whole,
+    pseudo_labels_are_those_of_one_process,
+    fault_of_the_first_ends_all,
+)
 
 
 def main() -> int:

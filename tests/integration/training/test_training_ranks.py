@@ -55,7 +55,13 @@ def said() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "case", ["step_is_that_of_one_process", "parts_make_the_whole", "fault_of_the_first_ends_all"]
+    "case",
+    [
+        "step_is_that_of_one_process",
+        "parts_make_the_whole",
+        "pseudo_labels_are_those_of_one_process",
+        "fault_of_the_first_ends_all",
+    ],
 )
 def test_two_processes_compute_what_one_does(said: list[str], case: str) -> None:
     assert all(f"{case}: done" in one for one in said), said

@@ -1,0 +1,79 @@
+"""A run with unlabeled photos: they teach it, and resumed it is the uninterrupted one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import pseudo_labels
+from training.config import TrainConfig
+from training.errors import ConfigError, InterruptedRunError
+from training.loop import train
+from training.run import Run
+
+Config = Callable[..., TrainConfig]
+
+
+@pytest.fixture
+def config(
+    small_config: Config, small_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> TrainConfig:
+    """Two labelled photos of each class, the other 14 unlabeled; a teacher that is believed."""
+    monkeypatch.setattr(pseudo_labels, "CONFIDENCE_MIN", 0.0)
+    return small_config(
+        photos_per_class=2, unlabeled=small_photos / "train", batch_size=2, epochs=3, mix="mixup"
+    )
+
+
+def averaged(run: Run) -> dict[str, torch.Tensor]:
+    average: dict[str, torch.Tensor] = torch.load(run.last_path, weights_only=True)["average"]
+    assert average
+    return average
+
+
+def is_same(run: Run, other: Run) -> bool:
+    pairs = zip(averaged(run).values(), averaged(other).values(), strict=True)
+    return all(torch.equal(one, two) for one, two in pairs)
+
+
+def test_resumed_with_unlabeled_photos_is_uninterrupted(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Run(folder=train(config))
+    assert whole.data()["unlabeled_count"] == 14
+    steps = 0
+    step_of = torch.optim.AdamW.step
+
+    def interrupted_step(self: torch.optim.AdamW, *details: object) -> object:
+        nonlocal steps
+        steps += 1
+        # The head's epoch is 12 steps of 2 views, the others 2 of 2 labelled and 8 unlabeled photos.
+        if steps == 16:
+            raise KeyboardInterrupt
+        return step_of(self, *details)
+
+    cut = replace(config, out=tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted_step)
+        with pytest.raises(InterruptedRunError):
+            train(cut)
+    assert len(Run(folder=cut.out).history()) == 2
+    assert is_same(Run(folder=train(replace(cut, resume=True))), whole)
+
+
+def test_what_the_teacher_is_sure_of_is_learned(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believing = Run(folder=train(config))
+    monkeypatch.setattr(pseudo_labels, "CONFIDENCE_MIN", 1.1)
+    doubting = Run(folder=train(replace(config, out=tmp_path / "doubting")))
+    assert not is_same(believing, doubting)
+    assert believing.history()[0]["train_loss"] == doubting.history()[0]["train_loss"]
+    assert believing.history()[1]["train_loss"] > doubting.history()[1]["train_loss"]
+
+
+def test_a_body_that_stays_frozen_cannot_learn_from_them(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="--freeze body"):
+        replace(config, freeze="body")
