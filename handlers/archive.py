@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from handlers.errors import ModelCardError, ProbeError
-from handlers.model_card import FILE_NAME, ModelCard
+from handlers.model_card import FILE_NAME, ArchivePrecision, ModelCard
 
 WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
 PROBES_FILE = "probes/probes.json"
+# What weights.safetensors answers, in an archive whose model.onnx is quantised and answers a little else.
+FLOAT32_PROBES_FILE = "probes/float32.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +28,24 @@ class Probe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Archive:
-    folder: Path
-    card: ModelCard
+class ProbeSet:
     probes: tuple[Probe, ...]
     tolerance: float
     """Largest difference of one probability that a probe may show."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    folder: Path
+    card: ModelCard
+    probes: ProbeSet
+    """Of model.onnx."""
+    float32_probes: ProbeSet
+    """Of weights.safetensors; the same unless model.onnx is quantised."""
+
+    def probes_of(self, precision: ArchivePrecision) -> ProbeSet:
+        """Return what an engine that computes in this precision must answer."""
+        return self.float32_probes if precision == "float32" else self.probes
 
     @property
     def onnx_path(self) -> Path:
@@ -54,26 +68,28 @@ def open_archive(folder: Path) -> Archive:
     except OSError:
         raise ModelCardError(f"the archive has no {FILE_NAME}. Export it again.") from None
     card = ModelCard.from_json(text)
-    probes, tolerance = _read_probes(folder, class_count=card.class_count)
-    return Archive(folder=folder, card=card, probes=probes, tolerance=tolerance)
+    probes = float32_probes = _read_probes(folder, PROBES_FILE, class_count=card.class_count)
+    if card.precision != "float32":
+        float32_probes = _read_probes(folder, FLOAT32_PROBES_FILE, class_count=card.class_count)
+    return Archive(folder=folder, card=card, probes=probes, float32_probes=float32_probes)
 
 
-def _read_probes(folder: Path, *, class_count: int) -> tuple[tuple[Probe, ...], float]:
-    path = folder / PROBES_FILE
+def _read_probes(folder: Path, file: str, *, class_count: int) -> ProbeSet:
+    path = folder / file
     try:
         values = json.loads(path.read_bytes())
         tolerance = float(values["tolerance"])
         probes = tuple(_read_probe(path.parent, entry, class_count) for entry in values["probes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ProbeError(
-            f"{PROBES_FILE} cannot be read: {error!r:.200}. Export the archive again."
+            f"{file} cannot be read: {error!r:.200}. Export the archive again."
         ) from None
     if not probes or not 0 < tolerance < 1 or not math.isfinite(tolerance):
         raise ProbeError(
-            f"{PROBES_FILE} has {len(probes)} probes and the tolerance {tolerance}; "
+            f"{file} has {len(probes)} probes and the tolerance {tolerance}; "
             "it must have one or more and a tolerance between 0 and 1."
         )
-    return probes, tolerance
+    return ProbeSet(probes=probes, tolerance=tolerance)
 
 
 def _read_probe(folder: Path, entry: Any, class_count: int) -> Probe:

@@ -59,7 +59,11 @@ class Classifier:
     def describe(self) -> dict[str, Any]:
         """Return the model card, and what it is served with here."""
         return self.archive.card.to_dict() | {
-            "served_with": {"pipeline": self.pipeline.name, "library_versions": describe_versions()}
+            "served_with": {
+                "pipeline": self.pipeline.name,
+                "precision": self.pipeline.precision,
+                "library_versions": describe_versions(),
+            }
         }
 
     def answer(
@@ -195,6 +199,13 @@ def load_classifier(
     archive = open_archive(folder)
     settings = HandlerSettings.from_model_config(model_config)
     pipeline = choose_pipeline(archive, settings, gpu_id=gpu_id)
+    if pipeline.precision != archive.card.precision:
+        logger.warning(
+            "model.onnx is %s, which only ONNX Runtime on a CPU computes: %s serves the float32 weights "
+            "instead, slower on a CPU and with other probabilities.",
+            archive.card.precision,
+            pipeline.name,
+        )
     difference = replay_probes(archive, pipeline)
     return_freed_memory()
     logger.info(
@@ -205,7 +216,7 @@ def load_classifier(
         archive.card.class_count,
         time.perf_counter() - started,
         pipeline.name,
-        len(archive.probes),
+        len(archive.probes.probes),
         difference,
     )
     return Classifier(archive, settings, pipeline, metric_cache)

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 
 from handlers.archive import Archive
 from handlers.errors import SettingsError, WeightsError
+from handlers.model_card import ArchivePrecision
 from handlers.network import Network, build_network
 from handlers.settings import HandlerSettings
 from handlers.weights import read_weights
@@ -36,6 +38,10 @@ class Engine(Protocol[Pixels]):
     def name(self) -> str:
         """What the log and the metrics call it."""
 
+    @property
+    def precision(self) -> ArchivePrecision:
+        """float32 where it computes with weights.safetensors, else model.onnx's."""
+
     def probabilities(self, batch: Sequence[Pixels]) -> np.ndarray:
         """Return `(B, K) float32` for B pictures of `(S, S, 3) uint8`."""
 
@@ -43,8 +49,12 @@ class Engine(Protocol[Pixels]):
 class OnnxEngine:
     name = "ONNX Runtime"
 
-    def __init__(self, archive: Archive, *, thread_count: int) -> None:
+    def __init__(
+        self, path: Path, *, thread_count: int, precision: ArchivePrecision = "float32"
+    ) -> None:
         import onnxruntime
+
+        self.precision = precision
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = thread_count
@@ -54,7 +64,7 @@ class OnnxEngine:
         # 3: errors only; the optimizer's remarks are of no use to whoever reads the server's log.
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            str(archive.onnx_path), options, providers=["CPUExecutionProvider"]
+            str(path), options, providers=["CPUExecutionProvider"]
         )
 
     def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -68,6 +78,7 @@ class OnnxEngine:
 
 class EagerEngine:
     name = "PyTorch"
+    precision: ArchivePrecision = "float32"
 
     def __init__(self, archive: Archive, *, thread_count: int) -> None:
         torch.set_num_threads(thread_count)
@@ -118,7 +129,11 @@ def _try_onnx(archive: Archive, settings: HandlerSettings) -> OnnxEngine | None:
         why = "onnxruntime is not installed here"
     else:
         try:
-            return OnnxEngine(archive, thread_count=settings.thread_count)
+            return OnnxEngine(
+                archive.onnx_path,
+                thread_count=settings.thread_count,
+                precision=archive.card.precision,
+            )
         except Exception as error:
             # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
             why = f"onnxruntime cannot load model.onnx: {' '.join(str(error).split())[:300]}"

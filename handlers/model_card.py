@@ -4,12 +4,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from handlers.errors import ModelCardError, PreprocessingError
 from handlers.preprocessing import PreprocessingSpec
 
 FILE_NAME = "model_card.json"
+
+ArchivePrecision = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ class ModelCard:
     weights_sha256: str
     """Of weights.safetensors, in hexadecimal."""
     library_versions: Mapping[str, str]
+    precision: ArchivePrecision
+    """Of model.onnx; weights.safetensors is float32 always, and so is what `metrics` judged."""
+    quantisation: Mapping[str, Any]
+    """What int8 costs against float32 on val photos, measured at export; empty with float32."""
     licence_note: str
     """Where the starting weights came from and on which terms."""
 
@@ -43,7 +49,9 @@ class ModelCard:
         for name in ("name", "version", "architecture"):
             if not getattr(self, name):
                 raise _invalid(name, "", "text that is not empty")
-        for name in ("metrics", "library_versions"):
+        if self.precision not in get_args(ArchivePrecision):
+            raise _invalid("precision", self.precision, " or ".join(get_args(ArchivePrecision)))
+        for name in ("metrics", "library_versions", "quantisation"):
             if not isinstance(getattr(self, name), Mapping):
                 raise _invalid(name, getattr(self, name), "an object")
         object.__setattr__(self, "class_names", _check_class_names(self.class_names))

@@ -11,6 +11,7 @@ from handlers.archive import Archive
 from handlers.engines import Engine, choose_cpu_engine
 from handlers.errors import InternalError, RefusedError
 from handlers.loaders import CpuLoader, DecodeBudget, Loader, PassTiming, Photo, Timings
+from handlers.model_card import ArchivePrecision
 from handlers.settings import HandlerSettings
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Pipeline(Generic[Pixels]):
     def name(self) -> str:
         """Decoder and engine, for the log and the model card."""
         return f"{self._loader.name} and {self._engine.name}"
+
+    @property
+    def precision(self) -> ArchivePrecision:
+        """Whose answers these are: model.onnx's, or those of the float32 weights."""
+        return self._engine.precision
 
     def classify(self, photos: Sequence[Photo], timings: Timings) -> list[Outcome]:
         """Return each photo's `(K,) float32` probabilities, or why it has none."""

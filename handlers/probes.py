@@ -16,19 +16,22 @@ def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
     Raises:
         ProbeError: a probe differs beyond the archive's tolerance, or is refused.
     """
+    expected = archive.probes_of(pipeline.precision)
     # One by one as well as together: both are what requests will do.
     together = pipeline.classify(
-        [Photo(probe.data, owner) for owner, probe in enumerate(archive.probes)], Timings()
+        [Photo(probe.data, owner) for owner, probe in enumerate(expected.probes)], Timings()
     )
     worst = 0.0
-    for probe, outcome in zip(archive.probes, together, strict=True):
+    for probe, outcome in zip(expected.probes, together, strict=True):
         alone = pipeline.classify([Photo(probe.data)], Timings())[0]
         for answer in (outcome, alone):
-            worst = max(worst, _difference(archive, probe, answer))
+            worst = max(worst, _difference(archive, probe, answer, expected.tolerance))
     return worst
 
 
-def _difference(archive: Archive, probe: Probe, answer: np.ndarray | RefusedError) -> float:
+def _difference(
+    archive: Archive, probe: Probe, answer: np.ndarray | RefusedError, tolerance: float
+) -> float:
     refusing = _refusing(archive)
     if isinstance(answer, RefusedError):
         raise ProbeError(f"{refusing} its own probe {probe.file} has no answer: {answer}")
@@ -38,10 +41,10 @@ def _difference(archive: Archive, probe: Probe, answer: np.ndarray | RefusedErro
             f"the model card names {archive.card.class_count} classes."
         )
     difference = float(np.abs(answer - probe.probabilities).max())
-    if difference > archive.tolerance:
+    if difference > tolerance:
         raise ProbeError(
             f"{refusing} probe {probe.file} differs by {difference:.4f} from what training gave; "
-            f"{archive.tolerance} is tolerated. Decoder, crop, class order or engine is another."
+            f"{tolerance} is tolerated. Decoder, crop, class order or engine is another."
         )
     return difference
 

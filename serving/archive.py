@@ -18,6 +18,8 @@ CHUNK_BYTES = 1 << 20
 MANIFEST = "MAR-INF/MANIFEST.json"
 CARD = "model_card.json"
 PROBES = "probes/probes.json"
+# Only where the network is quantised: what hosts answer that cannot compute that, and serve it in float32.
+FLOAT32_PROBES = "probes/float32.json"
 # What TorchServe opens, or hands to pip, by names that the manifest gives.
 FILE_KEYS = ("handler", "configFile", "requirementsFile", "modelFile", "serializedFile")
 # Of JSON or of a photo: what a few packed bytes claim to be must not fill the memory.
@@ -47,14 +49,29 @@ class Probe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbeSet:
+    probes: tuple[Probe, ...]
+    tolerance: float
+    """Largest difference of a probability that a probe may show."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Archive:
     path: Path
     name: str
     version: str
     class_names: tuple[str, ...]
-    tolerance: float
-    probes: tuple[Probe, ...]
+    probe_sets: tuple[ProbeSet, ...]
+    """Answers that fit one of them are right: the archive's own first."""
     sha256: str
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return self.probe_sets[0].probes
+
+    @property
+    def tolerance(self) -> float:
+        return self.probe_sets[0].tolerance
 
     @property
     def file_name(self) -> str:
@@ -133,19 +150,24 @@ def _read(path: Path, packed: zipfile.ZipFile) -> Archive:
     if not is_inside(f"{name}-{version}.mar") or "/" in name + version:
         raise ValueError(f"{name!r} {version!r} can be no file name")
     class_names = tuple(str(one) for one in card["class_names"])
-    probes = _json(packed, PROBES)
-    archive = Archive(
+    sets = [one for one in (PROBES, FLOAT32_PROBES) if one == PROBES or one in packed.namelist()]
+    return Archive(
         path=path,
         name=name,
         version=version,
         class_names=class_names,
-        tolerance=float(probes["tolerance"]),
-        probes=tuple(_probe(packed, probe, len(class_names)) for probe in probes["probes"]),
+        probe_sets=tuple(_probe_set(packed, one, len(class_names)) for one in sets),
         sha256=sha256_of(path),
     )
-    if not archive.probes or not 0 < archive.tolerance < 1:
+
+
+def _probe_set(packed: zipfile.ZipFile, name: str, class_count: int) -> ProbeSet:
+    told = _json(packed, name)
+    probes = tuple(_probe(packed, probe, class_count) for probe in told["probes"])
+    tolerance = float(told["tolerance"])
+    if not probes or not 0 < tolerance < 1:
         raise ValueError("it has no probes, or a tolerance that is not between 0 and 1")
-    return archive
+    return ProbeSet(probes=probes, tolerance=tolerance)
 
 
 def _probe(packed: zipfile.ZipFile, told: dict[str, Any], class_count: int) -> Probe:

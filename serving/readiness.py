@@ -1,8 +1,8 @@
 """Ready means: enough workers, and known photos just classified as training classified them. Never /ping."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from serving.archive import Archive
+from serving.archive import Archive, ProbeSet
 from serving.client import GrpcClient, HttpClient, Prediction
 from serving.errors import NotLoadedError, NotReadyError, RequestError
 from serving.live_record import open_entry, read_record
@@ -55,37 +55,52 @@ def check_probes(
     Raises:
         NotReadyError: an answer is missing, comes from another version, or differs beyond the tolerance.
     """
-    worst = 0.0
-    for probe in archive.probes:
-        try:
-            answer = client.predict(
-                archive.name,
-                probe.data,
-                top_k=len(archive.class_names),
-                version=version,
-                timeout_s=PROBE_TIMEOUT_S,
-            )
-        except RequestError as error:
-            raise NotReadyError(
-                f"{archive.name} {archive.version} did not answer a probe: {error}"
-            ) from None
-        worst = max(worst, probe_difference(archive, answer, probe.probabilities))
-    return worst
+    answers = {
+        photo: _ask(client, archive, photo, version=version)
+        for photo in {probe.data for one in archive.probe_sets for probe in one.probes}
+    }
+    worst = [_largest_difference(answers, one) for one in archive.probe_sets]
+    fitting = [
+        difference
+        for difference, one in zip(worst, archive.probe_sets, strict=True)
+        if difference <= one.tolerance
+    ]
+    if not fitting:
+        raise NotReadyError(
+            f"{archive.name} {archive.version} answers a probe {worst[0]:.3f} away from what training computed; "
+            f"{archive.tolerance} is tolerated."
+        )
+    return min(fitting)
 
 
-def probe_difference(archive: Archive, answer: Prediction, expected: tuple[float, ...]) -> float:
-    """Return the largest difference of a probability. Raises NotReadyError beyond the archive's tolerance."""
+def _ask(
+    client: HttpClient | GrpcClient, archive: Archive, photo: bytes, *, version: str | None
+) -> Prediction:
+    try:
+        answer = client.predict(
+            archive.name,
+            photo,
+            top_k=len(archive.class_names),
+            version=version,
+            timeout_s=PROBE_TIMEOUT_S,
+        )
+    except RequestError as error:
+        raise NotReadyError(
+            f"{archive.name} {archive.version} did not answer a probe: {error}"
+        ) from None
     if answer.version != archive.version:
         raise NotReadyError(
             f"version {answer.version} of {archive.name} answered instead of {archive.version}."
         )
-    difference = max(abs(guess.probability - expected[guess.index]) for guess in answer.guesses)
-    if not difference <= archive.tolerance:
-        raise NotReadyError(
-            f"{archive.name} {archive.version} answers a probe {difference:.3f} away from what training computed; "
-            f"{archive.tolerance} is tolerated."
-        )
-    return difference
+    return answer
+
+
+def _largest_difference(answers: Mapping[bytes, Prediction], probe_set: ProbeSet) -> float:
+    return max(
+        abs(guess.probability - probe.probabilities[guess.index])
+        for probe in probe_set.probes
+        for guess in answers[probe.data].guesses
+    )
 
 
 Report = Callable[[str], None]

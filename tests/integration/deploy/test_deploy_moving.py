@@ -7,7 +7,7 @@ import onnx
 
 from handlers.network import build_network
 from handlers.preprocessing import PreprocessingSpec
-from training.archive import export_onnx
+from training.onnx_file import export_onnx
 
 LIMITS = Path(__file__).parents[3] / "docs" / "limits.md"
 TRITON_TYPES = {onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.FLOAT: "TYPE_FP32"}

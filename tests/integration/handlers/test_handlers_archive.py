@@ -96,6 +96,8 @@ def archive(tmp_path_factory, photo) -> tuple[Path, list[float]]:
         data_fingerprint="",
         weights_sha256=hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
         library_versions={},
+        precision="float32",
+        quantisation={},
         licence_note="random",
     )
     (folder / "model_card.json").write_text(card.to_json())
@@ -156,6 +158,25 @@ def test_a_plain_torchserve_serves_it_slower_and_says_so(archive, photo) -> None
     assert refused["error"]["code"] == "undecodable_image"
     assert "simplejpeg is not installed" in log
     assert "PyTorch serves instead" in log
+
+
+@pytest.mark.parametrize("has_onnxruntime", [True, False])
+def test_a_quantised_archive_is_served_in_float32_where_onnxruntime_is_missing(
+    archive, photo, tmp_path, has_onnxruntime: bool
+) -> None:
+    folder, row = shutil.copytree(archive[0], tmp_path / "int8"), archive[1]
+    quantised = row[::-1]
+    onnx.save(constant_model(quantised), folder / "model.onnx")
+    card = json.loads((folder / "model_card.json").read_text())
+    (folder / "model_card.json").write_text(json.dumps(card | {"precision": "int8"}))
+    (folder / "probes" / "probes.json").rename(folder / "probes" / "float32.json")
+    probes = {"tolerance": 0.001, "probes": [{"file": "photo.png", "probabilities": quantised}]}
+    (folder / "probes" / "probes.json").write_text(json.dumps(probes))
+    found, log = work(folder, photo, blocked=[] if has_onnxruntime else ["onnxruntime"])
+    probabilities = {p["index"]: p["probability"] for p in found["bodies"][0]["predictions"]}
+    expected = quantised if has_onnxruntime else row
+    assert [probabilities[index] for index in range(3)] == pytest.approx(expected, abs=1e-4)
+    assert ("serves the float32 weights instead" in log) is not has_onnxruntime
 
 
 def test_the_archives_own_package_wins_over_an_installed_one(archive, photo, tmp_path) -> None:

@@ -43,6 +43,8 @@ def card(spec: PreprocessingSpec) -> ModelCard:
         data_fingerprint="0" * 64,
         weights_sha256="0" * 64,
         library_versions={"torch": "2.15"},
+        precision="float32",
+        quantisation={},
         licence_note="made for this test",
     )
 

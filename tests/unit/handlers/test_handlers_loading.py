@@ -93,6 +93,35 @@ def test_a_broken_onnx_file_falls_back_to_the_weights(archive_folder, caplog) ->
     assert "PyTorch serves instead" in caplog.text
 
 
+def make_int8(folder) -> None:
+    """Turn the archive into one whose model.onnx is quantised, as its card says; both answer alike here."""
+    path = folder / "model_card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"precision": "int8"}))
+    probes = folder / "probes" / "probes.json"
+    (folder / "probes" / "float32.json").write_text(probes.read_text())
+
+
+def test_a_quantised_network_is_held_to_its_own_probes(archive_folder, caplog) -> None:
+    make_int8(archive_folder)
+    described = Worker(archive_folder).handler._classifier.describe()
+    assert described["served_with"]["precision"] == "int8"
+    assert "float32" not in caplog.text
+
+    def reverse(values: dict) -> None:
+        values["probes"][0]["probabilities"].reverse()
+
+    change_probes(archive_folder, reverse)
+    with pytest.raises(RuntimeError, match=r"probe red\.jpg differs"):
+        Worker(archive_folder)
+
+
+def test_a_quantised_archive_needs_the_float32_probes_too(archive_folder) -> None:
+    make_int8(archive_folder)
+    (archive_folder / "probes" / "float32.json").unlink()
+    with pytest.raises(RuntimeError, match=r"probes/float32\.json cannot be read"):
+        Worker(archive_folder)
+
+
 def test_an_engine_that_was_asked_for_must_be_there(archive_folder) -> None:
     (archive_folder / "model.onnx").unlink()
     with pytest.raises(RuntimeError, match=r"holds no model\.onnx"):

@@ -38,6 +38,8 @@ def test_a_missing_field_is_named(card, field: str) -> None:
         ("temperature", 0),
         ("temperature", True),
         ("metrics", []),
+        ("precision", "int4"),
+        ("quantisation", None),
         ("preprocessing", None),
         ("preprocessing", {"image_size_px": 224}),
     ],

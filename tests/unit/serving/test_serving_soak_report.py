@@ -25,8 +25,7 @@ def sample(
 
 def archive(name: str, version: str) -> Archive:
     return Archive(
-        path=Path("x.mar"), name=name, version=version, class_names=("hat",), tolerance=0.01,
-        probes=(), sha256="",
+        path=Path("x.mar"), name=name, version=version, class_names=("hat",), probe_sets=(), sha256="",
     )  # fmt: skip
 
 

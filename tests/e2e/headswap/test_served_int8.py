@@ -1,0 +1,119 @@
+"""A quantised archive on a real server: its answers are its own file's, or the float32 network's where it must be."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handlers.engines import OnnxEngine
+from handlers.preprocessing import load_pixels
+from serving.archive import Archive, read_archive
+from serving.client import GrpcClient, HttpClient
+from serving.loading import install
+from serving.management import Management
+from serving.readiness import check_probes
+from serving.repack import repack
+from serving.settings import ServerSettings
+from training.dataset import preprocessing_of
+from training.run import Run
+
+VERSION = "8.0"
+
+
+@pytest.fixture(scope="module")
+def int8(
+    runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Archive, list[str]]:
+    """Return the archive and what was printed of its cost."""
+    from training.archive import export_archive
+
+    told: list[str] = []
+    store = tmp_path_factory.mktemp("int8")
+    path = export_archive(
+        runs["1.0"], name="clothing", version=VERSION, model_store=store, precision="int8",
+        report=told.append,
+    )  # fmt: skip
+    return read_archive(path), told
+
+
+def loaded(archive: Archive, settings: ServerSettings) -> Iterator[Archive]:
+    """Yield the archive as the server has loaded it beside the live version, and unload it."""
+    installed = install(archive, settings.model_store)
+    management = Management(settings)
+    management.register(installed.path.name, workers=1)
+    yield installed
+    management.unregister(installed.name, installed.version)
+    installed.path.unlink()
+
+
+@pytest.fixture
+def served_int8(int8: tuple[Archive, list[str]], steady: ServerSettings) -> Iterator[Archive]:
+    yield from loaded(int8[0], steady)
+
+
+@pytest.fixture
+def served_float32(
+    int8: tuple[Archive, list[str]], steady: ServerSettings, tmp_path: Path
+) -> Iterator[Archive]:
+    """Yield the same archive where the weights are served, as on a GPU and without ONNX Runtime."""
+    target = tmp_path / "clothing-8.1.mar"
+    yield from loaded(
+        repack(int8[0], {"handler": {"engine": "eager"}}, target, version="8.1"), steady
+    )
+
+
+def rows_of(client: HttpClient, version: str, photos: list[bytes]) -> np.ndarray:
+    """Return the probabilities `(B, K)` that the server gives."""
+    answers = [client.predict("clothing", one, top_k=5, version=version) for one in photos]
+    return np.array(
+        [[g.probability for g in sorted(a.guesses, key=lambda g: g.index)] for a in answers]
+    )
+
+
+def test_served_is_what_its_own_engine_computes(
+    served_int8: Archive,
+    steady: ServerSettings,
+    runs: dict[str, Path],
+    photos: list[bytes],
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(served_int8.path) as packed:
+        onnx_path = Path(packed.extract("model.onnx", tmp_path))
+    spec = preprocessing_of(Run(folder=runs["1.0"]).config())
+    engine = OnnxEngine(onnx_path, thread_count=1, precision="int8")
+    expected = engine.probabilities([load_pixels(photo, spec) for photo in photos])
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
+        np.testing.assert_allclose(rows_of(http, VERSION, photos), expected, atol=1e-4)
+        for client in (http, grpc):
+            assert check_probes(client, served_int8, version=VERSION) < 1e-4
+
+
+def test_its_card_says_what_it_costs(int8: tuple[Archive, list[str]]) -> None:
+    archive, told = int8
+    with zipfile.ZipFile(archive.path) as packed:
+        card = json.loads(packed.read("model_card.json"))
+        names = packed.namelist()
+        assert (
+            packed.getinfo("model.onnx").file_size
+            < packed.getinfo("weights.safetensors").file_size / 3
+        )
+    assert "float32.onnx" not in names
+    cost = card["quantisation"]
+    assert card["precision"] == "int8"
+    assert (cost["compared_on"], cost["photos"]) == ("val", card["metrics"]["val"]["n"])
+    assert cost["same_class"] >= 0.9 * cost["photos"]
+    assert f"int8 against float32 on {cost['photos']} val photos" in told[0]
+
+
+def test_where_int8_cannot_be_computed_the_float32_network_answers(
+    served_float32: Archive, steady: ServerSettings, runs: dict[str, Path]
+) -> None:
+    judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"][::12]
+    with HttpClient(steady) as client:
+        assert check_probes(client, served_float32, version="8.1") < 1e-4
+        photos = [Path(photo["path"]).read_bytes() for photo in judged]
+        expected = [photo["probabilities"] for photo in judged]
+        np.testing.assert_allclose(rows_of(client, "8.1", photos), expected, atol=1e-4)
