@@ -86,7 +86,6 @@ bench-scale: install
 	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 4
 	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 1 --batch-size 4
 	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 1
-	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 16
 	$(BIN)/python -m benchmarks.scale --table
 	$(BIN)/python -m benchmarks.fleet
 

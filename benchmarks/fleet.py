@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from benchmarks.scale import RESULTS
+from benchmarks.scale import RESULTS, delay_of
 from serving.gates import percentile
 from tuning.queueing import Service, simulate
 
@@ -36,6 +36,9 @@ def service_of(told: dict[str, Any], *, hosts: int = 1) -> Service:
     slowest = told["slowdowns"][-1]
     return Service(
         alone_ms=tuple(told["alone_ms"]),
+        overhead_ms=told["overhead_ms"],
+        rest_slowdown=told["rest_slowdown"],
+        delay_ms=delay_of(told),
         further_share=told["further_share"],
         slowdowns=(slowest,) * (len(told["slowdowns"]) * hosts),
         batch_size=told["setting"]["batch_size"],

@@ -3,15 +3,17 @@
     python -m benchmarks.scale model_store/clothing-1.0.mar --photos photos/test --workers 2 --batch-size 4
     python -m benchmarks.scale --table                      what was measured, as docs/scale.md shows it
 
-One call measures one setting: closed loop with 1 to so many connections as there are workers (nobody waits), then with
-enough of them to fill every batch (the capacity), then open loop at 50 and 80 % of that capacity. The model
-(tuning/queueing.py) sees only the closed loops. Results go to benchmarks/scale.json, which keeps the other settings'.
+One call measures one setting, in rounds: without batches, closed loop with 1 to so many connections as there are
+workers (nobody waits), with one that pauses, and with more (the capacity); then as the setting is, with enough
+connections to fill every batch, and open loop at 50 and 80 % of that capacity. The model (tuning/queueing.py) sees only
+the closed loops. Results go to benchmarks/scale.json, which keeps the other settings'.
 """
 
 import argparse
 import json
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,68 +33,95 @@ from tuning.tuned import write_beside
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("scale.json")
 LOADS = (0.5, 0.8)
-WARM_UP_S, CLOSED_S, OPEN_S, OPEN_ROUNDS = 12.0, 7.0, 15.0, 2
+WARM_UP_S, LOADED_WARM_UP_S, CLOSED_S, OPEN_S = 10.0, 2.0, 2.5, 9.0
+ROUNDS = 3
 DRAWS = 10
+PAUSE_S = 0.03
 QUANTILES = 400
 
 
 class Bench:
+    """One setting. What the model is fitted to and what it is held against take turns, so that both see the same host:
+    its speed drifts by a fifth within minutes."""
+
     def __init__(self, server: TrialServer, photos: Sequence[bytes], setting: Setting) -> None:
         self.server, self.photos, self.setting = server, photos, setting
+        self.connections = list(range(1, setting.workers + 1))
+        self.loaded: Setting | None = None
 
     def measure(self) -> dict[str, Any]:
         """Return the figures of the setting."""
+        single = self.setting.changed({"batch_size": 1})
         self._closed(self.setting.workers, WARM_UP_S)
-        alone, *others = (
-            self._closed(count, CLOSED_S) for count in range(1, self.setting.workers + 1)
-        )
-        means_ms = [statistics.fmean(one.latencies_ms) for one in (alone, *others)]
-        filling = 2 * self.setting.workers * self.setting.batch_size
-        cpu_before = self._cpu_s()
-        full = self._closed(max(filling, 4), CLOSED_S)
+        alone: dict[int, list[Seen]] = defaultdict(list)
+        rested: list[Seen] = []
+        singles: list[Seen] = []
+        full: list[Seen] = []
+        opened: dict[float, list[Seen]] = defaultdict(list)
+        cpu_ms: list[dict[str, float]] = []
+        for _ in range(ROUNDS):
+            self._load(single)
+            for count in self.connections:
+                alone[count].append(self._closed(count, CLOSED_S))
+            rested.append(self._closed(1, CLOSED_S, pause_s=PAUSE_S))
+            singles.append(self._closed(max(2 * self.setting.workers, 4), CLOSED_S))
+            self._load(self.setting)
+            cpu_before = self._cpu_s()
+            filling = 2 * self.setting.workers * self.setting.batch_size
+            full.append(self._closed(max(filling, 4), CLOSED_S))
+            cpu_ms.append(self._cpu_ms(cpu_before, full[-1].per_s * CLOSED_S))
+            for load in LOADS:
+                opened[load].append(
+                    self._open(round(load * full[0].per_s, 2), seed=len(opened[load]))
+                )
+        means_ms = [statistics.fmean(_latencies_ms(alone[count])) for count in self.connections]
+        alone_ms = _latencies_ms(alone[1])
+        capacity_per_s = statistics.median(one.per_s for one in full)
         service = fit_service(
-            alone.latencies_ms,
+            alone_ms,
             means_ms,
-            capacity_per_s=full.per_s,
+            rested_ms=_latencies_ms(rested),
+            single_capacity_per_s=statistics.median(one.per_s for one in singles),
+            capacity_per_s=capacity_per_s,
             batch_size=self.setting.batch_size,
+            delay_ms=self.setting.max_delay_ms,
         )
+        quantiles = ((rank + 0.5) / QUANTILES for rank in range(QUANTILES))
         return {
             "setting": self.setting.to_dict(),
-            "alone_p50_ms": round(alone.p(0.5), 2),
-            "alone_ms": [round(alone.p((rank + 0.5) / QUANTILES), 2) for rank in range(QUANTILES)],
+            "alone_p50_ms": round(percentile(alone_ms, 0.5), 2),
+            "alone_ms": [round(percentile(alone_ms, share), 2) for share in quantiles],
+            "overhead_ms": round(service.overhead_ms, 2),
+            "rest_slowdown": round(service.rest_slowdown, 3),
             "slowdowns": [round(one, 3) for one in service.slowdowns],
             "further_share": round(service.further_share, 3),
-            "capacity_per_s": round(full.per_s, 1),
+            "capacity_per_s": round(capacity_per_s, 1),
             "capacity_model_per_s": round(service.capacity_per_s, 1),
-            "full_p99_ms": round(full.p(0.99), 1),
+            "full_p99_ms": round(percentile(_latencies_ms(full), 0.99), 1),
             "memory_mb": round(self.server.memory_mb()),
-            "cpu_ms_per_photo": self._cpu_ms(cpu_before, full.per_s * CLOSED_S),
-            "open": [self._open(load, round(load * full.per_s, 2)) for load in LOADS],
+            "cpu_ms_per_photo": {
+                name: round(statistics.median(one[name] for one in cpu_ms), 2) for name in cpu_ms[0]
+            },
+            "open": [_told(load, round(load * full[0].per_s, 2), opened[load]) for load in LOADS],
         }
 
-    def _closed(self, connections: int, seconds: float) -> Seen:
+    def _load(self, setting: Setting) -> None:
+        """Have it served; new workers need a moment to come up to speed."""
+        if setting != self.loaded:
+            self.server.load(setting)
+            self._closed(self.setting.workers, LOADED_WARM_UP_S)
+            self.loaded = setting
+
+    def _closed(self, connections: int, seconds: float, *, pause_s: float = 0.0) -> Seen:
         return closed_loop(
-            self.server.target(), self.photos, connections=connections, seconds=seconds
-        )
+            self.server.target(), self.photos,
+            connections=connections, seconds=seconds, pause_s=pause_s,
+        )  # fmt: skip
 
-    def _open(self, load: float, rate_per_s: float) -> dict[str, Any]:
-        rounds = [
-            open_loop(
-                self.server.target(), self.photos, rate_per_s=rate_per_s, seconds=OPEN_S, seed=seed
-            )
-            for seed in range(OPEN_ROUNDS)
-        ]
-        latencies_ms = [latency for one in rounds for latency in one.latencies_ms]
-        return {
-            "load": load,
-            "rate_per_s": rate_per_s,
-            "seconds": OPEN_S,
-            "requests": len(latencies_ms),
-            "failed": sum(one.failed for one in rounds),
-            "p50_ms": round(percentile(latencies_ms, 0.5), 1),
-            "p99_ms": round(percentile(latencies_ms, 0.99), 1),
-            "p99_rounds_ms": [round(one.p(0.99), 1) for one in rounds],
-        }
+    def _open(self, rate_per_s: float, *, seed: int) -> Seen:
+        return open_loop(
+            self.server.target(), self.photos, rate_per_s=rate_per_s, seconds=OPEN_S, seed=seed
+        )
 
     def _cpu_s(self) -> dict[str, float]:
         java = psutil.Process(self.server.pid)
@@ -104,29 +133,58 @@ class Bench:
 
     def _cpu_ms(self, before: dict[str, float], photos: float) -> dict[str, float]:
         after = self._cpu_s()
-        return {name: round(1e3 * (after[name] - before[name]) / photos, 2) for name in after}
+        return {name: 1e3 * (after[name] - before[name]) / photos for name in after}
+
+
+def delay_of(told: dict[str, Any]) -> float:
+    """Return how long a batch waits to be filled; one of one photo does not."""
+    setting = told["setting"]
+    return float(setting["max_delay_ms"]) if setting["batch_size"] > 1 else 0.0
+
+
+def _latencies_ms(found: Sequence[Seen]) -> list[float]:
+    return [latency for one in found for latency in one.latencies_ms]
+
+
+def _told(load: float, rate_per_s: float, found: Sequence[Seen]) -> dict[str, Any]:
+    return {
+        "load": load,
+        "rate_per_s": rate_per_s,
+        "seconds": OPEN_S,
+        "requests": len(_latencies_ms(found)),
+        "failed": sum(one.failed for one in found),
+        # Of the rounds, so that one moment in which the host stood still does not decide.
+        "p50_ms": round(statistics.median(one.p(0.5) for one in found), 1),
+        "p99_ms": round(statistics.median(one.p(0.99) for one in found), 1),
+        "p99_rounds_ms": [round(one.p(0.99), 1) for one in found],
+    }
 
 
 def foretell(told: dict[str, Any]) -> None:
-    """Add to each open loop what the model says of it: of those very arrivals, averaged over what services draw.
+    """Add to each open loop what the model says of it: of each round's very arrivals, over several draws of services.
 
     The same arrivals, because at 80 % load p99 of half a minute depends on them more than on anything else.
     """
     service = Service(
         alone_ms=tuple(told["alone_ms"]),
+        overhead_ms=told["overhead_ms"],
+        rest_slowdown=told["rest_slowdown"],
+        delay_ms=delay_of(told),
         further_share=told["further_share"],
         slowdowns=tuple(told["slowdowns"]),
         batch_size=told["setting"]["batch_size"],
     )
     for one in told["open"]:
-        foretold_ms = [
-            latency
+        rounds = [
+            [
+                latency
+                for draw in range(DRAWS)
+                for latency in replay(service, _due_ms(one, seed), seed=draw)
+            ]
             for seed in range(len(one["p99_rounds_ms"]))
-            for draw in range(DRAWS)
-            for latency in replay(service, _due_ms(one, seed), seed=draw)
         ]
         for name, share in (("p50", 0.5), ("p99", 0.99)):
-            model_ms = percentile(foretold_ms, share)
+            model_ms = statistics.median(percentile(latencies_ms, share) for latencies_ms in rounds)
             one[f"{name}_model_ms"] = round(model_ms, 1)
             one[f"{name}_error"] = round(model_ms / one[f"{name}_ms"] - 1, 3)
 
@@ -139,17 +197,25 @@ def table(results: dict[str, Any]) -> str:
     """Return the figures as two Markdown tables."""
     ordered = sorted(results.values(), key=lambda one: tuple(one["setting"].values())[:3])
     lines = [
-        "| workers | threads | batch | alone p50 ms | slower together | further photo | photos/s | p99 ms full | MB | "
-        "CPU ms a photo: frontend, workers |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| workers | threads | batch | alone p50 ms | after a rest | slower together | further photo | photos/s | "
+        "p99 ms full | MB | CPU ms a photo: frontend, workers |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for one in ordered:
         setting, cpu = one["setting"], one["cpu_ms_per_photo"]
-        lines.append(
-            f"| {setting['workers']} | {setting['threads']} | {setting['batch_size']} | {one['alone_p50_ms']:.1f} | "
-            f"{one['slowdowns'][-1]:.2f} | {one['further_share']:.2f} | {one['capacity_per_s']:.1f} | "
-            f"{one['full_p99_ms']:.0f} | {one['memory_mb']} | {cpu['frontend']:.1f}, {cpu['workers']:.1f} |"
-        )
+        row = [
+            *(setting[name] for name in ("workers", "threads", "batch_size")),
+            f"{one['alone_p50_ms']:.1f}",
+            *(
+                f"{share:.2f}"
+                for share in (one["rest_slowdown"], one["slowdowns"][-1], one["further_share"])
+            ),
+            f"{one['capacity_per_s']:.1f}",
+            f"{one['full_p99_ms']:.0f}",
+            one["memory_mb"],
+            f"{cpu['frontend']:.1f}, {cpu['workers']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(map(str, row))} |")
     lines += ["", "| workers | threads | batch | load | requests | p50 ms | model | p99 ms | model | error |",
               "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for one in ordered:

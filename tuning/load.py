@@ -85,14 +85,19 @@ def closed_loop(
     connections: int,
     seconds: float,
     warm_up_s: float = 0.0,
+    pause_s: float = 0.0,
 ) -> Seen:
-    """Return what so many connections got through in `seconds`, after `warm_up_s` that do not count."""
+    """Return what so many connections got through in `seconds`, after `warm_up_s` that do not count.
+
+    Each pauses for `pause_s` before it asks.
+    """
     requests = [target.request(photo) for photo in photos]
     shots: list[Shot] = []
 
     async def ask(number: int, ends_s: float) -> None:
         async with _Connection(target) as connection:
             for index in itertools.count(number * 7):
+                await asyncio.sleep(pause_s)
                 if _now() >= ends_s:
                     return
                 shots.append(await connection.ask(requests[index % len(requests)], _now()))

@@ -1,10 +1,12 @@
 """How late answers are at a given load: workers that take up to B waiting photos each, on cores that they share.
 
-The first photo of a batch takes as long as a photo alone, each further one `further_share` of that; when k workers are
-busy at once, everything takes `slowdowns[k - 1]` times as long, for they share cores, memory and the frontend. Requests
-come as a Poisson process. No closed form covers that queue, so it is simulated, event by event. The mean wait of the
-plain queue behind it, without batches, is approximated after Allen and Cunneen (A. O. Allen, Probability, Statistics
-and Queueing Theory, 1990): enough to size a fleet.
+A latency is the time on the way, `overhead_ms`, then a wait, then a worker's time. The first photo of a batch takes a
+worker as long as a photo alone, each further one `further_share` of that; when k workers are busy at once, everything
+takes `slowdowns[k - 1]` times as long, for they share cores and memory. A worker that had nothing to do takes
+`rest_slowdown` times as long for its first photo: caches and clocks have gone cold. Requests come as a Poisson process.
+No closed form covers that queue, so it is simulated, event by event. The mean wait of the plain queue behind it,
+without batches, is approximated after Allen and Cunneen (A. O. Allen, Probability, Statistics and Queueing Theory,
+1990): enough to size a fleet.
 """
 
 import math
@@ -12,17 +14,26 @@ import random
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tuning.errors import InputError
 
 WARM_UP_SHARE = 0.05
+LEAST_WORK_MS = 0.01
+# More is a mistake of measurement: a photo's own work is most of its latency.
+LARGEST_OVERHEAD_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     alone_ms: tuple[float, ...]
-    """A sample of what one photo takes while nothing else happens."""
+    """A sample of the latencies of one photo while nothing else happens."""
+    overhead_ms: float = 0.0
+    """What of each passes while no worker is busy with it: frontend and network."""
+    rest_slowdown: float = 1.0
+    """How many times as long the first photo takes after a rest."""
+    delay_ms: float = 0.0
+    """How long a batch that is not full waits for more."""
     further_share: float
     """What a further photo of a batch takes, of what it takes alone."""
     slowdowns: tuple[float, ...]
@@ -33,35 +44,59 @@ class Service:
     def capacity_per_s(self) -> float:
         """Return the photos a second of workers that are always busy with full batches."""
         batch = 1 + (self.batch_size - 1) * self.further_share
-        batch_ms = statistics.fmean(self.alone_ms) * batch * self.slowdowns[-1]
+        batch_ms = statistics.fmean(self.work_ms) * batch * self.slowdowns[-1]
         return 1e3 * len(self.slowdowns) * self.batch_size / batch_ms
+
+    @property
+    def work_ms(self) -> list[float]:
+        """Return what each photo of the sample kept a worker busy for."""
+        return [max(LEAST_WORK_MS, one - self.overhead_ms) for one in self.alone_ms]
 
 
 def fit_service(
     alone_ms: Sequence[float],
     mean_ms: Sequence[float],
     *,
+    rested_ms: Sequence[float],
+    single_capacity_per_s: float,
     capacity_per_s: float,
     batch_size: int,
+    delay_ms: float = 0.0,
 ) -> Service:
     """Return the service that these measurements show.
 
-    `alone_ms` are latencies of one connection; `mean_ms[k - 1]` is the mean latency of k connections, one for each of
-    the workers: none waits for another. `capacity_per_s` was measured with more connections than fill every batch.
+    `alone_ms` are latencies of one connection, `rested_ms` those of one that pauses before each photo; `mean_ms[k - 1]`
+    is the mean latency of k connections without batches, one for each of the workers: none waits for another, and none
+    shares a batch with another, which two connections else do from their first common answer on.
+    `single_capacity_per_s` was measured with more connections than workers, without batches; `capacity_per_s` with more
+    than fill every batch.
+
+    Workers that are always busy show what a photo keeps one busy for; what latencies have beyond that is overhead.
 
     Raises:
         InputError: no measurements, or one that is not above 0.
     """
-    if not alone_ms or not mean_ms or min(*alone_ms, *mean_ms, capacity_per_s, batch_size) <= 0:
-        raise InputError("a service is fitted to latencies and a capacity above 0; give some.")
-    slowdowns = tuple(max(1.0, one / mean_ms[0]) for one in mean_ms)
-    share = 1.0
-    if batch_size > 1:
-        full_ms = 1e3 * len(mean_ms) * batch_size / capacity_per_s / slowdowns[-1]
-        share = max(0.0, (full_ms / statistics.fmean(alone_ms) - 1) / (batch_size - 1))
-    return Service(
-        alone_ms=tuple(alone_ms), further_share=share, slowdowns=slowdowns, batch_size=batch_size
+    capacities = (single_capacity_per_s, capacity_per_s)
+    given = (*alone_ms, *mean_ms, *rested_ms, *capacities, batch_size)
+    if not alone_ms or not mean_ms or not rested_ms or min(given) <= 0:
+        raise InputError("a service is fitted to latencies and capacities above 0; give some.")
+    workers = len(mean_ms)
+    overhead_ms = mean_ms[-1] - 1e3 * workers / single_capacity_per_s
+    overhead_ms = min(max(0.0, overhead_ms), LARGEST_OVERHEAD_SHARE * min(mean_ms))
+    work_ms = [one - overhead_ms for one in mean_ms]
+    slowdowns = tuple(max(1.0, one / work_ms[0]) for one in work_ms)
+    rested = (statistics.fmean(rested_ms) - overhead_ms) / (
+        statistics.fmean(alone_ms) - overhead_ms
     )
+    single = Service(
+        alone_ms=tuple(alone_ms), overhead_ms=overhead_ms, rest_slowdown=max(1.0, rested),
+        further_share=1.0, slowdowns=slowdowns, batch_size=1,
+    )  # fmt: skip
+    if batch_size == 1:
+        return single
+    full_ms = 1e3 * workers * batch_size / capacity_per_s / slowdowns[-1]
+    share = max(0.0, (full_ms / statistics.fmean(single.work_ms) - 1) / (batch_size - 1))
+    return replace(single, further_share=share, batch_size=batch_size, delay_ms=delay_ms)
 
 
 def simulate(
@@ -131,13 +166,16 @@ class _Queue:
     busy: list[_Batch] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._work_ms = self.service.work_ms
+
     def run(self, due_ms: Iterable[float]) -> list[float]:
         for arrives_ms in due_ms:
             while self.busy and self._next_end_ms() <= arrives_ms:
                 self._end_one()
             self._pass_time(arrives_ms)
             self.waiting.append(arrives_ms)
-            self._begin()
+            self._begin(is_rested=True)
         while self.busy:
             self._end_one()
         return self.latencies_ms
@@ -160,13 +198,17 @@ class _Queue:
         self._pass_time(self._next_end_ms())
         ended = min(self.busy, key=lambda batch: batch.left_ms)
         self.busy.remove(ended)
-        self.latencies_ms += [self.now_ms - due_ms for due_ms in ended.due_ms]
+        overhead_ms = self.service.overhead_ms
+        self.latencies_ms += [self.now_ms - due_ms + overhead_ms for due_ms in ended.due_ms]
         self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, *, is_rested: bool = False) -> None:
         if self.waiting and len(self.busy) < len(self.service.slowdowns):
             count = min(len(self.waiting), self.service.batch_size)
             due_ms = [self.waiting.popleft() for _ in range(count)]
-            first_ms, *further_ms = self.random.choices(self.service.alone_ms, k=count)
-            left_ms = first_ms + self.service.further_share * sum(further_ms)
+            first_ms, *further_ms = self.random.choices(self._work_ms, k=count)
+            left_ms = first_ms * (self.service.rest_slowdown if is_rested else 1)
+            left_ms += self.service.further_share * sum(further_ms)
+            if count < self.service.batch_size:
+                left_ms += self.service.delay_ms
             self.busy.append(_Batch(due_ms=due_ms, left_ms=left_ms))

@@ -75,6 +75,14 @@ def test_a_closed_loop_waits_where_the_server_has_one_place():
     assert seen.p(0.9) >= 3 * 1e3 * ANSWER_S
 
 
+def test_a_connection_that_pauses_asks_less():
+    with serving() as target:
+        seen = closed_loop(target, PHOTOS, connections=1, seconds=0.5, pause_s=0.1)
+    assert 1 <= len(seen.latencies_ms) <= 5
+    # The pause is no latency.
+    assert min(seen.latencies_ms) < 100
+
+
 def test_an_open_loop_asks_when_it_is_due_and_counts_from_then():
     with serving(workers=1) as target:
         began = time.perf_counter()

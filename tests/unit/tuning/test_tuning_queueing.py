@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -87,13 +88,44 @@ def test_every_request_is_answered_and_none_before_its_service(rate, workers, ba
 
 
 def test_what_is_fitted_to_a_service_is_that_service():
-    truth = service((8.0, 12.0), workers=2, batch_size=4, further_share=0.7, slowdown=1.3)
-    fitted = fit_service(
-        truth.alone_ms, [10.0, 13.0], capacity_per_s=truth.capacity_per_s, batch_size=4
+    # 10 ms of work alone and 13 of two at once, 2 more on the way.
+    truth = replace(
+        service((10.0, 14.0), workers=2, batch_size=4, further_share=0.7, slowdown=1.3),
+        overhead_ms=2.0,
     )
+    single = replace(truth, batch_size=1)
+    fitted = fit_service(
+        truth.alone_ms, [12.0, 15.0], rested_ms=[14.0, 15.0],
+        single_capacity_per_s=single.capacity_per_s, capacity_per_s=truth.capacity_per_s, batch_size=4,
+    )  # fmt: skip
+    assert fitted.rest_slowdown == pytest.approx(1.25)
+    assert fitted.overhead_ms == pytest.approx(2)
     assert fitted.further_share == pytest.approx(0.7)
     assert fitted.slowdowns == pytest.approx((1.0, 1.3))
     assert fitted.capacity_per_s == pytest.approx(truth.capacity_per_s)
+
+
+def test_only_a_worker_that_rested_is_slower():
+    cold = replace(service(CONSTANT), rest_slowdown=1.5)
+    assert percentile(simulate(cold, rate_per_s=0.1, requests=500), 0.9) == 15
+    assert cold.capacity_per_s == service(CONSTANT).capacity_per_s
+    busy_ms = statistics.fmean(simulate(service(CONSTANT), rate_per_s=95, requests=20_000))
+    cold_ms = statistics.fmean(simulate(cold, rate_per_s=95, requests=20_000))
+    # Every twentieth finds the worker idle.
+    assert 1 < cold_ms / busy_ms < 1.1
+
+
+def test_a_batch_waits_only_while_it_is_not_full():
+    waiting = replace(service(CONSTANT, batch_size=4, further_share=0.5), delay_ms=3.0)
+    assert simulate(waiting, rate_per_s=0.1, requests=100)[50] == 13
+    assert waiting.capacity_per_s == pytest.approx(4e3 / 25)
+
+
+def test_the_way_costs_time_but_no_worker():
+    plain, far = service(CONSTANT), replace(service((14.0,)), overhead_ms=4.0)
+    assert far.capacity_per_s == pytest.approx(plain.capacity_per_s)
+    near_ms, far_ms = (simulate(one, rate_per_s=80, requests=2000) for one in (plain, far))
+    assert far_ms == pytest.approx([one + 4 for one in near_ms])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +133,14 @@ def test_what_is_fitted_to_a_service_is_that_service():
 )  # fmt: skip
 def test_measurements_that_are_none_are_refused(alone, means, capacity):
     with pytest.raises(InputError):
-        fit_service(alone, means, capacity_per_s=capacity, batch_size=1)
+        fit_service(
+            alone,
+            means,
+            rested_ms=[1.0],
+            single_capacity_per_s=5,
+            capacity_per_s=capacity,
+            batch_size=1,
+        )
 
 
 def test_a_rate_that_is_none_is_refused():
