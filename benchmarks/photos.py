@@ -19,7 +19,7 @@ Size = Literal["366x500", "12mp"]
 SIZES_PX: dict[Size, tuple[int, int]] = {"366x500": (366, 500), "12mp": (3000, 4000)}
 NOISE_STD = 4.0
 JPEG_QUALITY = 88
-VAL_COUNT = 10
+JUDGED_COUNT = 10
 
 
 def make(folder: Path, kind: Kind) -> Path:
@@ -40,14 +40,17 @@ def make(folder: Path, kind: Kind) -> Path:
 
 
 def make_folder(folder: Path, size: Size, train_count: int) -> Path:
-    """Return a folder to train on, train/ and val/ of the project's classes; makes it the first time."""
+    """Return a folder to train on, the project's classes in train/, val/ and test/; makes it the first time.
+
+    All three, because headswap would take what is missing out of train/, and the others would not.
+    """
     target = folder / f"{size}-{train_count}"
     if target.exists():
         return target
     beside = folder / f".{target.name}.part"
     shutil.rmtree(beside, ignore_errors=True)
     generator = np.random.default_rng(0)
-    for split, count in (("train", train_count), ("val", VAL_COUNT)):
+    for split, count in (("train", train_count), ("val", JUDGED_COUNT), ("test", JUDGED_COUNT)):
         found = sorted(SAMPLE.with_name(split).glob("*/*.jpg"))
         for number in range(count):
             # Spread over the classes.

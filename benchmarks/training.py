@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 WORK = ROOT / "runs" / "benchmarks"
 RESULTS = Path(__file__).with_name("training.json")
 # Multiples of the batch of 32: timm's loader leaves out what is over. 12 megapixels take a peer long to decode.
-COUNTS = {"366x500": 128, "12mp": 64}
+COUNTS = {"366x500": 256, "12mp": 64}
 EPOCHS = 2
 CORES = len(os.sched_getaffinity(0))
 

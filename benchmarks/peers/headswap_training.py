@@ -1,6 +1,8 @@
 """headswap's own loop, timed as the peers' are: learning alone, neither judging nor saving.
 
-python headswap_training.py PHOTOS ARCHITECTURE EPOCHS
+    python headswap_training.py PHOTOS ARCHITECTURE EPOCHS
+
+SGD, as the peers'; else the defaults.
 """
 
 import json
@@ -17,8 +19,9 @@ from training.ranks import ALONE
 def main() -> None:
     folder, architecture, epochs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     config = TrainConfig(
-        data=folder, architecture=architecture, weights="none", head_epochs=0, epochs=epochs
-    )
+        data=folder, architecture=architecture, weights="none", head_epochs=0, epochs=epochs,
+        optimizer="sgd", learning_rate=0.1,
+    )  # fmt: skip
     photos = read_photos(folder, seed=config.seed)
     trainer = Trainer(config, photos, ALONE)
     epoch_s = []
