@@ -10,7 +10,8 @@ bit, on the same machine.
 import json
 import math
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,13 @@ from training.freezing import set_learning
 from training.loss import count_parts, make_loss, split_batch
 from training.memory import keep_freed_memory
 from training.near_duplicates import with_near_leaks
-from training.optimizer import make_average, make_optimizer, rate_of_head, set_rates
+from training.optimizer import (
+    make_average,
+    make_optimizer,
+    rate_of_head,
+    set_rates,
+    update_average,
+)
 from training.patience import is_out_of_patience
 from training.photos import PhotoSet
 from training.precision import choose_precision, make_autocast, make_scaler
@@ -42,6 +49,7 @@ from training.schedule import rate_at
 from training.source import check_photos_are_here, read_data
 from training.starting_weights import load_starting_weights
 from training.synced_norm import sync_norms
+from training.threads import one_thread_for
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
@@ -85,7 +93,9 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     """Return the photos, of which the run folder may be made, or which it was made of."""
     photos = read_data(config)
     check_run(run, config, photos)
-    return photos if config.resume else with_near_leaks(photos)
+    if config.resume:
+        return replace(photos, near_leaks=run.near_leaks())
+    return with_near_leaks(photos)
 
 
 def is_over(run: Run, config: TrainConfig) -> bool:
@@ -128,6 +138,8 @@ class Trainer:
             scaler=make_scaler(self.dtype, self.device),
             best=Score(),
         )
+        # Looked up once: walking through all modules takes as long as a step of the head.
+        self.head, self.parameters = head_of(network), list(network.parameters())
         self.loss = make_loss(config, photos.counts("train"), self.device)
         self.whole = compiled(network.logits) if config.compile else network.logits
 
@@ -155,10 +167,11 @@ class Trainer:
         step_count = self.feed.step_count(epoch)
         loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
         batches = self.feed.learning(state.network, epoch, teacher=self.answer)
-        for step, batch in enumerate(batches):
-            set_rates(state.optimizer, rate_at(config, epoch, step / step_count), config)
-            loss_sum += self.step(batch, epoch)
-            seen += len(batch[1])
+        with self._threads(epoch):
+            for step, batch in enumerate(batches):
+                set_rates(state.optimizer, rate_at(config, epoch, step / step_count), config)
+                loss_sum += self.step(batch, epoch)
+                seen += len(batch[1])
         train_loss_sum, train_count = self.ranks.sum(loss_sum.item(), seen)
         train_loss = train_loss_sum / train_count
         if not math.isfinite(train_loss):
@@ -176,7 +189,8 @@ class Trainer:
         It stays on the device: reading it would make the processor wait for the GPU.
         """
         state = self.state
-        forward = head_of(state.network) if self.config.is_body_frozen(epoch) else self.whole
+        is_body_frozen = self.config.is_body_frozen(epoch)
+        forward = self.head if is_body_frozen else self.whole
         photo_count = int(self.ranks.sum(len(batch[1]))[0])
         part_count = count_parts(photo_count, self.config.accumulate_steps, self.ranks)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -187,14 +201,19 @@ class Trainer:
                 loss = self.loss(logits.float(), targets.to(self.device))
             torch.autograd.backward(state.scaler.scale(loss / photo_count))
             loss_sum += loss.detach().double()
-        self.ranks.sum_gradients(state.network.parameters())
+        self.ranks.sum_gradients(self.parameters)
         state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip_norm)
+        nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         if state.average is not None:
-            state.average.update_parameters(state.network)
+            update_average(state.average, state.network, head_alone=is_body_frozen)
         return loss_sum
+
+    def _threads(self, epoch: int) -> AbstractContextManager[None]:
+        if self.device.type != "cpu" or not self.config.is_body_frozen(epoch):
+            return nullcontext()
+        return one_thread_for(self.config.batch_size * self.head.weight.numel())
 
     @torch.no_grad()
     def answer(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -229,7 +248,9 @@ def keep(run: Run, state: State, line: dict[str, Any]) -> Score:
             run.best_path,
             save({name: value.cpu().contiguous() for name, value in weights.items()}),
         )
-    save_checkpoint(run.last_path, state, finished_epochs=line["epoch"])
+    save_checkpoint(
+        run.last_path, state, finished_epochs=line["epoch"], is_body_frozen=line["frozen"]
+    )
     return state.best
 
 
@@ -237,7 +258,7 @@ def take_up(run: Run, trainer: Trainer) -> int:
     """Put the trainer where the run's last finished epoch left off; return the next one, from 0.
 
     Raises:
-        RunError: last.pt is damaged.
+        RunError: last.pt is damaged, or belongs to other starting weights.
     """
     ranks = trainer.ranks
     if not ranks.from_first(run.last_path.exists):

@@ -60,6 +60,21 @@ def make_average(network: Network, config: TrainConfig) -> AveragedModel | None:
     return AveragedModel(network, multi_avg_fn=_averaging(config.decay), use_buffers=True)
 
 
+def update_average(average: AveragedModel, network: Network, *, head_alone: bool) -> None:
+    """Move the average towards the network; with `head_alone` the rest is known to be the same in both."""
+    if not head_alone or average.n_averaged == 0:
+        average.update_parameters(network)
+        return
+    assert isinstance(average.module, Network)
+    assert average.multi_avg_fn is not None
+    averages, values = (
+        [parameter.detach() for parameter in head_of(one).parameters()]
+        for one in (average.module, network)
+    )
+    average.multi_avg_fn(averages, values, average.n_averaged)
+    average.n_averaged += 1
+
+
 def _averaging(decay: float) -> Callable[[Tensors, Tensors, Any], None]:
     """Return what moves averages towards new values, both of one dtype.
 

@@ -9,7 +9,10 @@ from typing import Any
 
 from training.config import TrainConfig
 from training.errors import ConfigError, RunError
-from training.photos import SPLITS, PhotoSet
+from training.photos import SPLITS, NearLeak, PhotoSet
+
+# Between the two files of a pair in data.json.
+NEARLY = " ~ "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,17 @@ class Run:
             RunError: data.json is missing or damaged.
         """
         return self._read(self.data_path)
+
+    def near_leaks(self) -> tuple[NearLeak, ...]:
+        """Return the pairs found when the run began: finding them again would take as long as then.
+
+        Raises:
+            RunError: data.json is missing or damaged.
+        """
+        pairs = [line.partition(NEARLY) for line in self.data().get("near_leaks", [])]
+        return tuple(
+            NearLeak(judging=Path(judging), other=Path(other)) for judging, _, other in pairs
+        )
 
     def evaluation(self) -> dict[str, Any]:
         """Return what `headswap evaluate` found.
@@ -151,7 +165,7 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "fingerprint": photos.fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
-            "near_leaks": [f"{leak.judging} ~ {leak.other}" for leak in photos.near_leaks],
+            "near_leaks": [f"{leak.judging}{NEARLY}{leak.other}" for leak in photos.near_leaks],
             "licence_note": licence_note,
         },
     )

@@ -1,5 +1,6 @@
 """Copies that are not byte for byte, counts, sizes, and the picture of a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 from PIL import Image
 
 from headswap.__main__ import main
+from training.config import TrainConfig
 from training.contact_sheet import THUMBNAIL_PX, write_contact_sheet
 from training.data_check import check_data
+from training.loop import read_and_check
 from training.near_duplicates import with_near_leaks
 from training.photos import read_photos
+from training.run import Run, begin_run
 
 
 def photo(seed: int, size: tuple[int, int] = (120, 160)) -> Image.Image:
@@ -57,6 +61,16 @@ def test_training_names_what_is_nearly_the_same_in_two_splits(folder: Path) -> N
     (leak,) = photos.near_leaks
     assert (leak.judging, leak.other) == (folder / "test/cat/again.jpg", folder / "train/cat/0.jpg")
     assert f"1 pairs are nearly the same in two splits: {leak.judging}" in photos.describe()
+
+
+def test_a_resumed_run_names_them_too(folder: Path, tmp_path: Path) -> None:
+    config = TrainConfig(data=folder, out=tmp_path / "run")
+    run = Run(folder=config.out)
+    photos = read_and_check(run, config)
+    begin_run(run, config, photos, licence_note="")
+    resumed = read_and_check(run, replace(config, resume=True))
+    assert len(resumed.near_leaks) == 1
+    assert resumed.describe() == photos.describe()
 
 
 def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> None:
