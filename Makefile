@@ -66,6 +66,7 @@ bench: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.training --photos 12mp --rounds 3
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.speed_tables
 
 # On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
 bench-gpu: install $(PEERS)/.ready

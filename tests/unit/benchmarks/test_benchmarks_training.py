@@ -1,6 +1,19 @@
 """Training's figures are medians over all rounds, the first epoch apart from those that find photos decoded."""
 
+import json
+
+from benchmarks import speed_tables, training
 from benchmarks.training import summarise
+
+
+def test_the_readme_quotes_the_results() -> None:
+    readme = (speed_tables.ROOT / "README.md").read_text()
+    assert speed_tables.quoted(readme) == speed_tables.render()
+
+
+def test_the_figures_are_the_medians_of_their_rounds() -> None:
+    for found in json.loads(training.RESULTS.read_text()).values():
+        assert summarise(found["rounds"]).items() <= found.items()
 
 
 def test_rounds_become_medians_and_ratios() -> None:
