@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.unlabeled import Command, contenders, table
 from training.config import TrainConfig
 from training.errors import DataError
 from training.photos import PhotoSet, read_photos
@@ -86,3 +87,24 @@ def test_a_strong_view_is_another_photo_nearly_always() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
     views = [StrongView()(image, np.random.default_rng(seed)).tobytes() for seed in range(50)]
     assert len(set(views)) > 45
+
+
+def test_the_benchmark_changes_nothing_but_what_is_learned_from() -> None:
+    command = Command(data=Path("clothing"))
+    head, everything, both = (one.to_dict() for one in contenders(command).values())
+    changed = {name for name in both if both[name] != everything[name]}
+    assert changed == {"unlabeled", "epochs"}
+    assert {name for name in head if head[name] != everything[name]} == {"freeze"}
+
+
+def test_the_benchmark_s_table_has_the_best_first() -> None:
+    results = {
+        "labels_per_class": 10, "image_size_px": 64, "test_n": 372, "unlabeled_n": 2968,
+        "accuracies": {"labels alone": [0.4, 0.5], "both": [0.5, 0.6]},
+        "training_s": {"labels alone": 9.6, "both": 300.0},
+    }  # fmt: skip
+    lines = table(results).splitlines()
+    assert lines[2:4] == [
+        "| both | **55.0 ± 7.1 %** | 300 s |", "| labels alone | 45.0 ± 7.1 % | 10 s |",
+    ]  # fmt: skip
+    assert "2 draws" in lines[-1]
