@@ -17,6 +17,9 @@ JSON_TYPE = "application/json"
 # One image's outcome: its probabilities, or why it has none.
 Outcome = np.ndarray | RefusedError
 
+# Made once: json.dumps makes one for each call that is not by its defaults.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 # TorchServe's worker dies of a header value that is no string or holds a line break.
 _SAFE_HEADER = re.compile(r"[\x20-\x7e]{1,256}")
 
@@ -149,8 +152,7 @@ def to_json(content: dict[str, Any]) -> bytes:
 
     A lone surrogate, which JSON requests can carry and messages can quote, becomes a question mark.
     """
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8", errors="replace")
+    return _JSON.encode(content).encode("utf-8", errors="replace")
 
 
 def _status_of(outcome: Outcome) -> int:

@@ -80,7 +80,7 @@ class Metrics:
         labels = self._labels.get((name, *values))
         if labels is None:
             labels = self._labels[(name, *values)] = self._to_labels(name, values)
-        self._lines.add(metric, round(value, 6), labels)
+        self._lines.add(metric, value, labels)
 
     def _to_labels(self, name: str, values: tuple[str, ...]) -> str:
         names = DIMENSIONS if len(values) == 1 else (*DIMENSIONS, EXTRA_DIMENSION[name])

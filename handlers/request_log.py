@@ -31,8 +31,13 @@ class RequestLog:
             [
                 f'{begun}"{transport}",{self._model},"status":{answer.status},'
                 f'"duration_ms":{duration_ms:.1f},'
-                f'"correlation_id":{json.dumps(answer.headers.get("x-correlation-id"))},'
-                f'"traceparent":{json.dumps(answer.headers.get("traceparent"))}}}'
+                f'"correlation_id":{_to_json(answer.headers.get("x-correlation-id"))},'
+                f'"traceparent":{_to_json(answer.headers.get("traceparent"))}}}'
                 for transport, answer in zip(transports, answers, strict=True)
             ]
         )
+
+
+def _to_json(value: str | None) -> str:
+    # Most requests have neither id, and json.dumps takes its time over None too.
+    return "null" if value is None else json.dumps(value)

@@ -109,8 +109,23 @@ def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
         metric.add_or_update(0.25, ["clothing", "1.0", "http"])
         lines.add(metric, 0.25, "model:clothing,version:1.0,transport:http")
         lines.flush()
-    theirs, ours = (record.getMessage() for record in caplog.records)
+    messages = [record.getMessage() for record in caplog.records]
+    # Another test's worker may still be printing.
+    theirs, ours = [message for message in messages if "model:clothing" in message]
     assert ours == theirs
+
+
+def test_values_have_six_decimals(cache, caplog) -> None:
+    histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    lines = OutputLines(interval_s=3600)
+    with caplog.at_level(logging.INFO):
+        lines.add(histogram, 0.12345678, "transport:six")
+        lines.add(counter, 1, "format:six")
+        lines.flush()
+    printed = "\n".join(record.getMessage() for record in caplog.records).splitlines()
+    values = [LINE.fullmatch(line)[3] for line in printed if ":six" in line]
+    assert values == ["0.123457", "1"]
 
 
 def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
