@@ -35,7 +35,6 @@ def measure(archive: Path, photo_list: Path, *, processes: int, seconds: float) 
 
     Raises BenchmarkError where one fails.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
     folder = _unpacked(archive)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(processes)
@@ -73,6 +72,8 @@ def _loop(
     barrier: "Barrier",
     results: "Queue[list[float]]",
 ) -> None:
+    # Here and not in the parent, whose later children would inherit it; read when the libraries below are loaded.
+    os.environ["OMP_NUM_THREADS"] = "1"
     from handlers.archive import open_archive
     from handlers.loaders import Photo, Timings
     from handlers.pipelines import choose_pipeline

@@ -8,6 +8,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.errors import BenchmarkError
+
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data" / "clothing"
 HEADSWAP = Path(sys.executable).with_name("headswap")
@@ -36,14 +38,15 @@ class Network:
 
 
 def prepare(architecture: str, work: Path) -> Network:
-    """Return the network, trained for one epoch of its head the first time: its speed does not depend on its skill."""
+    """Return the network, trained for one epoch the first time: its speed does not depend on its skill."""
     folder = work / architecture
     archive = folder / f"{architecture}-1.0.mar"
     if not (folder / "run" / "evaluation.json").exists():
-        weights = "embedded" if architecture in EMBEDDED else "none"
+        # Nothing is downloaded: a body that comes along is kept, another one begins from scratch.
+        how = ("embedded", "body") if architecture in EMBEDDED else ("none", "none")
         _headswap(
-            "train", "--data", SAMPLE, "--out", folder / "run", "--weights", weights,
-            "--architecture", architecture, "--freeze", "body", "--head-epochs", "1",
+            "train", "--data", SAMPLE, "--out", folder / "run", "--architecture", architecture,
+            "--weights", how[0], "--freeze", how[1], "--epochs", "1", "--head-epochs", "1",
             "--photos-per-class", "4",
         )  # fmt: skip
         _headswap("evaluate", folder / "run")
@@ -65,7 +68,9 @@ def _changed_s() -> float:
 
 
 def _headswap(*words: str | Path) -> None:
-    subprocess.run([HEADSWAP, *map(str, words)], check=True, capture_output=True, cwd=ROOT)
+    done = subprocess.run([HEADSWAP, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode != 0:
+        raise BenchmarkError(f"headswap {words[0]} failed: {done.stderr.strip()[-500:]}")
 
 
 def _unpack(architecture: str, folder: Path, archive: Path) -> None:

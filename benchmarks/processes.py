@@ -33,7 +33,7 @@ def start(
         return subprocess.Popen(
             list(command),
             cwd=folder,
-            env={**os.environ, **environment},
+            env=dict(environment),
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,

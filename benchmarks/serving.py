@@ -175,7 +175,8 @@ class Bench:
     def _take_turn(self, runner: Runner, kind: Kind, *, is_timed: bool) -> None:
         found, listing = runner.loads[kind], self.listings[kind]
         is_main = kind == self.command.photos[0]
-        for count in self.command.connections if is_main else (LEADING,):
+        is_slow = runner.contender.name == contenders.STOCK_AS_SHIPPED
+        for count in self.command.connections if is_main and not is_slow else (LEADING,):
             found.closed[count].append(self._closed(runner, listing, count))
             runner.contender.settle(self.first)
         for share in self.command.open_loads if is_timed else ():
@@ -236,7 +237,9 @@ class Bench:
             "seconds": self.command.seconds,
             "in_process": inside,
             "open_rates_per_s": {
-                f"{share:.0%}": self._rate_per_s(share) for share in self.command.open_loads
+                f"{share:.0%}": self._rate_per_s(share)
+                for share in self.command.open_loads
+                if kind == self.command.photos[0]
             },
             "servers": servers | {name: {"fault": text} for name, text in self.faults.items()},
         }
