@@ -17,9 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample_data" / "clothing"
-SMALL = (
-    "--weights embedded --architecture resnet18 --freeze body --head-epochs 1 --image-size-px 64"
-)
+SMALL_NETWORK = "--weights embedded --architecture resnet18 --head-epochs 1 --image-size-px 64"
+SMALL = f"{SMALL_NETWORK} --freeze body"
 SMALL_COMPARISON = (
     "--models resnet18 --weights embedded none --freeze body --seeds 1 "
     "--head-epochs 1 --epochs 1 --image-size-px 64"
@@ -31,7 +30,7 @@ def readme_commands() -> list[str]:
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(("headswap ", "curl "))]
+    return [line for line in lines if line.startswith(("headswap ", "torchrun ", "curl "))]
 
 
 @pytest.fixture
@@ -45,10 +44,28 @@ def home(tmp_path: Path, config_writer: Callable[[Path], Path]) -> Path:
             for photo in sorted(folder.glob("*.jpg"))[:8]:
                 shutil.copyfile(photo, target / photo.name)
     photo = next((SAMPLE / "test" / "shoes").glob("*.jpg"))
+    (tmp_path / "more-photos").mkdir()
+    for other in sorted((SAMPLE / "train" / "shoes").glob("*.jpg"))[8:]:
+        shutil.copyfile(other, tmp_path / "more-photos" / other.name)
     (tmp_path / "folder").mkdir()
     for copy in (tmp_path / "photo.jpg", tmp_path / "folder" / "one.jpg"):
         shutil.copyfile(photo, copy)
     return tmp_path
+
+
+def made_small(command: str) -> str:
+    """Return the command with flags that make it take seconds; each training has a folder of its own."""
+    if command.startswith("torchrun"):
+        # A port of its own choice, and two processes where there may be one GPU or none.
+        command = command.replace("torchrun", "torchrun --standalone")
+        return f"{command.replace('runs/first', 'runs/several')} {SMALL} --device cpu"
+    if "--unlabeled" in command:
+        return f"{command.replace('runs/first', 'runs/unlabeled')} {SMALL_NETWORK} --epochs 1"
+    if command.startswith("headswap train"):
+        return f"{command} {SMALL}"
+    if command.startswith("headswap compare"):
+        return f"headswap compare --data photos {SMALL_COMPARISON}"
+    return command
 
 
 def test_readme_commands_work_in_order(home: Path) -> None:
@@ -72,10 +89,7 @@ def test_readme_commands_work_in_order(home: Path) -> None:
                 for step in (f"headswap train --data photos --out runs/second {SMALL} --seed 1",
                              "headswap evaluate runs/second"):  # fmt: skip
                     assert run(step).returncode == 0
-            if command.startswith("headswap train"):
-                command = f"{command} {SMALL}"
-            if command.startswith("headswap compare"):
-                command = f"headswap compare --data photos {SMALL_COMPARISON}"
+            command = made_small(command)
             if command == "headswap serve":
                 server = subprocess.Popen(["headswap", "serve"], cwd=home, env=environment)
                 deadline = time.monotonic() + DEADLINE_S
