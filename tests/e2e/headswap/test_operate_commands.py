@@ -34,6 +34,7 @@ ELSEWHERE = {
     "nvidia-smi": "needs a GPU; its words are compared with those NVIDIA documents",
     "make": "needs a package index, or is this very run; make is asked whether it has the target",
     "headswap tune": "takes eight minutes; test_tune.py runs it shorter, an archive's own settings stand in",
+    "headswap export": "needs a trained run; test_served_int8.py exports one in 8 bits and serves it",
     "headswap predict photo.jpg --address https": "needs the certificate's server, which test_tls.py has",
 }
 SHORTER = {"--bake 60": "--bake 2", "--seconds 60": "--seconds 4", "--shadow 50": "--shadow 4"}

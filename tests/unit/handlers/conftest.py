@@ -1,7 +1,9 @@
 """An archive small enough for unit tests: three classes told apart by a photo's mean colour."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -16,7 +18,24 @@ from handlers_workshop import (
 from PIL import Image
 
 from handlers.model_card import ModelCard
+from handlers.output_lines import OutputLines
 from handlers.preprocessing import PreprocessingSpec
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_to_print(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Print what a test's workers have to tell before the next test listens."""
+    made: list[OutputLines] = []
+    real = OutputLines.__init__
+
+    def note(lines: OutputLines, **options: Any) -> None:
+        real(lines, **options)
+        made.append(lines)
+
+    monkeypatch.setattr(OutputLines, "__init__", note)
+    yield
+    for lines in made:
+        lines.flush()
 
 
 @pytest.fixture(scope="session")
