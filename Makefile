@@ -2,7 +2,8 @@
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
-#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk)
+#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk); half an hour, in two
+#                 halves: make bench-serving, make bench-training
 #   make bench-gpu    the same on a GPU host
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-gpu bench-tuning bench-scale check format lock lock-peers clean
+.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
@@ -54,7 +55,9 @@ $(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.
 		-r benchmarks/requirements-peers.txt -c benchmarks/constraints-peers.txt
 	@touch $@
 
-bench: install $(PEERS)/.ready
+bench: bench-serving bench-training
+
+bench-serving: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
 		--connections 1 8 32 --open-loads 0.5 0.8 --rounds 2 --seconds 3
 	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --rounds 2 --seconds 3 \
@@ -62,10 +65,13 @@ bench: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet50 --rounds 2 --seconds 3 --only headswap stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
-	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds 3
-	$(BIN)/python -m benchmarks.training --photos 12mp --rounds 3
-	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.tables
+
+# Rounds add up in training.json, whose figures are the medians of all.
+bench-training: install $(PEERS)/.ready
+	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds 1
+	$(BIN)/python -m benchmarks.training --photos 12mp --rounds 1
+	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.speed_tables
 
 # On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.

@@ -1,6 +1,6 @@
-"""Puts the tables of benchmarks/comparison-*.json between README.md's two marks; a test holds them equal.
+"""Puts the tables of comparison-*.json and unlabeled.json between README.md's marks; a test holds them equal.
 
-The files are what headswap compare leaves as comparison.json, on all clothing photos and on 30 of each class:
+The first files are what headswap compare leaves as comparison.json, on all clothing photos and on 30 of each class:
 
 headswap compare --data CLOTHING --models resnet18 --weights embedded --seeds 1 --image-size-px 96 \
     --head-epochs 3 --epochs 6
@@ -12,31 +12,52 @@ The second was measured before compare gave all contenders equally many epochs: 
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import unlabeled
 from training.comparison_table import markdown_table, read_comparison
 
 ROOT = Path(__file__).parents[1]
 RESULTS = tuple(Path(__file__).with_name(f"comparison-{photos}.json") for photos in ("all", "few"))
-BEGIN, END = "<!-- comparison: begin -->\n", "<!-- comparison: end -->"
 
 
-def render() -> str:
-    """Return the tables as Markdown."""
+def compared() -> str:
+    """Return the tables of RESULTS as Markdown."""
     return "\n".join(
         markdown_table(read_comparison(json.loads(path.read_text()))) for path in RESULTS
     )
 
 
-def quoted(readme: str) -> str:
-    """Return what stands between the marks."""
-    return readme.partition(BEGIN)[2].partition(END)[0]
+def learned_without_labels() -> str:
+    """Return the table of benchmarks/unlabeled.json as Markdown."""
+    return unlabeled.table(json.loads(unlabeled.RESULTS.read_text()))
+
+
+TABLES: dict[str, Callable[[], str]] = {"comparison": compared, "unlabeled": learned_without_labels}
+"""What stands between the marks of each name."""
+
+
+def quoted(readme: str, name: str) -> str:
+    """Return what stands between the marks of that name."""
+    return readme.partition(_begin(name))[2].partition(_end(name))[0]
 
 
 def main() -> None:
     path = ROOT / "README.md"
-    head, _, rest = path.read_text().partition(BEGIN)
-    path.write_text(f"{head}{BEGIN}{render()}{END}{rest.partition(END)[2]}")
+    readme = path.read_text()
+    for name, table in TABLES.items():
+        head, _, rest = readme.partition(_begin(name))
+        readme = f"{head}{_begin(name)}{table()}{_end(name)}{rest.partition(_end(name))[2]}"
+    path.write_text(readme)
+
+
+def _begin(name: str) -> str:
+    return f"<!-- {name}: begin -->\n"
+
+
+def _end(name: str) -> str:
+    return f"<!-- {name}: end -->\n"
 
 
 if __name__ == "__main__":

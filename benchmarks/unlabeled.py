@@ -1,6 +1,6 @@
 """What unlabeled photos add to a few labelled ones: FixMatch against labels alone, over seeds.
 
-python -m benchmarks.unlabeled --data CLOTHING
+python -m benchmarks.unlabeled --data CLOTHING && python -m benchmarks.training_tables
 
 Learns from a few labelled photos of each class, once by themselves and once with the rest of train as photos without
 labels. Each seed draws other photos. A finished run is kept: stopped and started again, it goes on.
@@ -83,25 +83,21 @@ def main(command: Command) -> None:
         "test_n": found["labels alone, head"][0]["test_n"],
         "unlabeled_n": found["labels and unlabeled photos"][0]["unlabeled_n"],
         "accuracies": {name: [one["accuracy"] for one in all_] for name, all_ in found.items()},
-        "training_s": {
-            name: round(statistics.fmean(one["training_s"] for one in all_), 1)
-            for name, all_ in found.items()
-        },
     }
     write_json(command.results, results)
     print(table(results))
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Return the results as Markdown, best first."""
+    """Return results as Markdown, best first."""
     rows = sorted(results["accuracies"].items(), key=lambda row: -statistics.fmean(row[1]))
-    lines = ["| learns from | test accuracy | training |", "|---|---|---|"]
+    lines = ["| learns from | test accuracy |", "|---|---|"]
     for name, accuracies in rows:
         shares = [100 * accuracy for accuracy in accuracies]
         spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
         told = f"{statistics.fmean(shares):.1f} ± {spread:.1f} %"
         told = f"**{told}**" if name == rows[0][0] else told
-        lines.append(f"| {name} | {told} | {results['training_s'][name]:.0f} s |")
+        lines.append(f"| {name} | {told} |")
     lines += [
         "",
         f"ResNet-18 from the embedded weights at {results['image_size_px']} px, {results['labels_per_class']} "
