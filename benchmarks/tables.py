@@ -122,21 +122,26 @@ def _standing(servers: dict[str, Any]) -> str:
     if ours is None or not others:
         return ""
     for count, loop in ours["connections"].items():
-        best, speed = max(
-            ((name, one["connections"][count]["requests_per_s"]) for name, one in others.items()),
-            key=lambda found: found[1],
-        )
-        if speed > loop["requests_per_s"]:
-            more = speed / loop["requests_per_s"] - 1
+        speeds = {
+            name: one["connections"][count]["requests_per_s"]
+            for name, one in others.items()
+            if count in one["connections"]
+        }
+        best = max(speeds, key=speeds.__getitem__, default="")
+        if best and speeds[best] > loop["requests_per_s"]:
+            more = speeds[best] / loop["requests_per_s"] - 1
             ahead.append(f"with {_connections(count)} {NAMES[best]} is {more:.0%} faster")
-    for share, loop in ours.get("open", {}).items():
-        best, p99_ms = min(
-            ((name, one["open"][share]["p99_ms"]) for name, one in others.items() if one["open"]),
-            key=lambda found: found[1],
-        )
-        if p99_ms < loop["p99_ms"]:
+    for share, loop in ours["open"].items():
+        p99_ms = {
+            name: one["open"][share]["p99_ms"]
+            for name, one in others.items()
+            if share in one["open"]
+        }
+        best = min(p99_ms, key=p99_ms.__getitem__, default="")
+        if best and p99_ms[best] < loop["p99_ms"]:
             ahead.append(
-                f"at {share} of the ceiling {NAMES[best]} has the lower p99, {p99_ms:.0f} ms to {loop['p99_ms']:.0f}"
+                f"at {share} of the ceiling {NAMES[best]} has the lower p99, "
+                f"{p99_ms[best]:.0f} ms to {loop['p99_ms']:.0f}"
             )
     told = f"Not first: {'; '.join(ahead)}." if ahead else "headswap is first under every load."
     return told.replace("%", " %")

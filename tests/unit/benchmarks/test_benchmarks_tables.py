@@ -59,3 +59,16 @@ def test_who_is_ahead_of_headswap_is_said_in_plain_words() -> None:
     assert "with 1 connection LitServe + ONNX Runtime, a worker a core is 10 % faster" in told
     assert "at 50 % of the ceiling LitServe" in told
     assert "has the lower p99, 10 ms to 20" in told
+
+
+def test_a_server_is_held_against_headswap_only_under_the_loads_it_took() -> None:
+    slow = server(per_s=5, p99_ms=900)
+    slow |= {"connections": {"8": slow["connections"]["8"]}, "open": {}}
+    found = {
+        "date": "2026-01-01", "machine": {"processor": "cpu", "cores": 2}, "rounds": 2, "seconds": 5.0,
+        "in_process": {"photos_per_s": 100.0, "one_photo_ms": 10.0}, "open_rates_per_s": {"50%": 50.0},
+        "servers": {"headswap": server(per_s=50, p99_ms=20), "stock": slow},
+    }  # fmt: skip
+    told = render({"serving resnet18 366x500": found})
+    assert "| TorchServe `image_classifier`, as shipped |  | 5.0 (1 / 900) |" in told
+    assert "headswap is first under every load." in told
