@@ -4,14 +4,11 @@ python -m benchmarks.speed_tables
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-from benchmarks import features, training
+from benchmarks import features, readme, training
 from training.feed import FEATURE_VIEWS
 
-ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- training: begin -->\n", "<!-- training: end -->"
 ARCHITECTURE = "resnet18 "
 NAMES = {
     "headswap": "**headswap**",
@@ -76,16 +73,5 @@ def _say(found: dict[str, Any]) -> str:
     )
 
 
-def quoted(readme: str) -> str:
-    """Return what stands between the marks."""
-    return readme.partition(BEGIN)[2].partition(END)[0]
-
-
-def main() -> None:
-    path = ROOT / "README.md"
-    head, _, rest = path.read_text().partition(BEGIN)
-    path.write_text(f"{head}{BEGIN}{render()}{END}{rest.partition(END)[2]}")
-
-
 if __name__ == "__main__":
-    main()
+    readme.put("training", render())

@@ -3,14 +3,11 @@
 python -m benchmarks.tables
 """
 
-from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import readme, results
 
-ROOT = Path(__file__).parents[1]
 SERVING = "serving "
-BEGIN, END = "<!-- benchmarks: begin -->\n", "<!-- benchmarks: end -->"
 NAMES = {
     "headswap": "**headswap**",
     "stock": "TorchServe `image_classifier`, as shipped",
@@ -188,18 +185,5 @@ def _failed(servers: dict[str, Any]) -> str:
     return f"failed requests: {named or 'none'}"
 
 
-def quoted(readme: str) -> str:
-    """Return what stands between the marks."""
-    return readme.partition(BEGIN)[2].partition(END)[0]
-
-
-def main() -> None:
-    path = ROOT / "README.md"
-    text = path.read_text()
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    path.write_text(f"{head}{BEGIN}{render(results.read())}{END}{tail}")
-
-
 if __name__ == "__main__":
-    main()
+    readme.put("benchmarks", render(results.read()))

@@ -15,10 +15,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import unlabeled
+from benchmarks import readme, unlabeled
 from training.comparison_table import markdown_table, read_comparison
 
-ROOT = Path(__file__).parents[1]
 RESULTS = tuple(Path(__file__).with_name(f"comparison-{photos}.json") for photos in ("all", "few"))
 
 
@@ -38,27 +37,6 @@ TABLES: dict[str, Callable[[], str]] = {"comparison": compared, "unlabeled": lea
 """What stands between the marks of each name."""
 
 
-def quoted(readme: str, name: str) -> str:
-    """Return what stands between the marks of that name."""
-    return readme.partition(_begin(name))[2].partition(_end(name))[0]
-
-
-def main() -> None:
-    path = ROOT / "README.md"
-    readme = path.read_text()
-    for name, table in TABLES.items():
-        head, _, rest = readme.partition(_begin(name))
-        readme = f"{head}{_begin(name)}{table()}{_end(name)}{rest.partition(_end(name))[2]}"
-    path.write_text(readme)
-
-
-def _begin(name: str) -> str:
-    return f"<!-- {name}: begin -->\n"
-
-
-def _end(name: str) -> str:
-    return f"<!-- {name}: end -->\n"
-
-
 if __name__ == "__main__":
-    main()
+    for name, table in TABLES.items():
+        readme.put(name, table())

@@ -1,11 +1,11 @@
 """The README's figures are those of the committed results."""
 
-from benchmarks import results
-from benchmarks.tables import NAMES, ROOT, SERVING, quoted, render
+from benchmarks import readme, results
+from benchmarks.tables import NAMES, SERVING, render
 
 
 def test_the_readme_quotes_the_results() -> None:
-    assert quoted((ROOT / "README.md").read_text()) == render(results.read())
+    assert readme.quoted("benchmarks") == render(results.read())
 
 
 def test_every_contender_has_a_name_and_a_figure() -> None:

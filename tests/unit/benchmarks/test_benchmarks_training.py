@@ -2,13 +2,12 @@
 
 import json
 
-from benchmarks import speed_tables, training
+from benchmarks import readme, speed_tables, training
 from benchmarks.training import summarise
 
 
 def test_the_readme_quotes_the_results() -> None:
-    readme = (speed_tables.ROOT / "README.md").read_text()
-    assert speed_tables.quoted(readme) == speed_tables.render()
+    assert readme.quoted("training") == speed_tables.render()
 
 
 def test_the_figures_are_the_medians_of_their_rounds() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import training_tables
+from benchmarks import readme, training_tables
 from training import comparison
 from training.comparison import Comparison, Contender, Row, compare, config_of, list_contenders
 from training.comparison_table import draw, markdown_table, read_comparison
@@ -105,8 +105,7 @@ def test_the_table_and_the_drawing_tell_of_every_row() -> None:
 
 @pytest.mark.parametrize("name", training_tables.TABLES)
 def test_the_readme_s_tables_are_those_of_the_files(name: str) -> None:
-    readme = (training_tables.ROOT / "README.md").read_text()
-    assert training_tables.quoted(readme, name) == training_tables.TABLES[name]()
+    assert readme.quoted(name) == training_tables.TABLES[name]()
 
 
 def test_what_the_readme_says_of_the_tables_is_so() -> None:
