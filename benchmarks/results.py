@@ -1,4 +1,4 @@
-"""benchmarks/results.json: what was measured last, a key a measurement."""
+"""What was measured last, a key a measurement: benchmarks/results.json, and training.json."""
 
 import json
 import statistics
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from training.run import write_json
 
 PATH = Path(__file__).with_name("results.json")
 WORK = Path(__file__).parents[1] / "runs" / "benchmarks"
@@ -22,9 +23,7 @@ def read(path: Path = PATH) -> dict[str, Any]:
 def merge(key: str, found: dict[str, Any], path: Path = PATH) -> None:
     """Write one measurement beside the others, with its day and machine."""
     dated = {"date": datetime.now(UTC).date().isoformat(), "machine": machine.describe(), **found}
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps({**read(path), key: dated}, indent=2) + "\n")
-    beside.replace(path)
+    write_json(path, {**read(path), key: dated})
 
 
 def middle(values: Sequence[float]) -> float:

@@ -11,7 +11,6 @@ them into the README.
 """
 
 import json
-import os
 import sys
 import tempfile
 from collections import defaultdict
@@ -24,7 +23,7 @@ from typing import Any
 import tyro
 
 from benchmarks import ceiling, contenders, load, photos, processes
-from benchmarks.contenders import Contender
+from benchmarks.contenders import CORES, Contender
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
 from benchmarks.photos import Kind
@@ -32,7 +31,6 @@ from benchmarks.results import PATH, WORK, merge, middle
 from serving.gates import percentile
 from tuning.load import Seen
 
-CORES = len(os.sched_getaffinity(0))
 LEADING = 8
 """Connections with which every kind of photos is sent."""
 NOT_TIMED = ("stock", "no-op")

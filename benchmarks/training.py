@@ -15,29 +15,28 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
-from benchmarks import machine, photos
-from benchmarks.contenders import PEERS, peer_python
+from benchmarks import photos
+from benchmarks.contenders import CORES, PEERS, peer_python
 from benchmarks.errors import BenchmarkError
+from benchmarks.photos import Size
+from benchmarks.results import WORK, merge, read
 
 ROOT = Path(__file__).parents[1]
-WORK = ROOT / "runs" / "benchmarks"
 RESULTS = Path(__file__).with_name("training.json")
 # Multiples of the batch of 32: timm's loader leaves out what is over. 12 megapixels take a peer long to decode.
-COUNTS = {"366x500": 256, "12mp": 64}
+COUNTS: dict[Size, int] = {"366x500": 256, "12mp": 64}
 EPOCHS = 2
-CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     architecture: str = "resnet18"
-    photos: Literal["366x500", "12mp"] = "366x500"
+    photos: Size = "366x500"
     rounds: int = 1
     workers: int = CORES
     """Of the peers' loaders."""
@@ -102,9 +101,8 @@ def main() -> int:
 
 def _run(command: Command) -> None:
     folder = photos.make_folder(WORK / "training", command.photos, COUNTS[command.photos])
-    results = json.loads(command.results.read_text()) if command.results.exists() else {}
     key = f"{command.architecture} {command.photos}"
-    rounds = results.get(key, {}).get("rounds", [])
+    rounds = read(command.results).get(key, {}).get("rounds", [])
     for _ in range(command.rounds):
         commands = contenders(command, folder)
         # Every other round the other way round: a machine that tires treats all alike.
@@ -112,17 +110,9 @@ def _run(command: Command) -> None:
         speeds = {name: measure(commands[name]) for name in names}
         rounds.append({name: speeds[name] for name in commands})
         sys.stderr.write(f"{rounds[-1]}\n")
-    results[key] = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine.describe(),
-        "workers_of_peers": command.workers,
-        **summarise(rounds),
-        "rounds": rounds,
-    }
-    beside = command.results.with_name(f".{command.results.name}.part")
-    beside.write_text(json.dumps(results, indent=2) + "\n")
-    beside.replace(command.results)
-    sys.stdout.write(json.dumps(results[key], indent=2) + "\n")
+    found = {"workers_of_peers": command.workers, **summarise(rounds), "rounds": rounds}
+    merge(key, found, command.results)
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
