@@ -10,9 +10,10 @@ makes one queue of all. What least-connections balancers do lies between the two
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.scale import RESULTS, delay_of
+from benchmarks import scale
 from serving.gates import percentile
 from tuning.queueing import Service, simulate
 
@@ -33,16 +34,8 @@ def is_wanted(told: dict[str, Any], *, workers: int, batch_size: int) -> bool:
 
 def service_of(told: dict[str, Any], *, hosts: int = 1) -> Service:
     """Return the measured host's service, or that of so many of them behind one queue."""
-    slowest = told["slowdowns"][-1]
-    return Service(
-        alone_ms=tuple(told["alone_ms"]),
-        overhead_ms=told["overhead_ms"],
-        rest_slowdown=told["rest_slowdown"],
-        delay_ms=delay_of(told),
-        further_share=told["further_share"],
-        slowdowns=(slowest,) * (len(told["slowdowns"]) * hosts),
-        batch_size=told["setting"]["batch_size"],
-    )
+    host = scale.service_of(told)
+    return replace(host, slowdowns=host.slowdowns[-1:] * (len(host.slowdowns) * hosts))
 
 
 def p99_table(told: dict[str, Any]) -> str:
@@ -82,7 +75,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=1)
     arguments = parser.parse_args()
-    for told in json.loads(RESULTS.read_text()).values():
+    for told in json.loads(scale.RESULTS.read_text()).values():
         if is_wanted(told, workers=arguments.workers, batch_size=arguments.batch_size):
             sys.stdout.write(f"{p99_table(told)}\n{frontend_table(told)}")
             return

@@ -136,10 +136,17 @@ class Bench:
         return {name: 1e3 * (after[name] - before[name]) / photos for name in after}
 
 
-def delay_of(told: dict[str, Any]) -> float:
-    """Return how long a batch waits to be filled; one of one photo does not."""
-    setting = told["setting"]
-    return float(setting["max_delay_ms"]) if setting["batch_size"] > 1 else 0.0
+def service_of(told: dict[str, Any]) -> Service:
+    """Return the service that was fitted to these figures."""
+    return Service(
+        alone_ms=tuple(told["alone_ms"]),
+        overhead_ms=told["overhead_ms"],
+        rest_slowdown=told["rest_slowdown"],
+        delay_ms=told["setting"]["max_delay_ms"],
+        further_share=told["further_share"],
+        slowdowns=tuple(told["slowdowns"]),
+        batch_size=told["setting"]["batch_size"],
+    )
 
 
 def _latencies_ms(found: Sequence[Seen]) -> list[float]:
@@ -165,15 +172,7 @@ def foretell(told: dict[str, Any]) -> None:
 
     The same arrivals, because at 80 % load p99 of half a minute depends on them more than on anything else.
     """
-    service = Service(
-        alone_ms=tuple(told["alone_ms"]),
-        overhead_ms=told["overhead_ms"],
-        rest_slowdown=told["rest_slowdown"],
-        delay_ms=delay_of(told),
-        further_share=told["further_share"],
-        slowdowns=tuple(told["slowdowns"]),
-        batch_size=told["setting"]["batch_size"],
-    )
+    service = service_of(told)
     for one in told["open"]:
         rounds = [
             [

@@ -33,7 +33,7 @@ class Service:
     rest_slowdown: float = 1.0
     """How many times as long the first photo takes after a rest."""
     delay_ms: float = 0.0
-    """How long a batch that is not full waits for more."""
+    """How long a batch that is not full waits for more; one of one photo is always full."""
     further_share: float
     """What a further photo of a batch takes, of what it takes alone."""
     slowdowns: tuple[float, ...]
