@@ -58,9 +58,7 @@ class PassingFeed(Feed):
             batch_size=self._config.batch_size, seed=self._config.seed, epoch=epoch
         )
         for batch in batches:
-            features, labels = compute_features(network, [batch], self._ranks.device)
-            # Clones, because tensors made in inference mode cannot be trained on.
-            yield features.clone(), labels.clone()
+            yield compute_features(network, [batch], self._ranks.device)
 
 
 def measure(config: TrainConfig, photos: PhotoSet, *, passing: bool) -> Measured:

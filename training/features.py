@@ -18,7 +18,6 @@ def head_of(network: Network) -> nn.Linear:
     return head
 
 
-@torch.inference_mode()
 def compute_features(network: Network, batches: Iterable[Batch], device: torch.device) -> Batch:
     """Return what the head is given, `(N, D) float32`, and labels `(N,)`; nothing is trained."""
     caught: list[torch.Tensor] = []
@@ -28,13 +27,14 @@ def compute_features(network: Network, batches: Iterable[Batch], device: torch.d
     labels = []
     try:
         network.eval()
-        for pixels, batch_labels in batches:
-            network.logits(pixels.to(device))
-            labels.append(batch_labels)
+        with torch.inference_mode():
+            for pixels, batch_labels in batches:
+                network.logits(pixels.to(device))
+                labels.append(batch_labels)
     finally:
         hook.remove()
-    # A clone, because tensors made in inference mode cannot be trained on.
-    return torch.cat(caught).clone(), torch.cat(labels)
+    # Joined out here, because tensors made in inference mode cannot be trained on.
+    return torch.cat(caught), torch.cat(labels)
 
 
 def feature_batches(

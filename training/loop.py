@@ -166,6 +166,7 @@ class Trainer:
         set_learning(state.network, config, epoch)
         step_count = self.feed.step_count(epoch)
         loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        # Before there are fewer threads: this computes a frozen body's features, which needs all of them.
         batches = self.feed.learning(state.network, epoch, teacher=self.answer)
         with self._threads(epoch):
             for step, batch in enumerate(batches):

@@ -9,7 +9,7 @@ from training_workshop import CPU, config_of, pixels, small_network
 
 from training.checkpoint import Score, State, load_checkpoint, save_checkpoint
 from training.errors import RunError
-from training.features import head_of
+from training.features import compute_features, head_of
 from training.optimizer import make_average, make_optimizer, update_average
 from training.ranks import ALONE
 from training.threads import SHARED_MULTIPLICATIONS, one_thread_for
@@ -77,6 +77,15 @@ def test_the_average_of_the_head_alone_is_the_average_of_all() -> None:
     for name, tensor in whole.average.state_dict().items():
         assert torch.equal(tensor, alone.average.state_dict()[name]), name
     assert not torch.equal(head_of(whole.judged).bias, head_of(whole.network).bias)
+
+
+def test_a_head_learns_from_features_as_they_come() -> None:
+    network, photos = small_network(), pixels(4)
+    features, labels = compute_features(network, [(photos, torch.arange(4))], CPU)
+    assert torch.equal(head_of(network)(features), network.logits(photos))
+    torch.autograd.backward(head_of(network)(features).sum())
+    assert head_of(network).weight.grad is not None
+    assert labels.tolist() == [0, 1, 2, 3]
 
 
 @pytest.fixture
