@@ -5,10 +5,10 @@
 SGD, as the peers'; else the defaults.
 """
 
-import json
 import sys
-import time
 from pathlib import Path
+
+from training_epochs import tell_epochs
 
 from training.config import TrainConfig
 from training.loop import Trainer
@@ -24,12 +24,13 @@ def main() -> None:
     )  # fmt: skip
     photos = read_photos(folder, seed=config.seed)
     trainer = Trainer(config, photos, ALONE)
-    epoch_s = []
-    for epoch in range(epochs):
-        began = time.perf_counter()
+    photo_count = len(photos.of("train"))
+
+    def learn(epoch: int) -> int:
         trainer.learn(epoch)
-        epoch_s.append(time.perf_counter() - began)
-    print(json.dumps({"photos": len(photos.of("train")), "epoch_s": epoch_s}))
+        return photo_count
+
+    tell_epochs(epochs, learn)
 
 
 if __name__ == "__main__":

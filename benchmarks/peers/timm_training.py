@@ -6,17 +6,13 @@ Prints JSON: how many photos an epoch has, and the seconds of each epoch. Colour
 is off: the others have none either.
 """
 
-import json
 import sys
-import time
 
 import torch
 from timm import create_model
 from timm.data import create_dataset, create_loader
 from timm.optim import create_optimizer_v2
-
-BATCH_SIZE = 32
-SIZE_PX = 224
+from training_epochs import BATCH_SIZE, SIZE_PX, take_steps, tell_epochs
 
 
 def main() -> None:
@@ -33,21 +29,7 @@ def main() -> None:
     )
     network = create_model(architecture, num_classes=len(dataset.reader.class_to_idx))
     optimizer = create_optimizer_v2(network, opt="sgd", lr=0.1, momentum=0.9, weight_decay=2e-5)
-    criterion = torch.nn.CrossEntropyLoss()
-    network.train()
-    epoch_s, seen = [], 0
-    for _ in range(epochs):
-        seen = 0
-        began = time.perf_counter()
-        for photos, labels in loader:
-            loss = criterion(network(photos), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-            seen += len(labels)
-        epoch_s.append(time.perf_counter() - began)
-    print(json.dumps({"photos": seen, "epoch_s": epoch_s}))
+    tell_epochs(epochs, lambda _: take_steps(network, optimizer, loader))
 
 
 if __name__ == "__main__":

@@ -5,18 +5,14 @@
 Prints JSON: how many photos an epoch has, and the seconds of each epoch.
 """
 
-import json
 import sys
-import time
 
 import torch
 import torchvision
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-
-BATCH_SIZE = 32
-SIZE_PX = 224
+from training_epochs import BATCH_SIZE, SIZE_PX, take_steps, tell_epochs
 
 
 def make_loader(folder: str, workers: int) -> DataLoader:
@@ -44,19 +40,7 @@ def main() -> None:
     loader = make_loader(folder, workers)
     network = torchvision.models.get_model(architecture, num_classes=len(loader.dataset.classes))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    criterion = torch.nn.CrossEntropyLoss()
-    network.train()
-    epoch_s = []
-    for _ in range(epochs):
-        began = time.perf_counter()
-        for photos, labels in loader:
-            loss = criterion(network(photos), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        epoch_s.append(time.perf_counter() - began)
-    print(json.dumps({"photos": len(loader.dataset), "epoch_s": epoch_s}))
+    tell_epochs(epochs, lambda _: take_steps(network, optimizer, loader))
 
 
 if __name__ == "__main__":
