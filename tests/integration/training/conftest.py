@@ -1,8 +1,11 @@
 """Photos so small and few that a whole run takes a second or two."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,3 +58,28 @@ def small_config(
         return replace(config, **changes)
 
     return make
+
+
+@pytest.fixture
+def interrupted_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., AbstractContextManager[None]]:
+    """Return a context that presses Ctrl-C instead of the optimizer's step of this number, from 1."""
+
+    @contextmanager
+    def interrupted(
+        number: int, optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW
+    ) -> Iterator[None]:
+        step_of, numbers = optimizer.step, itertools.count(1)
+
+        def step(*details: Any) -> Any:
+            if next(numbers) == number:
+                raise KeyboardInterrupt
+            return step_of(*details)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(optimizer, "step", step)
+            yield
+        assert next(numbers) == number + 1, "it was another step that was the last"
+
+    return interrupted

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,26 +73,15 @@ def assert_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_a_resumed_run_is_the_uninterrupted_one(
-    name: str, small_config: Config, monkeypatch: pytest.MonkeyPatch
+    name: str, small_config: Config, interrupted_at: Callable[..., AbstractContextManager[None]]
 ) -> None:
     whole = train(small_config("whole", **EVERYTHING[name]))
     config = small_config("cut", **EVERYTHING[name])
     kind = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.AdamW
-    step_of, taken = kind.step, 0
     # In the middle of the last epoch: 3 steps over 20 photos, 10 over their features of 4 views.
     steps = {"from scratch": 5, "gradually": 15, "head alone": 16}[name]
-
-    def step(self: torch.optim.Optimizer, *details: object) -> object:
-        nonlocal taken
-        taken += 1
-        if taken == steps:
-            raise KeyboardInterrupt
-        return step_of(self, *details)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kind, "step", step)
-        with pytest.raises(InterruptedRunError, match="--resume"):
-            train(config)
+    with interrupted_at(steps, kind), pytest.raises(InterruptedRunError, match="--resume"):
+        train(config)
     assert len(Run(folder=config.out).history()) == config.total_epochs - 1
     assert_same(train(replace(config, resume=True)), whole)
 

@@ -1,5 +1,7 @@
 """A small run through the real loop: resumed is uninterrupted, frozen is frozen, archived is evaluated."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,25 +43,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_resumed_is_uninterrupted(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path, interrupted_at: Callable[..., AbstractContextManager[None]]
 ) -> None:
-    steps = 0
-    step_of = torch.optim.AdamW.step
-
-    def interrupted_step(self: torch.optim.AdamW, *details: object) -> object:
-        nonlocal steps
-        steps += 1
-        # In the middle of the last epoch: the head's is 19 steps long, the others 5.
-        if steps == 27:
-            raise KeyboardInterrupt
-        return step_of(self, *details)
-
     config = tiny(tmp_path / "cut")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", interrupted_step)
-        with pytest.raises(InterruptedRunError, match="--resume"):
-            train(config)
-    assert steps == 27
+    # In the middle of the last epoch: the head's is 19 steps long, the others 5.
+    with interrupted_at(27), pytest.raises(InterruptedRunError, match="--resume"):
+        train(config)
     resumed = train(replace(config, resume=True))
     assert Run(folder=resumed).best_path.read_bytes() == Run(folder=whole).best_path.read_bytes()
     told = [

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,11 @@ def test_two_processes_give_the_curve_of_one(alone: Run, tmp_path: Path) -> None
 
 
 def test_a_run_goes_on_with_another_number_of_processes(
-    alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Run, tmp_path: Path, interrupted_at: Callable[..., AbstractContextManager[None]]
 ) -> None:
     run = Run(folder=tmp_path / "run")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", interrupted_in_epoch_2())
+    # In the second epoch.
+    with interrupted_at(HEAD_STEPS + 3):
         assert main(flags(run.folder)) == 130
     assert len(run.history()) == 1
 
@@ -114,17 +114,6 @@ def test_a_run_goes_on_with_another_number_of_processes(
 
     assert main([*flags(run.folder), "--resume"]) == 0
     assert_same_curve(alone, run)
-
-
-def interrupted_in_epoch_2() -> Callable[..., Any]:
-    step, steps = torch.optim.AdamW.step, iter(range(HEAD_STEPS + 2))
-
-    def take_step(*details: Any) -> Any:
-        if next(steps, None) is None:
-            raise KeyboardInterrupt
-        return step(*details)
-
-    return take_step
 
 
 def place(rank: int, port: int) -> dict[str, str]:

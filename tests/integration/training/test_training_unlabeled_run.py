@@ -1,6 +1,7 @@
 """A run with unlabeled photos: they teach it, and resumed it is the uninterrupted one."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,26 +40,16 @@ def is_same(run: Run, other: Run) -> bool:
 
 
 def test_resumed_with_unlabeled_photos_is_uninterrupted(
-    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainConfig,
+    tmp_path: Path,
+    interrupted_at: Callable[..., AbstractContextManager[None]],
 ) -> None:
     whole = Run(folder=train(config))
     assert whole.data()["unlabeled_count"] == 14
-    steps = 0
-    step_of = torch.optim.AdamW.step
-
-    def interrupted_step(self: torch.optim.AdamW, *details: object) -> object:
-        nonlocal steps
-        steps += 1
-        # The head's epoch is 12 steps of 2 views, the others 2 of 2 labelled and 8 unlabeled photos.
-        if steps == 16:
-            raise KeyboardInterrupt
-        return step_of(self, *details)
-
     cut = replace(config, out=tmp_path / "cut")
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", interrupted_step)
-        with pytest.raises(InterruptedRunError):
-            train(cut)
+    # The head's epoch is 12 steps of 2 views, the others 2 of 2 labelled and 8 unlabeled photos.
+    with interrupted_at(16), pytest.raises(InterruptedRunError):
+        train(cut)
     assert len(Run(folder=cut.out).history()) == 2
     assert is_same(Run(folder=train(replace(cut, resume=True))), whole)
 
