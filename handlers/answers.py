@@ -10,7 +10,7 @@ import numpy as np
 
 from handlers.errors import InternalError, RefusedError
 from handlers.model_card import ModelCard
-from handlers.options import ID_NAMES
+from handlers.options import ID_NAMES, LONGEST_ID
 
 JSON_TYPE = "application/json"
 
@@ -21,7 +21,7 @@ Outcome = np.ndarray | RefusedError
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 # TorchServe's worker dies of a header value that is no string or holds a line break.
-_SAFE_HEADER = re.compile(r"[\x20-\x7e]{1,256}")
+_SAFE_HEADER = re.compile(rf"[\x20-\x7e]{{1,{LONGEST_ID}}}")
 
 
 @dataclass(frozen=True, kw_only=True)

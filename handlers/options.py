@@ -27,6 +27,8 @@ from handlers.errors import DeadlineExceededError, InvalidRequestError, InvalidT
 OPTION_NAMES = frozenset({"top_k", "explain", "class", "format", "deadline_ms"})
 # By which a caller finds its own request again, in the answer and in the log.
 ID_NAMES = ("x-correlation-id", "traceparent")
+# A longer one is left out: cut off, it would be another caller's.
+LONGEST_ID = 256
 
 _MOMENT_FROM_MS = 1e11
 _SECONDS_BELOW = 1e11

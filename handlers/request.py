@@ -12,13 +12,12 @@ from typing import Any, Literal
 from handlers.decoding import Bytes
 from handlers.errors import EmptyBodyError, InvalidRequestError, RefusedError
 from handlers.json_request import Shape, decode_image, parse_json, read_json
-from handlers.options import ID_NAMES, OPTION_NAMES, Options, read_options
+from handlers.options import ID_NAMES, LONGEST_ID, OPTION_NAMES, Options, read_options
 
 Transport = Literal["http", "grpc"]
 
 # Fields and gRPC keys that are no images.
 _NAMED = OPTION_NAMES.union(ID_NAMES)
-_ID_LIMIT = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +84,8 @@ def read_request(
 
 
 def _read_id(value: bytes | bytearray | str) -> str:
-    # One over the limit, so that what is too long is left out and not shortened.
-    start = value[: _ID_LIMIT + 1]
+    # One more than an id may have, so that it is left out for it; all of a long one would take long to decode.
+    start = value[: LONGEST_ID + 1]
     return start if isinstance(start, str) else start.decode("utf-8", errors="replace")
 
 
