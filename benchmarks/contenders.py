@@ -21,7 +21,6 @@ PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
 CORES = len(os.sched_getaffinity(0))
 # Java compiles what runs often: at first that costs up to 1.5 ms a request, and servers live for days.
 JAVA_WARM_UP_S = 10
-STOCK_AS_SHIPPED = "TorchServe stock, as shipped"
 
 
 @dataclass(kw_only=True)
@@ -149,7 +148,7 @@ def stock_torchserve(network: Path, work: Path, *, tuned: bool, workers: int = C
     archive = work / "stock.mar"
     if not archive.exists():
         _pack(archive, handler="image_classifier", network=network)
-    name = "TorchServe stock, OMP_NUM_THREADS=1" if tuned else STOCK_AS_SHIPPED
+    name = "TorchServe stock, OMP_NUM_THREADS=1" if tuned else "TorchServe stock, as shipped"
     threads = {"OMP_NUM_THREADS": "1"} if tuned else {}
     return _torchserve(name, archive, work, threads, workers=workers)
 

@@ -33,7 +33,9 @@ from tuning.load import Seen
 
 LEADING = 8
 """Connections with which every kind of photos is sent."""
-NOT_TIMED = ("stock", "no-op")
+SLOW = "stock"
+"""What it leaves in its queue takes seconds to answer: it is asked by the leading number of connections alone."""
+NOT_TIMED = (SLOW, "no-op")
 """In open loops and with other photos: the one differs from stock-tuned by a variable, the other looks at no photo."""
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
@@ -109,10 +111,11 @@ class Bench:
         self.command = command
         self.network = prepare(command.architecture, WORK)
         self.listings = {kind: photos.make(WORK / "photos", kind) for kind in command.photos}
-        main_list = self.listings[command.photos[0]]
-        self.first = Path(main_list.read_text().splitlines()[0])
+        self.main_kind = command.photos[0]
+        self.first = Path(self.listings[self.main_kind].read_text().splitlines()[0])
         self.ceilings: dict[Kind, list[ceiling.Ceiling]] = defaultdict(list)
-        self.alone: dict[Kind, list[ceiling.Ceiling]] = defaultdict(list)
+        self.alone: list[ceiling.Ceiling] = []
+        """With photos of the main kind in a single process."""
         self.faults: dict[str, str] = {}
 
     def run(self) -> None:
@@ -133,7 +136,6 @@ class Bench:
     @contextmanager
     def _started(self) -> Iterator[dict[str, Runner]]:
         """Yield the contenders that came up, warmed up."""
-        main_list = self.listings[self.command.photos[0]]
         runners: dict[str, Runner] = {}
         with ExitStack() as stack:
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=WORK)))
@@ -146,7 +148,7 @@ class Bench:
                     start_s = contender.start(self.first, WORK / "logs" / f"{name}.log")
                     load.measure(
                         contender.asked(),
-                        main_list,
+                        self.listings[self.main_kind],
                         connections=LEADING,
                         seconds=contender.warm_up_s,
                     )
@@ -160,24 +162,23 @@ class Bench:
     def _round(self, kind: Kind, runners: dict[str, Runner], *, is_backward: bool) -> None:
         listing = self.listings[kind]
         self.ceilings[kind].append(self._ceiling(listing, CORES))
-        is_main = kind == self.command.photos[0]
+        is_main = kind == self.main_kind
         if is_main:
-            self.alone[kind].append(self._ceiling(listing, 1))
+            self.alone.append(self._ceiling(listing, 1))
         # Every other round the other way round: a machine that tires treats all alike.
         for name in list(runners)[:: -1 if is_backward else 1]:
             if name in self.faults or (not is_main and name in NOT_TIMED):
                 continue
             with self._noting(name), runners[name].contender.turn(self.first):
-                self._take_turn(runners[name], kind, is_timed=is_main and name not in NOT_TIMED)
+                self._take_turn(name, runners[name], kind)
 
-    def _take_turn(self, runner: Runner, kind: Kind, *, is_timed: bool) -> None:
+    def _take_turn(self, name: str, runner: Runner, kind: Kind) -> None:
         found, listing = runner.loads[kind], self.listings[kind]
-        is_main = kind == self.command.photos[0]
-        is_slow = runner.contender.name == contenders.STOCK_AS_SHIPPED
-        for count in self.command.connections if is_main and not is_slow else (LEADING,):
+        is_main = kind == self.main_kind
+        for count in self.command.connections if is_main and name != SLOW else (LEADING,):
             found.closed[count].append(self._closed(runner, listing, count))
             runner.contender.settle(self.first)
-        for share in self.command.open_loads if is_timed else ():
+        for share in self.command.open_loads if is_main and name not in NOT_TIMED else ():
             seed = len(found.open[share])
             found.open[share].append(self._open(runner, listing, share, seed=seed))
 
@@ -208,7 +209,7 @@ class Bench:
 
     def _rate_per_s(self, share: float) -> float:
         """Return the same rate in all rounds: a share of the first one's ceiling."""
-        return round(share * self.ceilings[self.command.photos[0]][0].photos_per_s, 1)
+        return round(share * self.ceilings[self.main_kind][0].photos_per_s, 1)
 
     def _ceiling(self, listing: Path, count: int) -> ceiling.Ceiling:
         one = ceiling.measure(
@@ -219,8 +220,8 @@ class Bench:
 
     def _found(self, kind: Kind, runners: dict[str, Runner]) -> dict[str, Any]:
         inside = {"photos_per_s": middle([one.photos_per_s for one in self.ceilings[kind]])}
-        if self.alone[kind]:
-            inside["one_photo_ms"] = middle([one.median_ms for one in self.alone[kind]])
+        if kind == self.main_kind:
+            inside["one_photo_ms"] = middle([one.median_ms for one in self.alone])
         servers: dict[str, Any] = {
             name: {
                 "start_s": runner.start_s,
@@ -237,7 +238,7 @@ class Bench:
             "open_rates_per_s": {
                 f"{share:.0%}": self._rate_per_s(share)
                 for share in self.command.open_loads
-                if kind == self.command.photos[0]
+                if kind == self.main_kind
             },
             "servers": servers | {name: {"fault": text} for name, text in self.faults.items()},
         }
