@@ -67,11 +67,8 @@ class Archive:
 
     @property
     def probes(self) -> tuple[Probe, ...]:
+        """Return the archive's own."""
         return self.probe_sets[0].probes
-
-    @property
-    def tolerance(self) -> float:
-        return self.probe_sets[0].tolerance
 
     @property
     def file_name(self) -> str:

@@ -67,7 +67,7 @@ def load(
         report(f"{archive.name} {archive.version} is loaded")
         with HttpClient(settings) as http, GrpcClient(settings) as grpc:
             worst = max(check_probes(one, archive, version=archive.version) for one in (http, grpc))
-        report(f"its probes differ by at most {worst:.2g} ({archive.tolerance} is tolerated)")
+        report(f"its probes differ by at most {worst:.2g}")
         check_gates(settings, archive, live, gates, report=report)
     except BaseException as error:
         if not was_loaded:

@@ -68,7 +68,7 @@ def check_probes(
     if not fitting:
         raise NotReadyError(
             f"{archive.name} {archive.version} answers a probe {worst[0]:.3f} away from what training computed; "
-            f"{archive.tolerance} is tolerated."
+            f"{archive.probe_sets[0].tolerance} is tolerated."
         )
     return min(fitting)
 
