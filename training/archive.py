@@ -33,7 +33,7 @@ from training.onnx_file import check_onnx, export_onnx
 from training.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, write_probes
 from training.quantisation import QuantisationCost, quantise_judged
 from training.run import Run, open_finished_run
-from training.source import read_data
+from training.source import read_labeled
 
 
 def export_archive(
@@ -125,7 +125,7 @@ def _write_network(
     write_probes(stage / FLOAT32_PROBES_FILE, photos, rows, tolerance=TOLERANCE)
     # Outside of the stage, whose files all go into the archive.
     float32_path = onnx_path.rename(stage.parent / "float32.onnx")
-    cost = quantise_judged(float32_path, onnx_path, photos=read_data(run.config()), spec=spec)
+    cost = quantise_judged(float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec)
     rows = OnnxEngine(onnx_path, thread_count=1).probabilities(pixels)
     write_probes(stage / PROBES_FILE, photos, rows, tolerance=INT8_TOLERANCE)
     return cost

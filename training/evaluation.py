@@ -22,7 +22,7 @@ from training.dataset import preprocessing_of, served_pixels
 from training.errors import RunError
 from training.photos import Photo, PhotoSet, Split, read_photos
 from training.run import Run, open_finished_run, write_json
-from training.source import find_folder, read_data
+from training.source import find_folder, read_data, read_labeled
 
 BATCH_SIZE = 64
 TOP_K = 3
@@ -113,7 +113,8 @@ def evaluate(
     config = run.config()
     network = load_network(run)
     spec = preprocessing_of(config)
-    own = read_data(config)
+    # Its unlabeled photos, perhaps very many, only have to be left out of photos that are not its own.
+    own = read_labeled(config) if data is None else read_data(config)
     class_names = run.data()["class_names"]
     foreign = own
     if data is not None:

@@ -11,9 +11,19 @@ from training.unlabeled import with_unlabeled
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
-    """Return the config's photos, split; at most `photos_per_class` of each class to learn from.
+    """Return all that the config learns from and is judged on: `read_labeled`, and its unlabeled photos.
 
-    What of `data` is then left over may come back as unlabeled, if `unlabeled` holds it.
+    What `photos_per_class` leaves over may come back as unlabeled, if `unlabeled` holds it.
+
+    Raises:
+        DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
+    """
+    photos = read_labeled(config)
+    return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
+
+
+def read_labeled(config: TrainConfig) -> PhotoSet:
+    """Return the config's photos, split; at most `photos_per_class` of each class to learn from.
 
     Raises:
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
@@ -21,7 +31,7 @@ def read_data(config: TrainConfig) -> PhotoSet:
     photos = read_photos(find_folder(config.data), seed=config.seed)
     if config.photos_per_class:
         photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
-    return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
+    return photos
 
 
 def find_folder(data: Path) -> Path:

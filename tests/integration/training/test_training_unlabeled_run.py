@@ -1,5 +1,6 @@
 """A run with unlabeled photos: they teach it, and resumed it is the uninterrupted one."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -10,7 +11,8 @@ import torch
 
 from training import pseudo_labels
 from training.config import TrainConfig
-from training.errors import ConfigError, InterruptedRunError
+from training.errors import ConfigError, DataError, InterruptedRunError
+from training.evaluation import evaluate
 from training.loop import train
 from training.run import Run
 
@@ -63,6 +65,18 @@ def test_what_the_teacher_is_sure_of_is_learned(
     assert not is_same(believing, doubting)
     assert believing.history()[0]["train_loss"] == doubting.history()[0]["train_loss"]
     assert believing.history()[1]["train_loss"] > doubting.history()[1]["train_loss"]
+
+
+def test_its_own_photos_are_judged_without_the_unlabeled_ones(
+    config: TrainConfig, small_photos: Path, tmp_path: Path
+) -> None:
+    more = shutil.copytree(small_photos / "train", tmp_path / "more")
+    run_folder = train(replace(config, unlabeled=more, epochs=1))
+    shutil.rmtree(more)
+    assert evaluate(run_folder).n == 9
+    # What it learned from has to be known to be left out of others.
+    with pytest.raises(DataError, match="--unlabeled .* is no folder"):
+        evaluate(run_folder, data=small_photos)
 
 
 def test_a_body_that_stays_frozen_cannot_learn_from_them(config: TrainConfig) -> None:
