@@ -119,21 +119,13 @@ def _standing(servers: dict[str, Any]) -> str:
     if ours is None or not others:
         return ""
     for count, loop in ours["connections"].items():
-        speeds = {
-            name: one["connections"][count]["requests_per_s"]
-            for name, one in others.items()
-            if count in one["connections"]
-        }
+        speeds = _figures(others, "connections", count, "requests_per_s")
         best = max(speeds, key=speeds.__getitem__, default="")
         if best and speeds[best] > loop["requests_per_s"]:
             more = speeds[best] / loop["requests_per_s"] - 1
             ahead.append(f"with {_connections(count)} {NAMES[best]} is {more:.0%} faster")
     for share, loop in ours["open"].items():
-        p99_ms = {
-            name: one["open"][share]["p99_ms"]
-            for name, one in others.items()
-            if share in one["open"]
-        }
+        p99_ms = _figures(others, "open", share, "p99_ms")
         best = min(p99_ms, key=p99_ms.__getitem__, default="")
         if best and p99_ms[best] < loop["p99_ms"]:
             ahead.append(
@@ -142,6 +134,11 @@ def _standing(servers: dict[str, Any]) -> str:
             )
     told = f"Not first: {'; '.join(ahead)}." if ahead else "headswap is first under every load."
     return told.replace("%", " %")
+
+
+def _figures(servers: dict[str, Any], loops: str, load: str, figure: str) -> dict[str, float]:
+    """Return a figure of each server that took this load."""
+    return {name: one[loops][load][figure] for name, one in servers.items() if load in one[loops]}
 
 
 def _rounds(found: dict[str, Any]) -> str:
