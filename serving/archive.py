@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -169,8 +170,9 @@ def _probe_set(packed: zipfile.ZipFile, name: str, class_count: int) -> ProbeSet
 
 def _probe(packed: zipfile.ZipFile, told: dict[str, Any], class_count: int) -> Probe:
     probabilities = tuple(float(value) for value in told["probabilities"])
-    if len(probabilities) != class_count:
-        raise ValueError(f"the probe {told['file']!r} needs {class_count} probabilities")
+    # Nothing differs by more than a NaN.
+    if len(probabilities) != class_count or not all(map(math.isfinite, probabilities)):
+        raise ValueError(f"the probe {told['file']!r} needs {class_count} finite probabilities")
     return Probe(data=_read_member(packed, f"probes/{told['file']}"), probabilities=probabilities)
 
 

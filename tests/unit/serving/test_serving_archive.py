@@ -135,6 +135,7 @@ def test_code_of_others_is_refused_unless_allowed(archive_maker, files, model, t
         ("probes/probes.json", b'{"tolerance": 2, "probes": []}'),
         ("probes/probes.json", b'{"tolerance": 0.1, "probes": [{"file": "no", "probabilities": [1, 0]}]}'),
         ("probes/probes.json", b'{"tolerance": 0.1, "probes": [{"file": "0.jpg", "probabilities": [1]}]}'),
+        ("probes/probes.json", b'{"tolerance": 0.1, "probes": [{"file": "0.jpg", "probabilities": [1, NaN]}]}'),
         ("probes/probes.json", b"[" * 100_000),
     ],
 )  # fmt: skip
