@@ -15,6 +15,7 @@ import json
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--engine", choices=("auto", "onnx", "eager"), default="auto")
+    parser.add_argument("--engine", choices=get_args(EngineChoice), default="auto")
     arguments = parser.parse_args()
     photos = sorted(path for path in arguments.photos.glob("*/*") if path.is_file())
     if not photos:

@@ -26,7 +26,7 @@ from tuning.search import descend
 from tuning.setting import Setting
 from tuning.space import Axis, Space, read_host
 from tuning.trial import TrialServer
-from tuning.tune import tune
+from tuning.tune import files_of, tune
 from tuning.tuned import Wish, write_beside
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ class Bench:
         self.told |= {
             "best": best,
             "ratio": round(medians[0] / medians[1], 3),
-            "host": asdict(read_host()),
+            "host": asdict(read_host(files_of(self.archive))),
         }
         self._write()
 

@@ -13,6 +13,8 @@ from handlers.model_card import FILE_NAME, ArchivePrecision, ModelCard
 
 WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
+# The same network for MNN, in an archive for whose network that was the faster engine.
+MNN_FILE = "model.mnn"
 PROBES_FILE = "probes/probes.json"
 # What weights.safetensors answers, in an archive whose model.onnx is quantised and answers a little else.
 FLOAT32_PROBES_FILE = "probes/float32.json"
@@ -50,6 +52,10 @@ class Archive:
     @property
     def onnx_path(self) -> Path:
         return self.folder / ONNX_FILE
+
+    @property
+    def mnn_path(self) -> Path:
+        return self.folder / MNN_FILE
 
     @property
     def weights_path(self) -> Path:

@@ -1,12 +1,12 @@
 """What computes probabilities from pixels on a CPU, and which engine serves an archive.
 
 model.onnx is the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `probabilities`
-`(B, K) float32`, any B. The GPU's engine is in handlers/cuda.py.
+`(B, K) float32`, any B; so is model.mnn. MNN's engine is in mnn_engine.py, the GPU's in cuda_engine.py.
 """
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,7 +18,7 @@ from handlers.archive import Archive
 from handlers.errors import SettingsError, WeightsError
 from handlers.model_card import ArchivePrecision
 from handlers.network import Network, build_network
-from handlers.settings import HandlerSettings
+from handlers.settings import EngineChoice, HandlerSettings
 from handlers.weights import read_weights
 
 logger = logging.getLogger(__name__)
@@ -91,12 +91,34 @@ class EagerEngine:
 
 
 def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.ndarray]:
-    """Return ONNX Runtime where it is installed, wanted and able to load the file, else PyTorch."""
-    if settings.engine != "eager":
-        engine = _try_onnx(archive, settings)
-        if engine is not None:
-            return engine
-    return EagerEngine(archive, thread_count=settings.thread_count)
+    """Return the engine that is wanted; with auto the fastest that the archive is made for and that loads here.
+
+    Raises:
+        SettingsError: the one that is wanted cannot serve here.
+        WeightsError, ArchitectureError: as `load_network`, where it is PyTorch's turn.
+    """
+    threads = settings.thread_count
+    if settings.engine == "auto":
+        return _choose_fastest(archive, threads)
+    try:
+        return _ENGINES[settings.engine](archive, threads)
+    except _UnavailableError as why:
+        raise SettingsError(
+            f"handler.engine is {settings.engine!r}, but {why}. Set it to 'auto' to serve with another."
+        ) from None
+
+
+def _choose_fastest(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+    faster = [(_make_onnx, "PyTorch")]
+    # An archive goes without where its network gains nothing by MNN.
+    if archive.mnn_path.is_file():
+        faster.insert(0, (_make_mnn, "ONNX Runtime"))
+    for make, instead in faster:
+        try:
+            return make(archive, thread_count)
+        except _UnavailableError as why:
+            logger.warning("%s: %s serves instead, slower.", why, instead)
+    return _make_eager(archive, thread_count)
 
 
 def load_network(archive: Archive) -> Network:
@@ -122,33 +144,56 @@ def load_network(archive: Archive) -> Network:
     return network.eval()
 
 
-def _try_onnx(archive: Archive, settings: HandlerSettings) -> OnnxEngine | None:
-    if not archive.onnx_path.is_file():
-        why = "the archive holds no model.onnx"
-    elif importlib.util.find_spec("onnxruntime") is None:
-        why = "onnxruntime is not installed here"
-    else:
-        try:
-            return OnnxEngine(
-                archive.onnx_path,
-                thread_count=settings.thread_count,
-                precision=archive.card.precision,
-            )
-        except Exception as error:
-            # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
-            why = f"onnxruntime cannot load model.onnx: {' '.join(str(error).split())[:300]}"
-    if settings.engine == "onnx":
-        raise SettingsError(
-            f"handler.engine is 'onnx', but {why}. Set it to 'auto' to serve with PyTorch."
+class _UnavailableError(Exception):
+    """Why an engine cannot serve an archive here."""
+
+
+def _make_mnn(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+    def make() -> Engine[np.ndarray]:
+        from handlers.mnn_engine import MnnEngine
+
+        return MnnEngine(archive.mnn_path, thread_count=thread_count)
+
+    return _load(archive.mnn_path, "MNN", make)
+
+
+def _make_onnx(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+    def make() -> Engine[np.ndarray]:
+        return OnnxEngine(
+            archive.onnx_path, thread_count=thread_count, precision=archive.card.precision
         )
-    logger.warning("%s: PyTorch serves instead, slower.", why)
-    return None
+
+    return _load(archive.onnx_path, "onnxruntime", make)
+
+
+def _make_eager(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+    return EagerEngine(archive, thread_count=thread_count)
+
+
+_ENGINES: Mapping[EngineChoice, Callable[[Archive, int], Engine[np.ndarray]]] = {
+    "mnn": _make_mnn,
+    "onnx": _make_onnx,
+    "eager": _make_eager,
+}
+
+
+def _load(file: Path, library: str, make: Callable[[], Engine[np.ndarray]]) -> Engine[np.ndarray]:
+    if not file.is_file():
+        raise _UnavailableError(f"the archive holds no {file.name}")
+    if importlib.util.find_spec(library) is None:
+        raise _UnavailableError(f"{library} is not installed here")
+    try:
+        return make()
+    except Exception as error:
+        # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
+        reason = " ".join(str(error).split())[:300]
+        raise _UnavailableError(f"{library} cannot load {file.name}: {reason}") from None
 
 
 def describe_versions() -> dict[str, str | None]:
     """Return which of the libraries that decide pixels and probabilities are here, by version."""
     versions: dict[str, str | None] = {}
-    for library in ("torch", "torchvision", "onnxruntime", "pillow", "simplejpeg", "numpy"):
+    for library in ("torch", "torchvision", "onnxruntime", "MNN", "pillow", "simplejpeg", "numpy"):
         try:
             versions[library] = metadata.version(library)
         except metadata.PackageNotFoundError:

@@ -26,14 +26,14 @@ FRONTEND_DEFAULTS: Mapping[str, int] = {
     "maxRetryTimeoutInSec": 30,
 }
 
-EngineChoice = Literal["auto", "onnx", "eager"]
+EngineChoice = Literal["auto", "mnn", "onnx", "eager"]
 Precision = Literal["auto", "float16", "bfloat16", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerSettings:
     engine: EngineChoice = "auto"
-    """auto: ONNX Runtime on a CPU where it is installed, else PyTorch."""
+    """On a CPU. auto: the first of MNN, ONNX Runtime and PyTorch whose file the archive holds and that is installed."""
     precision: Precision = "auto"
     """Of the network on a GPU; auto: float16. A CPU computes in float32 whatever stands here."""
     threads_per_worker: int | None = None

@@ -1,9 +1,10 @@
 """A run becomes an archive that TorchServe serves.
 
-The contents stand in docs/architecture.md: the network twice (ONNX and weights), card, probes,
-handler. Packed beside its place and renamed, so that a full disk or Ctrl-C leaves no half archive.
+The contents stand in docs/architecture.md: the network (weights, ONNX, perhaps MNN), card,
+probes, handler. Packed beside its place and renamed, so that a full disk or Ctrl-C leaves no half archive.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,8 +20,9 @@ import yaml
 from safetensors.torch import load_file, save
 
 import handlers
-from handlers.archive import FLOAT32_PROBES_FILE, ONNX_FILE, PROBES_FILE, WEIGHTS_FILE
+from handlers.archive import FLOAT32_PROBES_FILE, MNN_FILE, ONNX_FILE, PROBES_FILE, WEIGHTS_FILE
 from handlers.engines import OnnxEngine, describe_versions
+from handlers.mnn_engine import MnnEngine
 from handlers.model_card import FILE_NAME as CARD_FILE
 from handlers.model_card import ArchivePrecision, ModelCard
 from handlers.preprocessing import load_pixels
@@ -28,8 +30,9 @@ from handlers.settings import FRONTEND_DEFAULTS
 from training.dataset import preprocessing_of
 from training.errors import ExportError, InputError
 from training.evaluation import load_network, sha256_of
+from training.mnn_file import CpuEngine, add_mnn, make_mnn_engine
 from training.names import check_name, check_version
-from training.onnx_file import check_onnx, export_onnx
+from training.onnx_file import check_engine, export_onnx
 from training.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, write_probes
 from training.quantisation import QuantisationCost, quantise_judged
 from training.run import Run, open_finished_run
@@ -45,11 +48,13 @@ def export_archive(
     overwrite: bool = False,
     model_config: Mapping[str, Any] = FRONTEND_DEFAULTS,
     precision: ArchivePrecision = "float32",
+    cpu_engine: CpuEngine = "auto",
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Return the archive `NAME-VERSION.mar` in the model store; `model_config` is how it wants to be served.
 
-    int8 is measured against float32 on the run's val photos, and `report` told, line by line.
+    Which engine serves it on CPUs is measured here with auto, and what int8 costs on the run's val photos; `report`
+    is told, line by line.
 
     Raises:
         InputError: a name or version that cannot stand in a URL, an archive that is there already.
@@ -58,6 +63,10 @@ def export_archive(
     """
     check_name(name)
     check_version(version)
+    if precision == "int8" and cpu_engine == "mnn":
+        raise InputError(
+            "--cpu-engine is 'mnn', which computes no int8; leave it out, or give --precision float32."
+        )
     target = model_store / f"{name}-{version}.mar"
     if target.exists() and not overwrite:
         raise InputError(
@@ -76,8 +85,15 @@ def export_archive(
         with tempfile.TemporaryDirectory(prefix=".export-", dir=model_store) as work:
             stage = Path(work) / "stage"
             stage.mkdir()
+            told: list[str] = []
             cost = _write_network(
-                stage, run, probes, temperature=evaluation["temperature"], precision=precision
+                stage,
+                run,
+                probes,
+                temperature=evaluation["temperature"],
+                precision=precision,
+                cpu_engine=cpu_engine,
+                report=told.append,
             )
             card = _make_card(
                 run,
@@ -96,7 +112,7 @@ def export_archive(
         raise ExportError(
             f"{target} could not be written: {error.strerror or error}. Nothing was left behind."
         ) from None
-    for line in cost.lines() if cost is not None else ():
+    for line in told:
         report(line)
     return target
 
@@ -108,26 +124,38 @@ def _write_network(
     *,
     temperature: float,
     precision: ArchivePrecision,
+    cpu_engine: CpuEngine,
+    report: Callable[[str], None],
 ) -> QuantisationCost | None:
-    """Write the network in both its forms and the probes of each; return what its quantisation costs, if any."""
+    """Write the network in all its forms and the probes of each; return what its quantisation costs, if any."""
     spec = preprocessing_of(run.config())
     pixels = [load_pixels(photo.read_bytes(), spec) for photo in photos]
     network = load_network(run, temperature=temperature)
     onnx_path = stage / ONNX_FILE
     (stage / WEIGHTS_FILE).write_bytes(_weights(run))
     export_onnx(network, onnx_path, spec)
-    check_onnx(network, onnx_path, pixels)
+    check_engine(network, OnnxEngine(onnx_path, thread_count=1), pixels)
     with torch.inference_mode():
         rows = network(torch.from_numpy(np.stack(pixels))).numpy()
     if precision == "float32":
         write_probes(stage / PROBES_FILE, photos, rows, tolerance=TOLERANCE)
+        mnn_path = stage / MNN_FILE
+        report(add_mnn(network, onnx_path, mnn_path, pixels=pixels, wanted=cpu_engine))
         return None
     write_probes(stage / FLOAT32_PROBES_FILE, photos, rows, tolerance=TOLERANCE)
     # Outside of the stage, whose files all go into the archive.
     float32_path = onnx_path.rename(stage.parent / "float32.onnx")
-    cost = quantise_judged(float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec)
+    others: list[MnnEngine] = []
+    with contextlib.suppress(ExportError):
+        mnn_path = float32_path.with_suffix(".mnn")
+        others.append(make_mnn_engine(network, float32_path, mnn_path, pixels=pixels))
+    cost = quantise_judged(
+        float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec, others=others
+    )
     rows = OnnxEngine(onnx_path, thread_count=1).probabilities(pixels)
     write_probes(stage / PROBES_FILE, photos, rows, tolerance=INT8_TOLERANCE)
+    for line in cost.lines():
+        report(line)
     return cost
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from handlers.engines import ONNX_INPUT, ONNX_OUTPUT, OnnxEngine
+from handlers.engines import ONNX_INPUT, ONNX_OUTPUT, Engine
 from handlers.network import Network
 from handlers.preprocessing import PreprocessingSpec
 from training.errors import ExportError
 
-# Largest difference between the ONNX file and the network it was made of.
+# Largest difference between what an engine makes of the file and the network it was made of.
 TOLERANCE = 1e-4
 
 
@@ -36,20 +36,21 @@ def export_onnx(network: Network, path: Path, spec: PreprocessingSpec) -> None:
         )
 
 
-def check_onnx(network: Network, path: Path, pixels: Sequence[np.ndarray]) -> None:
-    """Return if the file answers as the network does, one photo at a time and all together.
+def check_engine(
+    network: Network, engine: Engine[np.ndarray], pixels: Sequence[np.ndarray]
+) -> None:
+    """Return if the engine answers as the network does, one photo at a time and all together.
 
     Raises:
         ExportError: it does not.
     """
-    engine = OnnxEngine(path, thread_count=1)
     for part in (pixels[:1], pixels):
         with torch.inference_mode():
             expected = network(torch.from_numpy(np.stack(part))).numpy()
         difference = float(np.abs(engine.probabilities(part) - expected).max())
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"the exported network differs by {difference:.2g} from the trained one; "
-                f"at most {TOLERANCE} is allowed. Another version of onnx or onnxruntime may "
-                "help (constraints.txt names tested ones)."
+                f"the exported network differs by {difference:.2g} in {engine.name} from the trained one; "
+                f"at most {TOLERANCE} is allowed. Another version of that library may help "
+                "(constraints.txt names tested ones)."
             )

@@ -2,10 +2,11 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from handlers.archive import MNN_FILE, ONNX_FILE
 from serving.gpus import count_gpus
 from tuning.setting import Setting
 
@@ -16,13 +17,16 @@ BATCHES_CPU = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 5), (16, 10))
 BATCHES_GPU = ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (16, 5), (32, 5), (64, 10))
 WORKERS_PER_GPU = (1, 2, 3, 4, 6)
 PRECISIONS = ("float16", "bfloat16", "float32")
+# Engines on a CPU, fastest first as the handler tries them: each one's file in the archive and its library.
+ENGINES = {"mnn": (MNN_FILE, "MNN"), "onnx": (ONNX_FILE, "onnxruntime")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
     cores: int
     gpus: int
-    has_onnxruntime: bool
+    engines: tuple[str, ...]
+    """That can serve the archive on its cores, the handler's own choice first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +47,23 @@ class Space:
     """Requests under way at once, from one to more than the host can take, ascending."""
 
 
-def read_host() -> Host:
-    """Return what a server started here would compute on."""
+def read_host(archive_files: Collection[str]) -> Host:
+    """Return what a server of this archive, started here, would compute on and with."""
     return Host(
         cores=len(os.sched_getaffinity(0)),
         gpus=count_gpus(os.environ),
-        has_onnxruntime=importlib.util.find_spec("onnxruntime") is not None,
+        engines=(
+            *(
+                name
+                for name, (file, library) in ENGINES.items()
+                if file in archive_files and importlib.util.find_spec(library) is not None
+            ),
+            "eager",
+        ),
     )
 
 
-def make_space(host: Host, *, has_onnx_file: bool) -> Space:
+def make_space(host: Host) -> Space:
     """Return the settings to try, those first that usually matter most."""
     if host.gpus:
         workers = [host.gpus * count for count in WORKERS_PER_GPU]
@@ -62,10 +73,9 @@ def make_space(host: Host, *, has_onnx_file: bool) -> Space:
             _axis("precision", [{"precision": name} for name in PRECISIONS]),
         )
         return Space(axes=axes, connections=(1, *(host.gpus * count for count in (8, 32, 128))))
-    engines = ["onnx"] if host.has_onnxruntime and has_onnx_file else []
     axes = (
         _axis("workers and threads", list(_shares_of(host.cores))),
-        _axis("engine", [{"engine": name} for name in (*engines, "eager")]),
+        _axis("engine", [{"engine": name} for name in host.engines]),
         _axis("batches", _batches(BATCHES_CPU)),
     )
     cores = host.cores

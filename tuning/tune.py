@@ -54,10 +54,9 @@ def tune(
         ServingError: the archive cannot be read, no server can be started.
     """
     began_s = time.monotonic()
-    host = read_host()
-    has_onnx_file = _has_onnx_file(archive)
-    space = space or make_space(host, has_onnx_file=has_onnx_file)
-    start = starting_setting(archive, settings, host, has_onnx_file=has_onnx_file)
+    host = read_host(files_of(archive))
+    space = space or make_space(host)
+    start = starting_setting(archive, settings, host)
     with TrialServer(archive, settings) as server:
         report(f"now: {start}")
         server.load(start)
@@ -96,17 +95,12 @@ def tune(
     )
 
 
-def starting_setting(
-    archive: Archive, settings: ServerSettings, host: Host, *, has_onnx_file: bool
-) -> Setting:
+def starting_setting(archive: Archive, settings: ServerSettings, host: Host) -> Setting:
     """Return how `headswap serve` would serve the archive now, with what `auto` comes to on this host."""
     setting = read_setting(read_model_config(archive.path), workers=settings.worker_count)
     if host.gpus:
         return setting.changed({"precision": "float16"} if setting.precision == "auto" else {})
-    if setting.engine == "auto":
-        engine = "onnx" if host.has_onnxruntime and has_onnx_file else "eager"
-        return setting.changed({"engine": engine})
-    return setting
+    return setting.changed({"engine": host.engines[0]}) if setting.engine == "auto" else setting
 
 
 def effects_of(points: Sequence[Point], max_p99_ms: float | None) -> list[Effect]:
@@ -148,6 +142,7 @@ def _result(point: Point, max_p99_ms: float | None) -> str:
     return f"{level.photos_per_s:7.1f} photos/s, p99 {level.p99_ms:6.0f} ms"
 
 
-def _has_onnx_file(archive: Archive) -> bool:
+def files_of(archive: Archive) -> list[str]:
+    """Return the names of the archive's files."""
     with open_packed(archive.path) as packed:
-        return ONNX_FILE in packed.namelist()
+        return packed.namelist()

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from serving.archive import Archive
+from serving.loading import install
+from serving.management import Management
 from serving.server import Server, choose_live
 from serving.settings import ServerSettings, load_settings
 
@@ -111,3 +114,21 @@ def steady(
 ) -> Iterator[ServerSettings]:
     """Yield the settings of one server for all tests that leave 1.0 live, as they found it."""
     yield from serve_first(archives, tmp_path_factory.mktemp("steady"))
+
+
+@pytest.fixture
+def load_beside(steady: ServerSettings) -> Iterator[Callable[[Archive], Archive]]:
+    """Yield what loads an archive beside the live version, and unload them all."""
+    management = Management(steady)
+    loaded: list[Archive] = []
+
+    def load(archive: Archive) -> Archive:
+        installed = install(archive, steady.model_store)
+        loaded.append(installed)
+        management.register(installed.path.name, workers=1)
+        return installed
+
+    yield load
+    for archive in loaded:
+        management.unregister(archive.name, archive.version)
+        archive.path.unlink()

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,6 @@ from handlers.engines import OnnxEngine
 from handlers.preprocessing import load_pixels
 from serving.archive import Archive, read_archive
 from serving.client import GrpcClient, HttpClient
-from serving.loading import install
-from serving.management import Management
 from serving.readiness import check_probes
 from serving.repack import repack
 from serving.settings import ServerSettings
@@ -39,30 +37,20 @@ def int8(
     return read_archive(path), told
 
 
-def loaded(archive: Archive, settings: ServerSettings) -> Iterator[Archive]:
-    """Yield the archive as the server has loaded it beside the live version, and unload it."""
-    installed = install(archive, settings.model_store)
-    management = Management(settings)
-    management.register(installed.path.name, workers=1)
-    yield installed
-    management.unregister(installed.name, installed.version)
-    installed.path.unlink()
-
-
 @pytest.fixture
-def served_int8(int8: tuple[Archive, list[str]], steady: ServerSettings) -> Iterator[Archive]:
-    yield from loaded(int8[0], steady)
+def served_int8(
+    int8: tuple[Archive, list[str]], load_beside: Callable[[Archive], Archive]
+) -> Archive:
+    return load_beside(int8[0])
 
 
 @pytest.fixture
 def served_float32(
-    int8: tuple[Archive, list[str]], steady: ServerSettings, tmp_path: Path
-) -> Iterator[Archive]:
-    """Yield the same archive where the weights are served, as on a GPU and without ONNX Runtime."""
+    int8: tuple[Archive, list[str]], load_beside: Callable[[Archive], Archive], tmp_path: Path
+) -> Archive:
+    """Return the same archive where the weights are served, as on a GPU and without ONNX Runtime."""
     target = tmp_path / "clothing-8.1.mar"
-    yield from loaded(
-        repack(int8[0], {"handler": {"engine": "eager"}}, target, version="8.1"), steady
-    )
+    return load_beside(repack(int8[0], {"handler": {"engine": "eager"}}, target, version="8.1"))
 
 
 def rows_of(client: HttpClient, version: str, photos: list[bytes]) -> np.ndarray:

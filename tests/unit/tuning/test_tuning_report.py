@@ -25,7 +25,7 @@ def tuned_of(archive_maker):
         asked = Wish(**wish)
         return Tuned(
             archive=read_archive(archive_maker()),
-            host=Host(cores=2, gpus=0, has_onnxruntime=True),
+            host=Host(cores=2, gpus=0, engines=("onnx", "eager")),
             wish=asked,
             points=found,
             before=point(START, level(60, 40, connections=2), level(65, 90)),

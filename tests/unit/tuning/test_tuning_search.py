@@ -14,7 +14,7 @@ from tuning.setting import Setting
 from tuning.space import Host, make_space
 
 START = Setting(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine="onnx")
-SPACE = make_space(Host(cores=2, gpus=0, has_onnxruntime=True), has_onnx_file=True)
+SPACE = make_space(Host(cores=2, gpus=0, engines=("onnx", "eager")))
 
 
 class Endless:

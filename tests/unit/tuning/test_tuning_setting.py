@@ -34,19 +34,20 @@ def test_what_is_not_tuned_stays():
 
 def test_an_archive_without_settings_is_served_with_the_hosts_workers(archive_maker, settings_of):
     archive = read_archive(archive_maker())
-    host = Host(cores=2, gpus=0, has_onnxruntime=True)
+    host = Host(cores=2, gpus=0, engines=("onnx", "eager"))
     settings = settings_of("default_workers_per_model=5")
-    setting = starting_setting(archive, settings, host, has_onnx_file=True)
+    setting = starting_setting(archive, settings, host)
     assert (setting.workers, setting.engine) == (5, "onnx")
-    assert starting_setting(archive, settings, host, has_onnx_file=False).engine == "eager"
+    host = Host(cores=2, gpus=0, engines=("eager",))
+    assert starting_setting(archive, settings, host).engine == "eager"
 
 
 def test_a_gpu_starts_in_half_precision_and_tries_others(archive_maker, settings_of):
-    host = Host(cores=16, gpus=2, has_onnxruntime=True)
+    host = Host(cores=16, gpus=2, engines=("onnx", "eager"))
     archive = read_archive(archive_maker())
-    setting = starting_setting(archive, settings_of(), host, has_onnx_file=True)
+    setting = starting_setting(archive, settings_of(), host)
     assert setting.precision == "float16"
-    axes = {axis.name: axis.choices for axis in make_space(host, has_onnx_file=True).axes}
+    axes = {axis.name: axis.choices for axis in make_space(host).axes}
     assert {choice["precision"] for choice in axes["precision"]} == {"float16", "bfloat16", "float32"}  # fmt: skip
     assert min(choice["workers"] for choice in axes["workers"]) == 2
     assert "engine" not in axes
@@ -54,8 +55,8 @@ def test_a_gpu_starts_in_half_precision_and_tries_others(archive_maker, settings
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 16, 96])
 def test_the_cores_are_shared_in_ways_that_make_sense(cores):
-    host = Host(cores=cores, gpus=0, has_onnxruntime=True)
-    made = make_space(host, has_onnx_file=True)
+    host = Host(cores=cores, gpus=0, engines=("onnx", "eager"))
+    made = make_space(host)
     pairs = [(one["workers"], one["threads"]) for one in made.axes[0].choices]
     assert (cores, 1) in pairs
     assert len(set(pairs)) == len(pairs) <= 12
@@ -63,17 +64,30 @@ def test_the_cores_are_shared_in_ways_that_make_sense(cores):
     assert list(made.connections) == sorted(set(made.connections))
 
 
-def test_only_engines_that_are_there_are_tried():
-    host = Host(cores=2, gpus=0, has_onnxruntime=False)
-    engines = make_space(host, has_onnx_file=True).axes[1].choices
-    assert [one["engine"] for one in engines] == ["eager"]
+@pytest.mark.parametrize(
+    ("files", "installed", "engines"),
+    [
+        (("model.mnn", "model.onnx"), ("MNN", "onnxruntime"), ("mnn", "onnx", "eager")),
+        (("model.mnn", "model.onnx"), ("onnxruntime",), ("onnx", "eager")),
+        (("model.onnx",), ("MNN", "onnxruntime"), ("onnx", "eager")),
+        (("model.mnn",), (), ("eager",)),
+    ],
+)
+def test_only_engines_that_can_serve_the_archive_are_tried(monkeypatch, files, installed, engines):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(
+        space.importlib.util, "find_spec", lambda name: object() if name in installed else None
+    )
+    host = space.read_host(files)
+    assert host.engines == engines
+    assert tuple(one["engine"] for one in make_space(host).axes[1].choices) == engines
 
 
 def test_gpus_are_counted_as_the_server_counts_them(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert space.read_host().gpus == 2
+    assert space.read_host(()).gpus == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert space.read_host().gpus == 0
+    assert space.read_host(()).gpus == 0
 
 
 def test_a_trial_never_leaves_the_machine_and_keeps_the_users_other_settings(settings_of, tmp_path):

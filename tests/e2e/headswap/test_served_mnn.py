@@ -1,0 +1,59 @@
+"""An archive that MNN serves, on a real server: answers as judged, over both transports, whatever stands beside."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handlers.settings import FRONTEND_DEFAULTS
+from serving.archive import Archive, read_archive
+from serving.client import GrpcClient, HttpClient, Prediction
+from serving.readiness import check_probes
+from serving.settings import ServerSettings
+
+VERSION = "9.0"
+# Loading fails if it is another engine that would serve.
+CONFIG = {**FRONTEND_DEFAULTS, "handler": {"engine": "mnn"}}
+
+
+@pytest.fixture(scope="module")
+def mnn(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    from training.archive import export_archive
+
+    path = export_archive(
+        runs["1.0"], name="clothing", version=VERSION, model_store=tmp_path_factory.mktemp("mnn"),
+        model_config=CONFIG, cpu_engine="mnn",
+    )  # fmt: skip
+    return read_archive(path)
+
+
+def row_of(answer: object) -> list[float]:
+    """Return the probabilities in the order of the classes; a refusal fails the test."""
+    assert isinstance(answer, Prediction), answer
+    return [guess.probability for guess in sorted(answer.guesses, key=lambda guess: guess.index)]
+
+
+def test_served_is_what_was_judged_whatever_stands_beside(
+    mnn: Archive,
+    load_beside: Callable[[Archive], Archive],
+    steady: ServerSettings,
+    runs: dict[str, Path],
+) -> None:
+    served = load_beside(mnn)
+    judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"][::12]
+    photos = [Path(photo["path"]).read_bytes() for photo in judged]
+    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
+        rows = []
+        for client in (http, grpc):
+            assert check_probes(client, served, version=VERSION) < 1e-4
+            alone = [client.predict("clothing", one, top_k=5, version=VERSION) for one in photos]
+            rows.append([row_of(answer) for answer in alone])
+        np.testing.assert_array_equal(rows[0], rows[1])
+        expected = [photo["probabilities"] for photo in judged]
+        np.testing.assert_allclose(rows[0], expected, atol=1e-4)
+        mixed = [*photos[:2], b"no photo", *photos[2:]]
+        answers = http.predict("clothing", mixed, top_k=5, version=VERSION)
+    assert not isinstance(answers.pop(2), Prediction)
+    np.testing.assert_array_equal([row_of(answer) for answer in answers], rows[0])
