@@ -62,7 +62,8 @@ bench-serving: install $(PEERS)/.ready
 		--connections 1 8 32 --open-loads 0.5 0.8 --rounds 2 --seconds 3
 	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --rounds 2 --seconds 3 \
 		--only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --architecture resnet50 --rounds 2 --seconds 3 --only headswap stock-tuned fastapi
+	$(BIN)/python -m benchmarks.serving --architecture resnet50 --rounds 2 --seconds 3 \
+		--only headswap headswap-onnx stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.tables

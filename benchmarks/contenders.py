@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmarks import processes
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Target
+from serving.archive import read_archive
+from serving.repack import read_model_config, repack
 
 PEERS = Path(__file__).parent / "peers"
 PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
@@ -221,24 +223,29 @@ def _torchserve(
     )
 
 
-def ours(archive: Path, work: Path) -> Contender:
-    """The product, started the way the README says, on ports of its own."""
+def ours(
+    archive: Path, work: Path, *, name: str = "headswap", handler: Mapping[str, str] | None = None
+) -> Contender:
+    """The product, started the way the README says, on ports of its own; `handler` is set for the archive."""
     folder = work / "headswap"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "model_store").mkdir(parents=True)
-    shutil.copy(archive, folder / "model_store")
+    config = read_model_config(archive)
+    if handler is not None:
+        config = {**config, "handler": {**config.get("handler", {}), **handler}}
+    repack(read_archive(archive), config, folder / "model_store" / archive.name)
     root = Path(__file__).parents[1]
     ports = [processes.free_port() for _ in range(5)]
     text = (root / "config.properties").read_text()
     for default, port in zip((8080, 8081, 8082, 7070, 7071), ports, strict=True):
         text = text.replace(str(default), str(port))
     (folder / "config.properties").write_text(text.replace("serving/", f"{root}/serving/"))
-    name = archive.name.rsplit("-", 1)[0]
+    model = archive.name.rsplit("-", 1)[0]
     return Contender(
-        name="headswap",
+        name=name,
         command=[str(root / ".venv" / "bin" / "headswap"), "serve"],
         folder=folder,
-        target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{name}"),
+        target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{model}"),
         warm_up_s=JAVA_WARM_UP_S,
         key_file=folder / ".headswap" / "key_file.json",
     )

@@ -33,12 +33,13 @@ from tuning.load import Seen
 
 LEADING = 8
 """Connections with which every kind of photos is sent."""
-SLOW = "stock"
-"""What it leaves in its queue takes seconds to answer: it is asked by the leading number of connections alone."""
-NOT_TIMED = (SLOW, "no-op")
-"""In open loops and with other photos: the one differs from stock-tuned by a variable, the other looks at no photo."""
+NOT_TIMED = ("headswap-onnx", "stock", "no-op")
+"""In open loops and with other photos: two differ by a setting from another, the third looks at no photo."""
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
+    "headswap-onnx": lambda network, work: contenders.ours(
+        network.archive, work, name="headswap with ONNX Runtime", handler={"engine": "onnx"}
+    ),
     "stock": lambda network, work: contenders.stock_torchserve(network.folder, work, tuned=False),
     "stock-tuned": lambda network, work: contenders.stock_torchserve(
         network.folder, work, tuned=True
@@ -175,7 +176,7 @@ class Bench:
     def _take_turn(self, name: str, runner: Runner, kind: Kind) -> None:
         found, listing = runner.loads[kind], self.listings[kind]
         is_main = kind == self.main_kind
-        for count in self.command.connections if is_main and name != SLOW else (LEADING,):
+        for count in self.command.connections if is_main else (LEADING,):
             found.closed[count].append(self._closed(runner, listing, count))
             runner.contender.settle(self.first)
         for share in self.command.open_loads if is_main and name not in NOT_TIMED else ():

@@ -10,6 +10,7 @@ from benchmarks import readme, results
 SERVING = "serving "
 NAMES = {
     "headswap": "**headswap**",
+    "headswap-onnx": "headswap, `handler.engine: onnx`",
     "stock": "TorchServe `image_classifier`, as shipped",
     "stock-tuned": "TorchServe `image_classifier`, OMP_NUM_THREADS=1",
     "fastapi": "FastAPI + ONNX Runtime, a process a core",
@@ -21,6 +22,8 @@ NAMES = {
 }
 
 
+OURS_OR_NOBODYS = ("headswap", "headswap-onnx", "no-op")
+"""Nobody whom headswap could be behind."""
 LEADING = "8"
 """Connections by which servers are put in order and held against the ceiling."""
 
@@ -114,7 +117,7 @@ def _closed_cell(loop: dict[str, Any] | None) -> str:
 def _standing(servers: dict[str, Any]) -> str:
     """Return in which loads headswap is not first, and who is, by how much."""
     ahead = []
-    others = {name: one for name, one in servers.items() if name not in ("headswap", "no-op")}
+    others = {name: one for name, one in servers.items() if name not in OURS_OR_NOBODYS}
     ours = servers.get("headswap")
     if ours is None or not others:
         return ""

@@ -40,9 +40,10 @@ class Command:
 def run(command: Command) -> int:
     from serving.live_record import refuse_overwrite
     from training.archive import export_archive
-    from training.model_config import DEFAULTS, read_model_config
+    from training.model_config import default_model_config, read_model_config
 
-    config = DEFAULTS if command.model_config is None else read_model_config(command.model_config)
+    wanted = command.model_config
+    config = default_model_config() if wanted is None else read_model_config(wanted)
     refuse_overwrite(command.model_store, command.name, command.version)
     archive = export_archive(
         command.run,

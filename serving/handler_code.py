@@ -9,7 +9,9 @@ from serving.errors import ArchiveError
 ENTRY = "entry.py"
 PACKAGE = "handlers"
 # Neither Python nor TorchServe runs a file of these, and none can stand in for a module. Probes are photos.
-DATA_SUFFIXES = frozenset({".json", ".yaml", ".safetensors", ".onnx", ".txt", ".md", ".csv"})
+DATA_SUFFIXES = frozenset(
+    {".json", ".yaml", ".safetensors", ".onnx", ".mnn", ".txt", ".md", ".csv"}
+)
 DATA_FOLDERS = frozenset({"probes"})
 CONFIG = "model-config.yaml"
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from handlers.settings import FRONTEND_DEFAULTS
-from serving.archive import Archive, read_archive
+from serving.archive import Archive, open_packed, read_archive
 from serving.client import GrpcClient, HttpClient, Prediction
+from serving.handler_code import find_foreign_code
 from serving.readiness import check_probes
 from serving.settings import ServerSettings
 
@@ -27,6 +28,12 @@ def mnn(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Arch
         model_config=CONFIG, cpu_engine="mnn",
     )  # fmt: skip
     return read_archive(path)
+
+
+def test_its_files_are_no_code_of_others(mnn: Archive) -> None:
+    with open_packed(mnn.path) as packed:
+        assert "model.mnn" in packed.namelist()
+    assert find_foreign_code(mnn.path) is None
 
 
 def row_of(answer: object) -> list[float]:

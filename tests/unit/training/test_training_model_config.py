@@ -5,7 +5,7 @@ import yaml
 
 from handlers.settings import FRONTEND_DEFAULTS
 from training.errors import InputError
-from training.model_config import read_model_config
+from training.model_config import GPU_BATCH_SIZE, default_model_config, read_model_config
 
 
 def write(tmp_path, config):
@@ -18,6 +18,13 @@ def test_what_is_not_said_is_the_default(tmp_path):
     config = read_model_config(write(tmp_path, {"batchSize": 8, "handler": {"engine": "eager"}}))
     assert config == {**FRONTEND_DEFAULTS, "batchSize": 8, "handler": {"engine": "eager"}}
     assert read_model_config(write(tmp_path, "")) == FRONTEND_DEFAULTS
+
+
+@pytest.mark.parametrize(("has_gpu", "batch_size"), [(True, GPU_BATCH_SIZE), (False, 2)])
+def test_a_gpu_gets_larger_batches(tmp_path, monkeypatch, has_gpu, batch_size):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    assert default_model_config() == {**FRONTEND_DEFAULTS, "batchSize": batch_size}
+    assert read_model_config(write(tmp_path, {"batchSize": 7}))["batchSize"] == 7
 
 
 @pytest.mark.parametrize(
