@@ -32,7 +32,7 @@ def make(folder: Path, kind: Kind) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, data in enumerate(_KINDS[kind](np.random.default_rng(0))):
-        path = target / f"{number:03}"
+        path = target / f"{number:03}{_ending(data)}"
         path.write_bytes(data)
         paths.append(path)
     listing.write_text("".join(f"{path.resolve()}\n" for path in paths))
@@ -98,6 +98,11 @@ _KINDS: dict[Kind, Callable[[np.random.Generator], Iterator[bytes]]] = {
 def _sources(count: int) -> list[Path]:
     found = sorted(SAMPLE.glob("*/*.jpg"))
     return found[:: len(found) // count][:count]
+
+
+def _ending(data: bytes) -> str:
+    """Return what a folder of photos is searched for, also of one that breaks off half-way."""
+    return {b"\x89PNG": ".png", b"RIFF": ".webp"}.get(data[:4], ".jpg")
 
 
 def _encode(image: Image.Image, form: str = "JPEG") -> bytes:

@@ -74,12 +74,10 @@ class Bench:
                 opened[load].append(
                     self._open(round(load * full[0].per_s, 2), seed=len(opened[load]))
                 )
-        means_ms = [statistics.fmean(_latencies_ms(alone[count])) for count in self.connections]
-        alone_ms = _latencies_ms(alone[1])
+        alone_ms = [_latencies_ms(alone[count]) for count in self.connections]
         capacity_per_s = statistics.median(one.per_s for one in full)
         service = fit_service(
             alone_ms,
-            means_ms,
             rested_ms=_latencies_ms(rested),
             single_capacity_per_s=statistics.median(one.per_s for one in singles),
             capacity_per_s=capacity_per_s,
@@ -89,8 +87,8 @@ class Bench:
         quantiles = ((rank + 0.5) / QUANTILES for rank in range(QUANTILES))
         return {
             "setting": self.setting.to_dict(),
-            "alone_p50_ms": round(percentile(alone_ms, 0.5), 2),
-            "alone_ms": [round(percentile(alone_ms, share), 2) for share in quantiles],
+            "alone_p50_ms": round(percentile(alone_ms[0], 0.5), 2),
+            "photo_ms": [round(percentile(service.photo_ms, share), 2) for share in quantiles],
             "overhead_ms": round(service.overhead_ms, 2),
             "rest_slowdown": round(service.rest_slowdown, 3),
             "slowdowns": [round(one, 3) for one in service.slowdowns],
@@ -139,7 +137,7 @@ class Bench:
 def service_of(told: dict[str, Any]) -> Service:
     """Return the service that was fitted to these figures."""
     return Service(
-        alone_ms=tuple(told["alone_ms"]),
+        photo_ms=tuple(told["photo_ms"]),
         overhead_ms=told["overhead_ms"],
         rest_slowdown=told["rest_slowdown"],
         delay_ms=told["setting"]["max_delay_ms"],

@@ -26,8 +26,8 @@ LARGEST_OVERHEAD_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    alone_ms: tuple[float, ...]
-    """A sample of the latencies of one photo while nothing else happens."""
+    photo_ms: tuple[float, ...]
+    """A sample of the latencies of one photo, as long on average as of one that is alone."""
     overhead_ms: float = 0.0
     """What of each passes while no worker is busy with it: frontend and network."""
     rest_slowdown: float = 1.0
@@ -50,12 +50,11 @@ class Service:
     @property
     def work_ms(self) -> list[float]:
         """Return what each photo of the sample kept a worker busy for."""
-        return [max(LEAST_WORK_MS, one - self.overhead_ms) for one in self.alone_ms]
+        return [max(LEAST_WORK_MS, one - self.overhead_ms) for one in self.photo_ms]
 
 
 def fit_service(
-    alone_ms: Sequence[float],
-    mean_ms: Sequence[float],
+    alone_ms: Sequence[Sequence[float]],
     *,
     rested_ms: Sequence[float],
     single_capacity_per_s: float,
@@ -65,9 +64,10 @@ def fit_service(
 ) -> Service:
     """Return the service that these measurements show.
 
-    `alone_ms` are latencies of one connection, `rested_ms` those of one that pauses before each photo; `mean_ms[k - 1]`
-    is the mean latency of k connections without batches, one for each of the workers: none waits for another, and none
-    shares a batch with another, which two connections else do from their first common answer on.
+    `alone_ms[k - 1]` are latencies of k connections without batches, one for each of the workers: none waits for
+    another, and none shares a batch with another, which two connections else do from their first common answer on.
+    Those of the last show how much a photo's time scatters when all are busy, which is more than when one is alone.
+    `rested_ms` are those of one connection that pauses before each photo.
     `single_capacity_per_s` was measured with more connections than workers, without batches; `capacity_per_s` with more
     than fill every batch.
 
@@ -77,19 +77,20 @@ def fit_service(
         InputError: no measurements, or one that is not above 0.
     """
     capacities = (single_capacity_per_s, capacity_per_s)
-    given = (*alone_ms, *mean_ms, *rested_ms, *capacities, batch_size)
-    if not alone_ms or not mean_ms or not rested_ms or min(given) <= 0:
+    samples = (*alone_ms, rested_ms)
+    given = (*capacities, batch_size, *(one for sample in samples for one in sample))
+    if not alone_ms or not all(samples) or min(given) <= 0:
         raise InputError("a service is fitted to latencies and capacities above 0; give some.")
-    workers = len(mean_ms)
+    workers = len(alone_ms)
+    mean_ms = [statistics.fmean(sample) for sample in alone_ms]
     overhead_ms = mean_ms[-1] - 1e3 * workers / single_capacity_per_s
     overhead_ms = min(max(0.0, overhead_ms), LARGEST_OVERHEAD_SHARE * min(mean_ms))
     work_ms = [one - overhead_ms for one in mean_ms]
     slowdowns = tuple(max(1.0, one / work_ms[0]) for one in work_ms)
-    rested = (statistics.fmean(rested_ms) - overhead_ms) / (
-        statistics.fmean(alone_ms) - overhead_ms
-    )
+    rested = (statistics.fmean(rested_ms) - overhead_ms) / work_ms[0]
+    photo_ms = tuple(overhead_ms + (one - overhead_ms) / slowdowns[-1] for one in alone_ms[-1])
     single = Service(
-        alone_ms=tuple(alone_ms), overhead_ms=overhead_ms, rest_slowdown=max(1.0, rested),
+        photo_ms=photo_ms, overhead_ms=overhead_ms, rest_slowdown=max(1.0, rested),
         further_share=1.0, slowdowns=slowdowns, batch_size=1,
     )  # fmt: skip
     if batch_size == 1:

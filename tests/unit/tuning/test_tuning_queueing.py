@@ -18,10 +18,10 @@ EXPONENTIAL = tuple(-10 * math.log(1 - (rank + 0.5) / 5000) for rank in range(50
 CONSTANT = (10.0,)
 
 
-def service(alone_ms, *, workers=1, batch_size=1, further_share=1.0, slowdown=1.0):
+def service(photo_ms, *, workers=1, batch_size=1, further_share=1.0, slowdown=1.0):
     slowdowns = tuple(1 + (slowdown - 1) * k / max(1, workers - 1) for k in range(workers))
     return Service(
-        alone_ms=alone_ms, further_share=further_share, slowdowns=slowdowns, batch_size=batch_size
+        photo_ms=photo_ms, further_share=further_share, slowdowns=slowdowns, batch_size=batch_size
     )
 
 
@@ -94,15 +94,27 @@ def test_what_is_fitted_to_a_service_is_that_service():
         overhead_ms=2.0,
     )
     single = replace(truth, batch_size=1)
+    # Work of 8 and 12 ms, 1.3 times as long with two at once.
+    alone_ms, together_ms = [10.0, 14.0], [2 + 1.3 * 8, 2 + 1.3 * 12]
     fitted = fit_service(
-        truth.alone_ms, [12.0, 15.0], rested_ms=[14.0, 15.0],
+        [alone_ms, together_ms], rested_ms=[14.0, 15.0],
         single_capacity_per_s=single.capacity_per_s, capacity_per_s=truth.capacity_per_s, batch_size=4,
     )  # fmt: skip
     assert fitted.rest_slowdown == pytest.approx(1.25)
     assert fitted.overhead_ms == pytest.approx(2)
+    assert fitted.photo_ms == pytest.approx(truth.photo_ms)
     assert fitted.further_share == pytest.approx(0.7)
     assert fitted.slowdowns == pytest.approx((1.0, 1.3))
     assert fitted.capacity_per_s == pytest.approx(truth.capacity_per_s)
+
+
+def test_a_photo_scatters_as_it_does_while_all_workers_are_busy():
+    fitted = fit_service(
+        [[10.0, 10.0, 10.0], [8.0, 10.0, 18.0]], rested_ms=[10.0],
+        single_capacity_per_s=2e3 / 12, capacity_per_s=2e3 / 12, batch_size=1,
+    )  # fmt: skip
+    assert fitted.slowdowns == pytest.approx((1.0, 1.2))
+    assert fitted.photo_ms == pytest.approx((8 / 1.2, 10 / 1.2, 15))
 
 
 def test_only_a_worker_that_rested_is_slower():
@@ -129,17 +141,12 @@ def test_the_way_costs_time_but_no_worker():
 
 
 @pytest.mark.parametrize(
-    ("alone", "means", "capacity"), [([], [1.0], 5), ([1.0], [], 5), ([1.0], [1.0], 0), ([-1.0], [1.0], 5)]
-)  # fmt: skip
-def test_measurements_that_are_none_are_refused(alone, means, capacity):
+    ("alone", "capacity"), [([], 5), ([[]], 5), ([[1.0], []], 5), ([[1.0]], 0), ([[-1.0]], 5)]
+)
+def test_measurements_that_are_none_are_refused(alone, capacity):
     with pytest.raises(InputError):
         fit_service(
-            alone,
-            means,
-            rested_ms=[1.0],
-            single_capacity_per_s=5,
-            capacity_per_s=capacity,
-            batch_size=1,
+            alone, rested_ms=[1.0], single_capacity_per_s=5, capacity_per_s=capacity, batch_size=1
         )
 
 
