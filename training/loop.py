@@ -141,7 +141,7 @@ class Trainer:
         # Looked up once: walking through all modules takes as long as a step of the head.
         self.head, self.parameters = head_of(network), list(network.parameters())
         self.loss = make_loss(config, photos.counts("train"), self.device)
-        self.whole = compiled(network.logits) if config.compile else network.logits
+        self.whole = compiled(network.logits, self.device) if config.compile else network.logits
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch, judge it on val, and return its line of metrics.jsonl."""

@@ -1,4 +1,4 @@
-"""--compile changes how long a step takes, not what it computes."""
+"""--compile changes how long a step takes, not what it computes, and says what it lacks before a run begins."""
 
 import os
 import shutil
@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 from torch.nn import functional
 
 from handlers.network import Network
 from handlers.preprocessing import PreprocessingSpec
+from headswap.__main__ import main
 from training.compiling import compiled
 
 # The last batch of an epoch is smaller: another size is compiled on the way.
 BATCH_SIZES = (8, 8, 5, 8)
+CPU = torch.device("cpu")
 
 
 def losses(prepare: Callable[[Network], Callable[[torch.Tensor], torch.Tensor]]) -> list[float]:
@@ -47,5 +50,46 @@ def test_a_compiled_network_learns_the_same(
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     plain = losses(lambda network: network.logits)
-    assert losses(lambda network: compiled(network.logits)) == pytest.approx(plain, rel=1e-4)
+    assert losses(lambda network: compiled(network.logits, CPU)) == pytest.approx(plain, rel=1e-4)
     assert list(tmp_path.rglob("*.so")), "nothing was compiled"
+
+
+# Tells its version, and lacks what a host without Python's headers lacks.
+BROKEN_COMPILER = """#!/bin/sh
+case "$*" in *--version*) echo g++ 12; exit 0;; esac
+echo 'a.cpp:1: fatal error: Python.h: No such file or directory' >&2
+exit 1
+"""
+
+
+def test_a_compiler_that_does_not_work_is_said_in_one_line(
+    small_photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text(BROKEN_COMPILER)
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "g++"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    words = [
+        "train",
+        "--compile",
+        "--data",
+        str(small_photos),
+        "--out",
+        str(run),
+        "--device",
+        "cpu",
+    ]
+    assert main([*words, "--architecture", "resnet18", "--weights", "none"]) == 2
+    told = capfd.readouterr().err
+    assert "Traceback" not in told
+    for part in ("--compile", "Python.h", "leave --compile out"):
+        # PyTorch may have logged something of its own before.
+        assert part in told.splitlines()[-1]
+    assert not run.exists()

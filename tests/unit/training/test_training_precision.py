@@ -88,4 +88,4 @@ def test_a_scaled_step_that_overflows_is_left_out() -> None:
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling.shutil, "which", lambda _: None)
     with pytest.raises(ConfigError, match=r"g\+\+"):
-        compiled(torch.neg)
+        compiled(torch.neg, torch.device("cpu"))
