@@ -125,8 +125,9 @@ def _standing(servers: dict[str, Any]) -> str:
         speeds = _figures(others, "connections", count, "requests_per_s")
         best = max(speeds, key=speeds.__getitem__, default="")
         if best and speeds[best] > loop["requests_per_s"]:
-            more = speeds[best] / loop["requests_per_s"] - 1
-            ahead.append(f"with {_connections(count)} {NAMES[best]} is {more:.0%} faster")
+            more = f"{speeds[best] / loop['requests_per_s'] - 1:.0%} faster"
+            told = more if more != "0% faster" else "as fast"
+            ahead.append(f"with {_connections(count)} {NAMES[best]} is {told}")
     for share, loop in ours["open"].items():
         p99_ms = _figures(others, "open", share, "p99_ms")
         best = min(p99_ms, key=p99_ms.__getitem__, default="")

@@ -67,10 +67,16 @@ def make_mnn_engine(
         convert(onnx_path, mnn_path)
         with _quiet_library():
             engine = MnnEngine(mnn_path, thread_count=1)
+            engine.probabilities(pixels)
         check_engine(network, engine, pixels)
     except ExportError:
         mnn_path.unlink(missing_ok=True)
         raise
+    except Exception as error:
+        mnn_path.unlink(missing_ok=True)
+        # What it converts and cannot compute it tells in exceptions of any class.
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(f"MNN cannot compute the network: {reason}.") from None
     return engine
 
 

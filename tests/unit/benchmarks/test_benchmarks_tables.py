@@ -57,6 +57,8 @@ def test_who_is_ahead_of_headswap_is_said_in_plain_words() -> None:
     told = rendered(servers | {"litserve": server(per_s=55, p99_ms=10)}, {"50%": 50.0})
     assert "with 1 connection LitServe + ONNX Runtime, a worker a core is 10 % faster" in told
     assert "at 50 % of the ceiling LitServe" in told
+    level = rendered(servers | {"ray": server(per_s=50.1, p99_ms=30)}, {"50%": 50.0})
+    assert "with 8 connections Ray Serve + ONNX Runtime, a replica a core is as fast." in level
     assert "has the lower p99, 10 ms to 20" in told
 
 

@@ -107,6 +107,17 @@ def test_what_cannot_be_converted_is_one_sentence(network, tmp_path) -> None:
     assert "ONNX Runtime: MNN cannot convert" in add(network, broken, target, "auto")
 
 
+def test_what_is_converted_and_cannot_be_computed_is_one_sentence(
+    network, onnx_path, tmp_path, monkeypatch
+) -> None:
+    target = tmp_path / "model.mnn"
+    monkeypatch.setattr(mnn_file, "convert", lambda source, made: made.write_bytes(b"broken"))
+    assert "ONNX Runtime: MNN cannot compute" in add(network, onnx_path, target, "auto")
+    with pytest.raises(ExportError, match=r"^MNN cannot compute the network: [^\n]+\.$"):
+        add(network, onnx_path, target, "mnn")
+    assert not target.exists()
+
+
 def test_converting_reports_to_nobody(onnx_path, tmp_path, monkeypatch) -> None:
     """The converter's own command line sends what it did to its makers, and installs a package to do so."""
     check = "; assert not [n for n in sys.modules if n.startswith(('MNN', 'aliyun'))], 'reporting'"
