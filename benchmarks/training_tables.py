@@ -1,4 +1,6 @@
-"""Puts the tables of comparison-*.json and unlabeled.json between README.md's marks; a test holds them equal.
+"""Puts the tables of comparison-*.json, unlabeled.json and batchnorm.json between README.md's marks.
+
+A test holds them equal.
 
 The first files are what headswap compare leaves as comparison.json, on all clothing photos and on 30 of each class:
 
@@ -15,7 +17,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import readme, unlabeled
+from benchmarks import batchnorm, readme, unlabeled
 from training.comparison_table import markdown_table, read_comparison
 
 RESULTS = tuple(Path(__file__).with_name(f"comparison-{photos}.json") for photos in ("all", "few"))
@@ -33,7 +35,16 @@ def learned_without_labels() -> str:
     return unlabeled.table(json.loads(unlabeled.RESULTS.read_text()))
 
 
-TABLES: dict[str, Callable[[], str]] = {"comparison": compared, "unlabeled": learned_without_labels}
+def statistics_still() -> str:
+    """Return the table of benchmarks/batchnorm.json as Markdown."""
+    return batchnorm.table(json.loads(batchnorm.RESULTS.read_text()))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "comparison": compared,
+    "unlabeled": learned_without_labels,
+    "batchnorm": statistics_still,
+}
 """What stands between the marks of each name."""
 
 
