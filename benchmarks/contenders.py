@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import processes
 from benchmarks.errors import BenchmarkError
@@ -224,15 +225,17 @@ def _torchserve(
 
 
 def ours(
-    archive: Path, work: Path, *, name: str = "headswap", handler: Mapping[str, str] | None = None
+    archive: Path,
+    work: Path,
+    *,
+    name: str = "headswap",
+    changes: Mapping[str, Any] | None = None,
 ) -> Contender:
-    """The product, started the way the README says, on ports of its own; `handler` is set for the archive."""
+    """The product, started the way the README says, on ports of its own; `changes` to what its archive sets."""
     folder = work / "headswap"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "model_store").mkdir(parents=True)
-    config = read_model_config(archive)
-    if handler is not None:
-        config = {**config, "handler": {**config.get("handler", {}), **handler}}
+    config = {**read_model_config(archive), **(changes or {})}
     repack(read_archive(archive), config, folder / "model_store" / archive.name)
     root = Path(__file__).parents[1]
     ports = [processes.free_port() for _ in range(5)]

@@ -38,7 +38,13 @@ NOT_TIMED = ("headswap-onnx", "stock", "no-op")
 KINDS: dict[str, Callable[[Network, Path], Contender]] = {
     "headswap": lambda network, work: contenders.ours(network.archive, work),
     "headswap-onnx": lambda network, work: contenders.ours(
-        network.archive, work, name="headswap with ONNX Runtime", handler={"engine": "onnx"}
+        network.archive,
+        work,
+        name="headswap with ONNX Runtime",
+        changes={"handler": {"engine": "onnx"}},
+    ),
+    "headswap-single": lambda network, work: contenders.ours(
+        network.archive, work, name="headswap without batches", changes={"batchSize": 1}
     ),
     "stock": lambda network, work: contenders.stock_torchserve(network.folder, work, tuned=False),
     "stock-tuned": lambda network, work: contenders.stock_torchserve(
@@ -53,6 +59,8 @@ KINDS: dict[str, Callable[[Network, Path], Contender]] = {
         network.folder, work, tuned=True, workers=4
     ),
 }
+ASKED_FOR = ("headswap-single", "stock-4")
+"""Not measured unless --only names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +68,7 @@ class Command:
     architecture: str = "resnet18"
     photos: tuple[Kind, ...] = ("366x500",)
     """The first kind is sent by every load, the others by 8 connections alone."""
-    only: tuple[str, ...] = tuple(name for name in KINDS if name != "stock-4")
+    only: tuple[str, ...] = tuple(name for name in KINDS if name not in ASKED_FOR)
     """Contenders to run; the in-process ceiling always runs."""
     connections: tuple[int, ...] = (LEADING,)
     """Closed loops."""
