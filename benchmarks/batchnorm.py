@@ -9,7 +9,6 @@ kept: stopped and started again, it goes on. Writes benchmarks/batchnorm.json, a
 photos.
 """
 
-import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.results import merge
+from benchmarks.results import merge, read, spread
 from training.comparison import judged_run
 from training.config import MovingBatchNorm, TrainConfig, quick
 from training.run import Run
@@ -100,7 +99,7 @@ def summarise(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, An
         ]
         gains[name] = {
             "mean": round(statistics.fmean(differences), 3),
-            "spread": round(statistics.stdev(differences), 3) if len(differences) > 1 else 0.0,
+            "spread": round(spread(differences), 3),
         }
     return gains
 
@@ -124,7 +123,7 @@ def main() -> int:
                 "runs": runs,
             }
             merge(key, found, command.results)
-    sys.stdout.write(table(json.loads(command.results.read_text())))
+    sys.stdout.write(table(read(command.results)))
     return 0
 
 
@@ -155,8 +154,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 
 def _shares(accuracies: Sequence[float]) -> str:
-    spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-    return f"{100 * statistics.fmean(accuracies):.1f} ± {100 * spread:.1f} %"
+    return f"{100 * statistics.fmean(accuracies):.1f} ± {100 * spread(accuracies):.1f} %"
 
 
 def _gain(gain: Mapping[str, float]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import tyro
 
 from benchmarks import machine
+from benchmarks.networks import SAMPLE
 from handlers.network import Network
 from training.config import TrainConfig
 from training.dataset import Batch, preprocessing_of
@@ -32,7 +33,6 @@ from training.ranks import ALONE
 from training.run import write_json
 from training.source import read_data
 
-SAMPLE = Path(__file__).parents[1] / "sample_data" / "clothing"
 RESULTS = Path(__file__).with_name("features.json")
 Measured = dict[str, float]
 

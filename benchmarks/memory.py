@@ -18,11 +18,11 @@ from typing import Any, Literal, Self, get_args
 import psutil
 import tyro
 
-from benchmarks.results import merge
+from benchmarks.networks import SAMPLE
+from benchmarks.results import merge, read
 from training.config import TrainConfig
 from training.loop import train
 
-SAMPLE = Path(__file__).parents[1] / "sample_data" / "clothing"
 RESULTS = Path(__file__).with_name("memory.json")
 Kind = Literal["cached features", "photos"]
 SETTLED_EPOCH = 10
@@ -100,7 +100,7 @@ def main() -> int:
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
                 sizes_mb = process.submit(measure, config).result()
             merge(kind, summarise(sizes_mb), command.results)
-    found = json.loads(command.results.read_text())
+    found = read(command.results)
     sys.stdout.write(json.dumps({name: one["growth_mb"] for name, one in found.items()}) + "\n")
     return 0
 

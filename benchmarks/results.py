@@ -26,6 +26,11 @@ def merge(key: str, found: dict[str, Any], path: Path = PATH) -> None:
     write_json(path, {**read(path), key: dated})
 
 
+def spread(values: Sequence[float]) -> float:
+    """Return the standard deviation; 0 of a single value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
 def middle(values: Sequence[float]) -> float:
     """Return the median to two places."""
     return round(statistics.median(values), 2)

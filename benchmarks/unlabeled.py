@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 
+from benchmarks.results import spread
 from training.comparison import judged_run
 from training.config import TEACHER_DECAY, TrainConfig, quick
 from training.run import write_json
@@ -94,8 +95,7 @@ def table(results: Mapping[str, Any]) -> str:
     lines = ["| learns from | test accuracy |", "|---|---|"]
     for name, accuracies in rows:
         shares = [100 * accuracy for accuracy in accuracies]
-        spread = statistics.stdev(shares) if len(shares) > 1 else 0.0
-        told = f"{statistics.fmean(shares):.1f} ± {spread:.1f} %"
+        told = f"{statistics.fmean(shares):.1f} ± {spread(shares):.1f} %"
         told = f"**{told}**" if name == rows[0][0] else told
         lines.append(f"| {name} | {told} |")
     lines += [

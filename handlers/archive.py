@@ -15,6 +15,8 @@ WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
 # The same network for MNN, in an archive for whose network that was the faster engine.
 MNN_FILE = "model.mnn"
+# Of each engine that is faster than PyTorch on a CPU, fastest first: its file in the archive and its library.
+ENGINE_FILES = {"mnn": (MNN_FILE, "MNN"), "onnx": (ONNX_FILE, "onnxruntime")}
 PROBES_FILE = "probes/probes.json"
 # What weights.safetensors answers, in an archive whose model.onnx is quantised and answers a little else.
 FLOAT32_PROBES_FILE = "probes/float32.json"

@@ -6,7 +6,7 @@ model.onnx is the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `
 
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,11 +14,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
-from handlers.archive import Archive
+from handlers.archive import ENGINE_FILES, Archive
 from handlers.errors import SettingsError, WeightsError
 from handlers.model_card import ArchivePrecision
 from handlers.network import Network, build_network
-from handlers.settings import EngineChoice, HandlerSettings
+from handlers.settings import HandlerSettings
 from handlers.weights import read_weights
 
 logger = logging.getLogger(__name__)
@@ -100,8 +100,10 @@ def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.
     threads = settings.thread_count
     if settings.engine == "auto":
         return _choose_fastest(archive, threads)
+    if settings.engine == "eager":
+        return EagerEngine(archive, thread_count=threads)
     try:
-        return _ENGINES[settings.engine](archive, threads)
+        return _load(settings.engine, archive, threads)
     except _UnavailableError as why:
         raise SettingsError(
             f"handler.engine is {settings.engine!r}, but {why}. Set it to 'auto' to serve with another."
@@ -109,16 +111,15 @@ def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.
 
 
 def _choose_fastest(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
-    faster = [(_make_onnx, "PyTorch")]
-    # An archive goes without where its network gains nothing by MNN.
-    if archive.mnn_path.is_file():
-        faster.insert(0, (_make_mnn, "ONNX Runtime"))
-    for make, instead in faster:
+    for name, instead in (("mnn", "ONNX Runtime"), ("onnx", "PyTorch")):
+        # An archive goes without where its network gains nothing by MNN.
+        if name == "mnn" and not archive.mnn_path.is_file():
+            continue
         try:
-            return make(archive, thread_count)
+            return _load(name, archive, thread_count)
         except _UnavailableError as why:
             logger.warning("%s: %s serves instead, slower.", why, instead)
-    return _make_eager(archive, thread_count)
+    return EagerEngine(archive, thread_count=thread_count)
 
 
 def load_network(archive: Archive) -> Network:
@@ -148,46 +149,23 @@ class _UnavailableError(Exception):
     """Why an engine cannot serve an archive here."""
 
 
-def _make_mnn(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
-    def make() -> Engine[np.ndarray]:
-        from handlers.mnn_engine import MnnEngine
-
-        return MnnEngine(archive.mnn_path, thread_count=thread_count)
-
-    return _load(archive.mnn_path, "MNN", make)
-
-
-def _make_onnx(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
-    def make() -> Engine[np.ndarray]:
-        return OnnxEngine(
-            archive.onnx_path, thread_count=thread_count, precision=archive.card.precision
-        )
-
-    return _load(archive.onnx_path, "onnxruntime", make)
-
-
-def _make_eager(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
-    return EagerEngine(archive, thread_count=thread_count)
-
-
-_ENGINES: Mapping[EngineChoice, Callable[[Archive, int], Engine[np.ndarray]]] = {
-    "mnn": _make_mnn,
-    "onnx": _make_onnx,
-    "eager": _make_eager,
-}
-
-
-def _load(file: Path, library: str, make: Callable[[], Engine[np.ndarray]]) -> Engine[np.ndarray]:
-    if not file.is_file():
-        raise _UnavailableError(f"the archive holds no {file.name}")
+def _load(name: str, archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+    file, library = ENGINE_FILES[name]
+    path = archive.folder / file
+    if not path.is_file():
+        raise _UnavailableError(f"the archive holds no {file}")
     if importlib.util.find_spec(library) is None:
         raise _UnavailableError(f"{library} is not installed here")
     try:
-        return make()
+        if name == "mnn":
+            from handlers.mnn_engine import MnnEngine
+
+            return MnnEngine(path, thread_count=thread_count)
+        return OnnxEngine(path, thread_count=thread_count, precision=archive.card.precision)
     except Exception as error:
         # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
         reason = " ".join(str(error).split())[:300]
-        raise _UnavailableError(f"{library} cannot load {file.name}: {reason}") from None
+        raise _UnavailableError(f"{library} cannot load {file}: {reason}") from None
 
 
 def describe_versions() -> dict[str, str | None]:

@@ -134,13 +134,13 @@ def _write_network(
     onnx_path = stage / ONNX_FILE
     (stage / WEIGHTS_FILE).write_bytes(_weights(run))
     export_onnx(network, onnx_path, spec)
-    check_engine(network, OnnxEngine(onnx_path, thread_count=1), pixels)
     with torch.inference_mode():
         rows = network(torch.from_numpy(np.stack(pixels))).numpy()
+    check_engine(OnnxEngine(onnx_path, thread_count=1), pixels, rows)
     if precision == "float32":
         write_probes(stage / PROBES_FILE, photos, rows, tolerance=TOLERANCE)
         mnn_path = stage / MNN_FILE
-        report(add_mnn(network, onnx_path, mnn_path, pixels=pixels, wanted=cpu_engine))
+        report(add_mnn(onnx_path, mnn_path, pixels=pixels, expected=rows, wanted=cpu_engine))
         return None
     write_probes(stage / FLOAT32_PROBES_FILE, photos, rows, tolerance=TOLERANCE)
     # Outside of the stage, whose files all go into the archive.
@@ -148,7 +148,7 @@ def _write_network(
     others: list[MnnEngine] = []
     with contextlib.suppress(ExportError):
         mnn_path = float32_path.with_suffix(".mnn")
-        others.append(make_mnn_engine(network, float32_path, mnn_path, pixels=pixels))
+        others.append(make_mnn_engine(float32_path, mnn_path, pixels=pixels, expected=rows))
     cost = quantise_judged(
         float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec, others=others
     )

@@ -13,7 +13,6 @@ import numpy as np
 
 from handlers.engines import OnnxEngine
 from handlers.mnn_engine import MnnEngine
-from handlers.network import Network
 from training.engine_speed import time_in_turns
 from training.errors import ExportError
 from training.onnx_file import check_engine
@@ -27,14 +26,16 @@ CONVERTER = "import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]]
 
 
 def add_mnn(
-    network: Network,
     onnx_path: Path,
     mnn_path: Path,
     *,
     pixels: Sequence[np.ndarray],
+    expected: np.ndarray,
     wanted: CpuEngine,
 ) -> str:
     """Write the MNN file of an ONNX file if it is wanted, or faster here and as exact; return why, in words.
+
+    `expected` is what the network itself answers to the pixels, `(B, K) float32`.
 
     Raises:
         ExportError: it is wanted and cannot be made.
@@ -42,7 +43,7 @@ def add_mnn(
     if wanted == "onnx":
         return "CPUs serve it with ONNX Runtime, as wanted."
     try:
-        mnn = make_mnn_engine(network, onnx_path, mnn_path, pixels=pixels)
+        mnn = make_mnn_engine(onnx_path, mnn_path, pixels=pixels, expected=expected)
     except ExportError as error:
         if wanted == "mnn":
             raise
@@ -56,9 +57,9 @@ def add_mnn(
 
 
 def make_mnn_engine(
-    network: Network, onnx_path: Path, mnn_path: Path, *, pixels: Sequence[np.ndarray]
+    onnx_path: Path, mnn_path: Path, *, pixels: Sequence[np.ndarray], expected: np.ndarray
 ) -> MnnEngine:
-    """Write the MNN file and return the engine that serves it, once it has answered these pixels as the network does.
+    """Write the MNN file and return the engine that serves it, once it has answered the pixels as expected.
 
     Raises:
         ExportError: MNN cannot convert the network, or answers otherwise; no file is left.
@@ -67,13 +68,11 @@ def make_mnn_engine(
         convert(onnx_path, mnn_path)
         with _quiet_library():
             engine = MnnEngine(mnn_path, thread_count=1)
-            engine.probabilities(pixels)
-        check_engine(network, engine, pixels)
-    except ExportError:
-        mnn_path.unlink(missing_ok=True)
-        raise
+            check_engine(engine, pixels, expected)
     except Exception as error:
         mnn_path.unlink(missing_ok=True)
+        if isinstance(error, ExportError):
+            raise
         # What it converts and cannot compute it tells in exceptions of any class.
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"MNN cannot compute the network: {reason}.") from None
@@ -109,7 +108,7 @@ def _quiet_library() -> Iterator[None]:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), standard_output)
             yield
-            c_library.fflush(None)
     finally:
+        c_library.fflush(None)
         os.dup2(kept, standard_output)
         os.close(kept)

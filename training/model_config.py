@@ -42,7 +42,7 @@ def read_model_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InputError(f"{path} is no mapping of settings such as batchSize: 2.")
     _check(path, config)
-    return {**default_model_config(), **config}
+    return {**(FRONTEND_DEFAULTS if "batchSize" in config else default_model_config()), **config}
 
 
 def _check(path: Path, config: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.archive import MNN_FILE, ONNX_FILE
+from handlers.archive import ENGINE_FILES
 from serving.gpus import count_gpus
 from tuning.setting import Setting
 
@@ -17,8 +17,6 @@ BATCHES_CPU = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 5), (16, 10))
 BATCHES_GPU = ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (16, 5), (32, 5), (64, 10))
 WORKERS_PER_GPU = (1, 2, 3, 4, 6)
 PRECISIONS = ("float16", "bfloat16", "float32")
-# Engines on a CPU, fastest first as the handler tries them: each one's file in the archive and its library.
-ENGINES = {"mnn": (MNN_FILE, "MNN"), "onnx": (ONNX_FILE, "onnxruntime")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +53,7 @@ def read_host(archive_files: Collection[str]) -> Host:
         engines=(
             *(
                 name
-                for name, (file, library) in ENGINES.items()
+                for name, (file, library) in ENGINE_FILES.items()
                 if file in archive_files and importlib.util.find_spec(library) is not None
             ),
             "eager",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from served_workshop import rows_of
 
 from handlers.engines import OnnxEngine
 from handlers.preprocessing import load_pixels
@@ -51,14 +52,6 @@ def served_float32(
     """Return the same archive where the weights are served, as on a GPU and without ONNX Runtime."""
     target = tmp_path / "clothing-8.1.mar"
     return load_beside(repack(int8[0], {"handler": {"engine": "eager"}}, target, version="8.1"))
-
-
-def rows_of(client: HttpClient, version: str, photos: list[bytes]) -> np.ndarray:
-    """Return the probabilities `(B, K)` that the server gives."""
-    answers = [client.predict("clothing", one, top_k=5, version=version) for one in photos]
-    return np.array(
-        [[g.probability for g in sorted(a.guesses, key=lambda g: g.index)] for a in answers]
-    )
 
 
 def test_served_is_what_its_own_engine_computes(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from served_workshop import row_of, rows_of
 
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive import Archive, open_packed, read_archive
@@ -36,12 +37,6 @@ def test_its_files_are_no_code_of_others(mnn: Archive) -> None:
     assert find_foreign_code(mnn.path) is None
 
 
-def row_of(answer: object) -> list[float]:
-    """Return the probabilities in the order of the classes; a refusal fails the test."""
-    assert isinstance(answer, Prediction), answer
-    return [guess.probability for guess in sorted(answer.guesses, key=lambda guess: guess.index)]
-
-
 def test_served_is_what_was_judged_whatever_stands_beside(
     mnn: Archive,
     load_beside: Callable[[Archive], Archive],
@@ -55,8 +50,7 @@ def test_served_is_what_was_judged_whatever_stands_beside(
         rows = []
         for client in (http, grpc):
             assert check_probes(client, served, version=VERSION) < 1e-4
-            alone = [client.predict("clothing", one, top_k=5, version=VERSION) for one in photos]
-            rows.append([row_of(answer) for answer in alone])
+            rows.append(rows_of(client, VERSION, photos))
         np.testing.assert_array_equal(rows[0], rows[1])
         expected = [photo["probabilities"] for photo in judged]
         np.testing.assert_allclose(rows[0], expected, atol=1e-4)

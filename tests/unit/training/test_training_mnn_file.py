@@ -23,23 +23,32 @@ SPEC = PreprocessingSpec(image_size_px=SIZE_PX)
 PIXELS = list(np.random.default_rng(0).integers(0, 256, (3, SIZE_PX, SIZE_PX, 3), np.uint8))
 
 
-@pytest.fixture(scope="module")
-def network() -> Network:
-    torch.manual_seed(0)
+def small_network(*, seed: int) -> Network:
+    torch.manual_seed(seed)
     layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     body = torch.nn.Sequential(*layers, torch.nn.Linear(8, 4))
     return Network(body, preprocessing=SPEC).eval()
 
 
+def answers_of(network: Network) -> np.ndarray:
+    with torch.inference_mode():
+        return network(torch.from_numpy(np.stack(PIXELS))).numpy()
+
+
 @pytest.fixture(scope="module")
-def onnx_path(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def expected() -> np.ndarray:
+    return answers_of(small_network(seed=0))
+
+
+@pytest.fixture(scope="module")
+def onnx_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("network") / "model.onnx"
-    export_onnx(network, path, SPEC)
+    export_onnx(small_network(seed=0), path, SPEC)
     return path
 
 
-def add(network: Network, onnx_path: Path, target: Path, wanted: str) -> str:
-    return add_mnn(network, onnx_path, target, pixels=PIXELS, wanted=wanted)
+def add(expected: np.ndarray, onnx_path: Path, target: Path, wanted: str) -> str:
+    return add_mnn(onnx_path, target, pixels=PIXELS, expected=expected, wanted=wanted)
 
 
 @pytest.mark.parametrize(
@@ -53,32 +62,30 @@ def add(network: Network, onnx_path: Path, target: Path, wanted: str) -> str:
     ],
 )
 def test_the_file_comes_along_where_it_is_wanted_or_faster(
-    network, onnx_path, tmp_path, monkeypatch, wanted, ms, kept
+    expected, onnx_path, tmp_path, monkeypatch, wanted, ms, kept
 ) -> None:
     monkeypatch.setattr(mnn_file, "time_in_turns", lambda engines, pixels: list(ms))
     target = tmp_path / "model.mnn"
-    told = add(network, onnx_path, target, wanted)
+    told = add(expected, onnx_path, target, wanted)
     assert target.exists() is kept
     assert told.startswith(f"CPUs serve it with {'MNN' if kept else 'ONNX Runtime'}")
     assert wanted == "onnx" or f"ONNX Runtime {ms[0]} ms and MNN {ms[1]} ms" in told
     assert list(tmp_path.iterdir()) == ([target] if kept else [])
 
 
-def test_the_file_computes_what_the_network_does(network, onnx_path, tmp_path) -> None:
-    add(network, onnx_path, tmp_path / "model.mnn", "mnn")
+def test_the_file_computes_what_the_network_does(expected, onnx_path, tmp_path) -> None:
+    add(expected, onnx_path, tmp_path / "model.mnn", "mnn")
     rows = MnnEngine(tmp_path / "model.mnn", thread_count=1).probabilities(PIXELS)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(np.stack(PIXELS))).numpy()
     np.testing.assert_allclose(rows, expected, atol=1e-6)
 
 
-def test_the_library_tells_whoever_exports_nothing(network, onnx_path, tmp_path) -> None:
+def test_the_library_tells_whoever_exports_nothing(expected, onnx_path, tmp_path) -> None:
     script = (
         "import sys, pickle; from pathlib import Path; from training.mnn_file import add_mnn; "
-        "network, onnx, target, pixels = pickle.load(open(sys.argv[1], 'rb')); print('before'); "
-        "add_mnn(network, onnx, target, pixels=pixels, wanted='mnn'); print('after')"
+        "onnx, target, pixels, expected = pickle.load(open(sys.argv[1], 'rb')); print('before'); "
+        "add_mnn(onnx, target, pixels=pixels, expected=expected, wanted='mnn'); print('after')"
     )
-    given = (network, onnx_path, tmp_path / "model.mnn", PIXELS)
+    given = (onnx_path, tmp_path / "model.mnn", PIXELS, expected)
     (tmp_path / "given").write_bytes(pickle.dumps(given))
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path / "given"], capture_output=True, text=True
@@ -87,9 +94,7 @@ def test_the_library_tells_whoever_exports_nothing(network, onnx_path, tmp_path)
 
 
 def test_a_file_that_answers_otherwise_never_comes_along(onnx_path, tmp_path) -> None:
-    torch.manual_seed(1)
-    layers = (torch.nn.Conv2d(3, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    other = Network(torch.nn.Sequential(*layers, torch.nn.Linear(8, 4)), preprocessing=SPEC).eval()
+    other = answers_of(small_network(seed=1))
     target = tmp_path / "model.mnn"
     assert "differs by" in add(other, onnx_path, target, "auto")
     assert not target.exists()
@@ -98,23 +103,23 @@ def test_a_file_that_answers_otherwise_never_comes_along(onnx_path, tmp_path) ->
     assert not target.exists()
 
 
-def test_what_cannot_be_converted_is_one_sentence(network, tmp_path) -> None:
+def test_what_cannot_be_converted_is_one_sentence(expected, tmp_path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not an ONNX file")
     target = tmp_path / "model.mnn"
     with pytest.raises(ExportError, match=r"^MNN cannot convert the network: [^\n]+\.$"):
         convert(broken, target)
-    assert "ONNX Runtime: MNN cannot convert" in add(network, broken, target, "auto")
+    assert "ONNX Runtime: MNN cannot convert" in add(expected, broken, target, "auto")
 
 
 def test_what_is_converted_and_cannot_be_computed_is_one_sentence(
-    network, onnx_path, tmp_path, monkeypatch
+    expected, onnx_path, tmp_path, monkeypatch
 ) -> None:
     target = tmp_path / "model.mnn"
     monkeypatch.setattr(mnn_file, "convert", lambda source, made: made.write_bytes(b"broken"))
-    assert "ONNX Runtime: MNN cannot compute" in add(network, onnx_path, target, "auto")
+    assert "ONNX Runtime: MNN cannot compute" in add(expected, onnx_path, target, "auto")
     with pytest.raises(ExportError, match=r"^MNN cannot compute the network: [^\n]+\.$"):
-        add(network, onnx_path, target, "mnn")
+        add(expected, onnx_path, target, "mnn")
     assert not target.exists()
 
 

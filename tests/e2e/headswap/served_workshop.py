@@ -1,0 +1,19 @@
+"""What the tests of served archives read from answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from serving.client import GrpcClient, HttpClient, Prediction
+
+
+def row_of(answer: object) -> list[float]:
+    """Return the probabilities in the order of the classes; a refusal fails the test."""
+    assert isinstance(answer, Prediction), answer
+    return [guess.probability for guess in sorted(answer.guesses, key=lambda guess: guess.index)]
+
+
+def rows_of(client: HttpClient | GrpcClient, version: str, photos: Sequence[bytes]) -> np.ndarray:
+    """Return the probabilities `(B, K)` that the server gives, a photo a request."""
+    answers = [client.predict("clothing", one, top_k=5, version=version) for one in photos]
+    return np.array([row_of(answer) for answer in answers])
