@@ -62,8 +62,8 @@ def build_network(
     """Return the network with random weights and `class_count` outputs.
 
     Raises:
-        ArchitectureError: torchvision has no such classifier, or its head is not one linear layer
-        at the end.
+        ArchitectureError: torchvision has no such classifier, it cannot be built for this size of
+        photo, or its head is not one linear layer at the end.
     """
     # torchvision takes seconds to import, and a worker that runs the ONNX file never needs it.
     from torchvision import models
@@ -74,7 +74,13 @@ def build_network(
             "'resnet18' and 'efficientnet_b0' are two it has."
         )
     options = _builder_options(architecture, preprocessing.image_size_px)
-    classifier = models.get_model(architecture, weights=None, **options)
+    try:
+        classifier = models.get_model(architecture, weights=None, **options)
+    except (AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArchitectureError(
+            f"{architecture} cannot be built for photos of {preprocessing.image_size_px} px: {reason}"
+        ) from None
     replace_head(classifier, class_count)
     return Network(classifier, preprocessing=preprocessing, temperature=temperature)
 
@@ -120,7 +126,8 @@ def _builder_options(architecture: str, image_size_px: int) -> dict[str, Any]:
     if architecture in ("googlenet", "inception_v3"):
         # One output in training as in serving; the auxiliary heads only ever helped training from
         # scratch.
-        return {"aux_logits": False, "init_weights": True}
+        # Their pretrained weights expect -1 to 1, which this makes of what every other network gets.
+        return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if architecture.startswith("vit_"):
         return {"image_size": image_size_px}
     if architecture.startswith("maxvit"):

@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from handlers.network import build_network
 from training.config import Freeze, TrainConfig
+from training.dataset import preprocessing_of
 from training.errors import ConfigError
 from training.evaluation import evaluate, load_network
 from training.loop import train
 from training.run import Run, read_json, write_json
 from training.serving_speed import ServingSpeed, measure_serving_speed
+from training.starting_weights import start
 
 Say = Callable[[str], None]
 
@@ -122,7 +125,12 @@ def compare(
         TrainingError: whatever a single run raises.
     """
     if not contenders or seed_count < 1:
-        raise ConfigError("nothing to compare; give at least one model, one start and one seed.")
+        raise ConfigError(
+            "nothing to compare; give at least one model, one start and one seed (a body that stays frozen "
+            "from scratch learns nothing and is left out)."
+        )
+    for contender in contenders:
+        _check(config_of(contender, shared, seed=shared.seed))
     results: dict[Contender, list[dict[str, Any]]] = {one: [] for one in contenders}
     # Seeds outside: stopped early, every contender has been run as often as the others.
     for seed, contender in itertools.product(range(seed_count), contenders):
@@ -146,6 +154,16 @@ def compare(
     )
     write_json(shared.out / "comparison.json", comparison.to_dict())
     return comparison
+
+
+def _check(config: TrainConfig) -> None:
+    """Raise what is wrong with a contender before hours are spent on those ahead of it."""
+    if (config.out / "result.json").exists():
+        return
+    network = build_network(
+        architecture=config.architecture, class_count=2, preprocessing=preprocessing_of(config)
+    )
+    start(network, config)
 
 
 def judged_run(config: TrainConfig) -> dict[str, Any]:

@@ -47,7 +47,7 @@ from training.ranks import Ranks, join_ranks
 from training.run import Run, begin_run, check_run, write_beside
 from training.schedule import rate_at
 from training.source import check_photos_are_here, read_data
-from training.starting_weights import load_starting_weights
+from training.starting_weights import start
 from training.synced_norm import sync_norms
 from training.threads import one_thread_for
 
@@ -122,12 +122,7 @@ class Trainer:
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
         )
-        self.licence_note = ranks.from_first(
-            load_starting_weights,
-            network.body_and_head,
-            config.weights,
-            architecture=config.architecture,
-        )
+        self.licence_note = ranks.from_first(start, network, config)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ranks.copy_from_first(network)
         sync_norms(network, ranks)

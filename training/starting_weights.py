@@ -1,6 +1,7 @@
 """What a network starts from: torchvision's weights, the embedded ones, a file, or nothing."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
@@ -8,8 +9,9 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
-from handlers.network import find_head
-from training.errors import DownloadError, WeightsError
+from handlers.network import Network, find_head
+from training.config import TrainConfig
+from training.errors import ConfigError, DownloadError, WeightsError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 EMBEDDED: Mapping[str, tuple[str, str]] = {
@@ -29,6 +31,27 @@ LICENCE_NOTES = {
     "non-commercial research and education.",
     "none": "Trained from scratch on the user's own photos.",
 }
+
+
+def start(network: Network, config: TrainConfig) -> str:
+    """Fill the network's body with the config's weights, try it, and return where they came from.
+
+    Raises:
+        WeightsError, DownloadError: as load_starting_weights.
+        ConfigError: the network cannot take photos of this size.
+    """
+    side = config.image_size_px
+    try:
+        with torch.inference_mode():
+            network.eval().logits(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"{config.architecture} cannot take photos of {side} px ({' '.join(str(error).split())[:120]}); "
+            "give another --image-size-px, such as 224."
+        ) from None
+    return load_starting_weights(
+        network.body_and_head, config.weights, architecture=config.architecture
+    )
 
 
 def load_starting_weights(classifier: nn.Module, weights: str, *, architecture: str) -> str:
@@ -113,6 +136,7 @@ def _fill_body(
 ) -> None:
     head = find_head(classifier)
     own = classifier.state_dict()
+    state = _with_positions_of(classifier, state)
     # Counters of batches are of no use here, and small files leave them out.
     wanted = {
         name
@@ -130,3 +154,22 @@ def _fill_body(
     with torch.no_grad():
         for name in wanted:
             own[name].copy_(state[name])
+
+
+def _with_positions_of(
+    classifier: nn.Module, state: Mapping[str, torch.Tensor]
+) -> Mapping[str, torch.Tensor]:
+    """Return the state of a vision transformer with its places spread over the classifier's size of photo."""
+    from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+    places = state.get("encoder.pos_embedding")
+    if not isinstance(classifier, VisionTransformer) or places is None:
+        return state
+    spread = OrderedDict(state)
+    try:
+        # It puts them into the dictionary it is given.
+        interpolate_embeddings(classifier.image_size, classifier.patch_size, spread)
+    except ValueError:
+        # Places of no square: told as what does not fit.
+        return state
+    return spread

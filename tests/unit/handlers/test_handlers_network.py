@@ -53,6 +53,23 @@ def test_a_head_that_is_a_convolution_is_refused() -> None:
         build_network(architecture="squeezenet1_1", class_count=3, preprocessing=SPEC)
 
 
+def test_a_size_the_network_cannot_be_built_for_is_refused() -> None:
+    spec = PreprocessingSpec(image_size_px=100)
+    with (
+        torch.device("meta"),
+        pytest.raises(ArchitectureError, match="vit_b_32 .* 100 px: .*patch"),
+    ):
+        build_network(architecture="vit_b_32", class_count=3, preprocessing=spec)
+
+
+def test_networks_pretrained_on_other_pixels_are_given_those() -> None:
+    with torch.device("meta"):
+        network = build_network(
+            architecture="googlenet", class_count=3, preprocessing=PreprocessingSpec()
+        )
+    assert network.body_and_head.transform_input
+
+
 def test_no_classes_are_refused() -> None:
     with pytest.raises(ArchitectureError, match="0 classes"):
         build_network(architecture="resnet18", class_count=0, preprocessing=SPEC)

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from benchmarks import readme, training_tables
+from handlers.errors import ArchitectureError
 from training import comparison
 from training.comparison import Comparison, Contender, Row, compare, config_of, list_contenders
 from training.comparison_table import draw, markdown_table, read_comparison
 from training.config import TrainConfig
-from training.errors import ConfigError
+from training.errors import ConfigError, TrainingError
 from training.run import Run, write_json
 from training.serving_speed import ServingSpeed
 
@@ -66,7 +67,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_second_start_goes_on(tmp_path: Path, ran: list[str]) -> None:
     contenders = list_contenders(["resnet18"], ["none", "embedded"], ["none"])
-    shared = TrainConfig(data=Path("photos"), out=tmp_path)
+    shared = TrainConfig(data=Path("photos"), out=tmp_path, image_size_px=32)
     with pytest.raises(KeyboardInterrupt):
         compare(contenders, shared, seed_count=2, say=lambda _: None)
     done = compare(contenders, shared, seed_count=2, say=lambda _: None)
@@ -80,6 +81,34 @@ def test_a_second_start_goes_on(tmp_path: Path, ran: list[str]) -> None:
             seed_count=2,
             say=lambda _: None,
         )
+
+
+@pytest.mark.parametrize(
+    ("models", "weights", "complaint"),
+    [
+        (["resnet18", "resnet19"], ["none"], "resnet19"),
+        (["resnet18", "alexnet"], ["none"], "alexnet cannot take photos of 32 px"),
+        (["resnet18"], ["none", "mine.pt"], "mine.pt"),
+        (["resnet18", "mobilenet_v3_small"], ["embedded"], "no embedded weights for 'mobilenet"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_the_first_run(
+    tmp_path: Path, ran: list[str], models: list[str], weights: list[str], complaint: str
+) -> None:
+    shared = TrainConfig(data=Path("photos"), out=tmp_path, image_size_px=32)
+    contenders = list_contenders(models, weights, ["none"])
+    with pytest.raises((TrainingError, ArchitectureError), match=complaint):
+        compare(contenders, shared, seed_count=1, say=lambda _: None)
+    assert ran == []
+
+
+def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
+    shared = TrainConfig(data=Path("photos"), out=tmp_path)
+    with pytest.raises(ConfigError, match="left out"):
+        compare(
+            list_contenders(["resnet18"], ["none"], ["body"]),
+            shared, seed_count=1, say=lambda _: None,
+        )  # fmt: skip
 
 
 def test_the_table_and_the_drawing_tell_of_every_row() -> None:

@@ -6,10 +6,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torchvision import models
+from torchvision.models.vision_transformer import VisionTransformer
 
-from handlers.network import find_head, replace_head
-from training.errors import DownloadError, WeightsError
-from training.starting_weights import EMBEDDED, PRETRAINED, load_starting_weights
+from handlers.network import build_network, find_head, replace_head
+from training.config import TrainConfig
+from training.dataset import preprocessing_of
+from training.errors import ConfigError, DownloadError, WeightsError
+from training.starting_weights import EMBEDDED, PRETRAINED, load_starting_weights, start
 
 
 @pytest.fixture
@@ -123,3 +126,37 @@ def test_a_failed_download_says_which_file_goes_where(
     assert str(tmp_path / "checkpoints") in str(caught.value)
     assert "--weights embedded" in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def small_transformer(image_size_px: int) -> VisionTransformer:
+    return VisionTransformer(
+        image_size=image_size_px, patch_size=16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8
+    )
+
+
+def test_a_transformer_s_places_are_spread_over_another_size_of_photo(tmp_path: Path) -> None:
+    larger = small_transformer(64)
+    places = torch.arange(4.0).repeat(4)[:, None].expand(16, 8)
+    larger.encoder.pos_embedding.data[0, 1:] = places
+    save_file(larger.state_dict(), tmp_path / "larger.safetensors")
+    smaller = small_transformer(32)
+    load_starting_weights(smaller, str(tmp_path / "larger.safetensors"), architecture="vit")
+    # Each of the two rows from left to right.
+    assert smaller.encoder.pos_embedding[0, 1:, 0].tolist() == pytest.approx([0, 3, 0, 3], abs=0.2)
+
+
+def test_what_is_no_transformer_s_is_refused_by_one(tmp_path: Path) -> None:
+    torch.save({"encoder.pos_embedding": torch.zeros(1, 4, 8)}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="not of vit"):
+        load_starting_weights(small_transformer(32), str(tmp_path / "odd.pth"), architecture="vit")
+
+
+def test_photos_too_small_for_a_network_are_refused() -> None:
+    config = TrainConfig(
+        data=Path("photos"), architecture="alexnet", weights="none", image_size_px=32
+    )
+    network = build_network(
+        architecture="alexnet", class_count=2, preprocessing=preprocessing_of(config)
+    )
+    with pytest.raises(ConfigError, match="alexnet cannot take photos of 32 px .*--image-size-px"):
+        start(network, config)
