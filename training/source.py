@@ -6,7 +6,7 @@ from pathlib import Path
 from training.config import TrainConfig
 from training.errors import DataError
 from training.photos import PhotoSet, keep_per_class, read_photos
-from training.torchvision_data import find_dataset, unpack_dataset
+from training.torchvision_data import PARTS, find_dataset, unpack_dataset
 from training.unlabeled import with_unlabeled
 
 
@@ -38,10 +38,17 @@ def find_folder(data: Path) -> Path:
     """Return the folder itself where it is one, else that of the dataset of this name.
 
     Raises:
-        DownloadError: the dataset could not be fetched; says where to put its files.
+        DataError: there is neither. DownloadError: it could not be fetched; says where to put its files.
     """
-    dataset = None if data.exists() else find_dataset(str(data))
-    return data if dataset is None else unpack_dataset(dataset)
+    if data.exists():
+        return data
+    dataset = find_dataset(str(data))
+    if dataset is None:
+        raise DataError(
+            f"the data folder {str(data)!r} does not exist, nor is it a dataset's name; give a folder with "
+            f"one folder of photos per class, or one of {', '.join(name.lower() for name in PARTS)}."
+        )
+    return unpack_dataset(dataset)
 
 
 def check_photos_are_here(photos: PhotoSet) -> None:

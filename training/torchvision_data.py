@@ -1,11 +1,10 @@
 """torchvision's labelled datasets by name: fetched once, then a folder of class folders like any other.
 
-What torchvision keeps as arrays is written as PNG, what it keeps as files is linked to. So the
-report, the probes and the search for duplicates see files, whatever the photos came from.
+What torchvision keeps as arrays is written as PNG, what it keeps as files of a format we read is linked to.
+So the report, the probes and the search for duplicates see files, whatever the photos came from.
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,9 @@ PARTS: dict[str, Mapping[str, Arguments]] = {
     "CIFAR100": _BY_FLAG,
     "MNIST": _BY_FLAG,
     "FashionMNIST": _BY_FLAG,
+    "KMNIST": _BY_FLAG,
+    "USPS": _BY_FLAG,
+    "SEMEION": {"train": {}},
     "SVHN": _TWO,
     "Flowers102": _THREE,
     "DTD": _THREE,
@@ -35,11 +37,19 @@ PARTS: dict[str, Mapping[str, Arguments]] = {
     "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
     "Food101": _TWO,
     "GTSRB": _TWO,
+    "RenderedSST2": _THREE,
+    "Caltech101": {"train": {}},
+    "Caltech256": {"train": {}},
+    "SUN397": {"train": {}},
     "EuroSAT": {"train": {}},
     # Its second part is called val and is what papers report on.
     "Imagenette": {"train": {"split": "train"}, "test": {"split": "val"}},
 }
 FOLD_COUNT = 10
+# Where torchvision looks for an archive before it fetches it, if not in the datasets' folder itself.
+ARCHIVE_FOLDERS = {"DTD": "dtd"}
+# Of files that are written as PNG rather than linked to: GTSRB's.
+CONVERTED_SUFFIXES = {".ppm"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +70,9 @@ def find_dataset(words: str) -> NamedDataset | None:
     Raises:
         DataError: there is no such fold, or the dataset has none.
     """
-    name, _, fold = words.partition(":")
+    name, colon, fold = words.partition(":")
     found = next((one for one in PARTS if one.lower() == name.lower()), None)
-    if found is None or not fold:
+    if found is None or not colon:
         return None if found is None else NamedDataset(name=found)
     if found != "STL10" or not fold.isdecimal() or int(fold) >= FOLD_COUNT:
         raise DataError(f"--data {words!r} names no fold; there are stl10:0 to stl10:9.")
@@ -108,7 +118,10 @@ def unpack_unlabeled_stl10(*, root: Path | None = None) -> Path:
 
 
 def _once(target: Path, write: Any) -> Path:
-    """Fill the folder unless it is there; beside and renamed, so that half of it is never taken for all."""
+    """Fill the folder unless it is there; beside and renamed, so that half of it is never taken for all.
+
+    Of two that fill it at the same time, the first to end wins: both wrote the same.
+    """
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +129,11 @@ def _once(target: Path, write: Any) -> Path:
         stage = Path(work) / "stage"
         stage.mkdir()
         write(stage)
-        shutil.move(stage, target)
+        try:
+            stage.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
     return target
 
 
@@ -138,7 +155,8 @@ def _open(name: str, root: Path, arguments: Arguments) -> Any:
 def _where_to_put(kind: Any, name: str, root: Path) -> str:
     url = getattr(kind, "url", None) or getattr(kind, "_URL", None)
     if isinstance(url, str):
-        return f"Fetch {url} elsewhere and put it into {root.resolve()}, then start again."
+        folder = root.resolve() / ARCHIVE_FOLDERS.get(name, "")
+        return f"Fetch {url} elsewhere and put it into {folder}, then start again."
     return (
         f"Fetch it elsewhere with torchvision.datasets.{name}(FOLDER, download=True) and copy the "
         f"FOLDER's contents into {root.resolve()}, then start again."
@@ -158,12 +176,21 @@ def _write_classes(dataset: Any, folder: Path) -> None:
 
 def _class_names(dataset: Any) -> list[str]:
     """Return names that can stand in a path; of synonyms (Imagenette has several) the first."""
-    names = [name if isinstance(name, str) else name[0] for name in getattr(dataset, "classes", [])]
+    known = getattr(dataset, "classes", None) or getattr(dataset, "categories", [])
+    names = [name if isinstance(name, str) else name[0] for name in known]
     return [name.replace("/", "_").strip(". ") for name in names]
 
 
 def _photos(dataset: Any) -> Iterator[tuple[Path | Image.Image, int]]:
-    """Yield each photo's file where torchvision has one, else its pixels, and its label."""
+    """Yield each photo's file where there is one of a format we read, else its pixels, and its label."""
+    for source, label in _labelled(dataset):
+        if isinstance(source, Path) and source.suffix.lower() in CONVERTED_SUFFIXES:
+            yield Image.open(source), label
+        else:
+            yield source, label
+
+
+def _labelled(dataset: Any) -> Iterator[tuple[Path | Image.Image, int]]:
     for attribute in ("samples", "_samples"):
         if hasattr(dataset, attribute):
             yield from ((Path(path), int(label)) for path, label in getattr(dataset, attribute))
@@ -173,5 +200,9 @@ def _photos(dataset: Any) -> Iterator[tuple[Path | Image.Image, int]]:
             paths = [Path(path) for path in getattr(dataset, attribute)]
             yield from zip(paths, map(int, dataset._labels), strict=True)
             return
-    for image, label in dataset:
-        yield image, int(label)
+    for index in range(len(dataset)):
+        image, label = dataset[index]
+        # Opened, not yet read: the file is what is wanted.
+        if path := getattr(image, "filename", ""):
+            image.close()
+        yield (Path(path) if path else image), int(label)

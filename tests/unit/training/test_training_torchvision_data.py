@@ -12,6 +12,7 @@ from torchvision import datasets
 
 from training.errors import DataError, DownloadError
 from training.photos import read_photos
+from training.source import find_folder
 from training.torchvision_data import (
     PARTS,
     NamedDataset,
@@ -124,10 +125,99 @@ def test_names_in_any_case_and_folds() -> None:
     assert find_dataset("stl10:9") == NamedDataset(name="STL10", fold=9)
     assert find_dataset("oxfordiiitpet") == NamedDataset(name="OxfordIIITPet")
     assert find_dataset("photos") is None
-    for wrong in ("stl10:10", "stl10:x", "cifar10:1"):
+    for wrong in ("stl10:10", "stl10:x", "stl10:", "stl10:-1", "cifar10:1"):
         with pytest.raises(DataError, match="stl10:0 to stl10:9"):
             find_dataset(wrong)
 
 
 def test_torchvision_has_every_dataset_that_is_named() -> None:
     assert [name for name in PARTS if not hasattr(datasets, name)] == []
+
+
+def write_photo(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_gtsrb_whose_format_is_not_read_becomes_png(tmp_path: Path) -> None:
+    folder = tmp_path / "gtsrb" / "GTSRB"
+    for number in range(20):
+        write_photo(folder / "Training" / f"{number % 2:05d}" / f"{number}.ppm", number)
+    lines = ["Filename;ClassId"]
+    for number in range(4):
+        write_photo(folder / "Final_Test" / "Images" / f"{number}.ppm", 100 + number)
+        lines.append(f"{number}.ppm;{number % 2}")
+    (folder.parent / "GT-final_test.csv").write_text("\n".join(lines))
+    photos = read_photos(unpack_dataset(NamedDataset(name="GTSRB"), root=tmp_path))
+    assert photos.class_names == ("000", "001")
+    assert photos.counts("test") == (2, 2)
+    assert photos.bad_files == ()
+    test_photo = next(one for one in photos.of("test") if one.label == 1)
+    shown = {
+        np.asarray(Image.open(path)).tobytes() for path in (folder / "Final_Test").rglob("*.ppm")
+    }
+    assert np.asarray(Image.open(test_photo.path)).tobytes() in shown
+
+
+def test_caltech101_links_to_its_files_by_category(tmp_path: Path) -> None:
+    folder = tmp_path / "caltech101" / "101_ObjectCategories"
+    for number, name in enumerate(("BACKGROUND_Google", "Faces", "ant")):
+        for image in range(1, 21):
+            write_photo(folder / name / f"image_{image:04d}.jpg", 100 * number + image)
+    photos = read_photos(unpack_dataset(NamedDataset(name="Caltech101"), root=tmp_path))
+    assert photos.class_names == ("Faces", "ant")
+    assert len(photos.photos) == 40
+    for photo in photos.photos:
+        assert photo.path.resolve().parent.name == photos.class_names[photo.label]
+
+
+def test_sun397_s_classes_lie_in_folders_of_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "SUN397"
+    names = ["abbey", "access_road/indoor"]
+    for number, name in enumerate(names):
+        for image in range(20):
+            write_photo(folder / "a" / name / f"sun_{number}{image}.jpg", 100 * number + image)
+    (folder / "ClassName.txt").write_text("\n".join(f"/a/{name}" for name in names))
+    photos = read_photos(unpack_dataset(NamedDataset(name="SUN397"), root=tmp_path))
+    assert photos.class_names == ("abbey", "access_road_indoor")
+    assert len(photos.photos) == 40
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PARTS if getattr(getattr(datasets, name), "_URL", None)]
+)
+def test_the_folder_that_is_told_is_where_torchvision_looks(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_in: list[str] = []
+
+    def refuse(url: str, download_root: str, **_: object) -> None:
+        looked_in.append(str(Path(download_root).resolve()))
+        raise URLError("no route to host")
+
+    module = getattr(datasets, name).__module__
+    monkeypatch.setattr(f"{module}.download_and_extract_archive", refuse)
+    with pytest.raises(DownloadError) as caught:
+        unpack_dataset(NamedDataset(name=name), root=tmp_path)
+    assert f"put it into {looked_in[0]}, then" in str(caught.value)
+
+
+def test_a_name_that_is_none_lists_those_there_are() -> None:
+    with pytest.raises(DataError, match="'stl11' does not exist, .*stl10, cifar10, .*imagenette"):
+        find_folder(Path("stl11"))
+
+
+def test_of_two_that_unpack_at_once_the_first_wins(
+    stl10: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def renamed_by_another_first(stage: Path, target: Path) -> Path:
+        write_photo(target / "train" / "bird" / "first.png", 0)
+        return rename(stage, target)
+
+    monkeypatch.setattr(Path, "rename", renamed_by_another_first)
+    folder = unpack_dataset(NamedDataset(name="STL10"), root=stl10)
+    assert [path.name for path in folder.rglob("*.png")] == ["first.png"]
+    assert [path.name for path in folder.parent.iterdir()] == ["stl10"]
