@@ -24,6 +24,8 @@ def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
     Raises:
         FlagError: there is no such preset.
     """
+    # Also as one word, --preset=quick, as every other flag may be given.
+    words = [part for word in words for part in _parts(word)]
     if "--preset" not in words:
         return None, words
     at = words.index("--preset")
@@ -31,6 +33,10 @@ def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
     if name not in PRESETS:
         raise FlagError(f"--preset {name!r} is unknown; the presets are {', '.join(PRESETS)}.")
     return PRESETS[name](), words[:at] + words[at + 2 :]
+
+
+def _parts(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--preset=") else [word]
 
 
 def run(command: TrainConfig) -> int:

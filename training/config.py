@@ -100,7 +100,8 @@ class TrainConfig:
         self._check_range("resize_ratio", 1, 2)
         self._check_range("head_epochs", 0, 10_000)
         self._check_range("epochs", 0, 10_000)
-        self._check_range("batch_size", 1, 65_536)
+        # BatchNorm cannot train on a single photo.
+        self._check_range("batch_size", 2, 65_536)
         self._check_range("accumulate_steps", 1, self.batch_size)
         self._check_range("patience_epochs", 0, 10_000)
         self._check_range("warmup_epochs", 0, 10_000)

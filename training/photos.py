@@ -29,6 +29,8 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "testing": "test",
 }
 BAD_FILES_SHARE_ALLOWED = 0.05
+# So many files of a kind are told by name; data.json has them all.
+NAMED_FILES_MAX = 10
 # Small enough that a JPEG is decoded at an eighth of its size, which still reads every byte of it.
 CHECK_SIDE_PX = 16
 
@@ -89,13 +91,13 @@ class PhotoSet:
             told += f", {len(self.unlabeled)} unlabeled"
         lines = [f"{len(self.class_names)} classes, photos: {told}"]
         if self.bad_files:
-            named = "; ".join(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
+            named = _named(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
             lines.append(f"skipped {len(self.bad_files)} that cannot be read: {named}")
         if self.leaks:
-            named = "; ".join(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
+            named = _named(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
             lines.append(f"left out {len(self.leaks)} that stand in another split too: {named}")
         if self.near_leaks:
-            named = "; ".join(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
+            named = _named(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
             lines.append(f"{len(self.near_leaks)} pairs are nearly the same in two splits: {named}")
         return "\n".join(lines)
 
@@ -108,6 +110,12 @@ class PhotoSet:
         )
         lines += sorted(f"unlabeled\t{photo.sha256}\n" for photo in self.unlabeled)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _named(told: Iterable[str]) -> str:
+    names = list(told)
+    more = len(names) - NAMED_FILES_MAX
+    return "; ".join(names[:NAMED_FILES_MAX]) + (f"; and {more} more" if more > 0 else "")
 
 
 def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None) -> PhotoSet:
@@ -188,7 +196,9 @@ def _split_folders(folder: Path) -> dict[Split, Path]:
             )
         if split:
             named[split] = sub
-    if "train" in named:
+    # Classes may have such names too: of vehicles, train is one. They hold photos and no folders.
+    are_splits = len(named) == len(subfolders) or any(map(_folders, named.values()))
+    if "train" in named and are_splits:
         return named
     if named and len(named) == len(subfolders):
         raise DataError(
@@ -227,6 +237,12 @@ def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
 
 
 def _sha256_of_photo(path: Path) -> str | BadFile:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # Neither JSON nor a terminal can tell such a name; shown are the bytes that are no letters.
+        shown = Path(os.fsencode(path).decode(errors="backslashreplace"))
+        return BadFile(path=shown, reason="its name is not UTF-8")
     try:
         if not path.is_file():
             return BadFile(path=path, reason="not a regular file")

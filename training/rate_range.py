@@ -16,7 +16,7 @@ import torch
 from training.config import TrainConfig
 from training.dataset import Batch
 from training.device import choose_device
-from training.errors import ConfigError
+from training.errors import ConfigError, DivergedError
 from training.freezing import set_learning
 from training.loop import Trainer
 from training.optimizer import set_rates
@@ -55,6 +55,7 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
 
     Raises:
         ConfigError, WeightsError, DownloadError: what was given cannot be used.
+        DivergedError: the loss is no number from the start.
     """
     if config.freeze != "body" and config.epochs == 0:
         raise ConfigError("--epochs is 0, so there is no rate of the whole network to look for.")
@@ -82,6 +83,11 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
         losses.append(loss)
         if loss > HOPELESS * min(losses):
             break
+    if not rates:
+        raise DivergedError(
+            f"the loss is no number at a rate of {LOWEST_RATE:g} already; see that what --weights "
+            f"{config.weights} gives are numbers."
+        )
     return RateRange(rates=rates, losses=losses, suggestion=suggest(rates, losses))
 
 

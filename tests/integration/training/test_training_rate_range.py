@@ -4,13 +4,15 @@ import itertools
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from training import rate_range
 from training.config import TrainConfig
-from training.errors import ConfigError
+from training.errors import ConfigError, DivergedError
 from training.rate_range import find_rate, suggest, write_rate_range
 from training.source import read_data
 
@@ -61,6 +63,14 @@ def test_the_same_flags_find_the_same_rate(
 def test_without_epochs_of_the_whole_network_there_is_nothing_to_find(small_config: Config) -> None:
     config = small_config(epochs=0)
     with pytest.raises(ConfigError, match="--epochs is 0"):
+        find_rate(config, read_data(config), say=lambda _: None)
+
+
+def test_weights_that_are_no_numbers_are_said_so(small_config: Config, tmp_path: Path) -> None:
+    broken = {name: value * math.nan for name, value in load_file(small_config().weights).items()}
+    save_file(broken, tmp_path / "broken.safetensors")
+    config = small_config(weights=str(tmp_path / "broken.safetensors"), head_epochs=0)
+    with pytest.raises(DivergedError, match="no number .*broken.safetensors"):
         find_rate(config, read_data(config), say=lambda _: None)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from headswap import verbs
 from headswap.__main__ import main
+from headswap.train import take_preset
+from training.config import PRESETS
 
 
 def test_bare_call_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +43,19 @@ def test_unknown_flag_is_one_line_and_exits_with_2(
     complaint = capsys.readouterr().err
     assert complaint.count("\n") == 1
     assert "--no-such-flag" in complaint or "Missing" in complaint
+
+
+@pytest.mark.parametrize("words", [["--preset", "quick"], ["--preset=quick"]])
+def test_a_preset_sets_what_is_not_given(words: list[str]) -> None:
+    default, left = take_preset([*words, "--data", "photos"])
+    assert default == PRESETS["quick"]()
+    assert left == ["--data", "photos"]
+
+
+@pytest.mark.parametrize("words", [["--preset"], ["--preset="], ["--preset", "fast"]])
+def test_another_preset_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--data", "photos", *words]) == 2
+    assert "the presets are quick, best" in capsys.readouterr().err
 
 
 def test_overview_does_not_import_torch() -> None:

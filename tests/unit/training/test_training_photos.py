@@ -1,4 +1,6 @@
 import io
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from PIL import Image
 
 from training.errors import DataError
-from training.photos import SPLITS, read_photos
+from training.photos import SPLITS, BadFile, read_photos, refuse_bad_share
 
 
 def jpeg(number: int) -> bytes:
@@ -110,6 +112,30 @@ def test_many_bad_files_stop_the_run(split_folder: Path) -> None:
         read_photos(split_folder)
 
 
+def test_5_percent_is_the_limit() -> None:
+    bad = [BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(51)]
+    refuse_bad_share(bad[:50], total=1000)
+    with pytest.raises(DataError, match="51 of 1000 .*4.jpg .broken. and 46 more"):
+        refuse_bad_share(bad, total=1000)
+
+
+def test_many_skipped_files_are_not_all_told(split_folder: Path) -> None:
+    photos = read_photos(split_folder)
+    bad = tuple(BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(13))
+    told = replace(photos, bad_files=bad).describe()
+    assert "skipped 13" in told
+    assert told.endswith("9.jpg (broken); and 3 more")
+
+
+def test_a_name_that_is_not_utf_8_is_a_bad_file(split_folder: Path) -> None:
+    name = os.fsencode(split_folder / "train" / "cat") + b"/caf\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes(jpeg(500))
+    (bad,) = read_photos(split_folder).bad_files
+    assert bad.path.name == r"caf\xe9.jpg"
+    assert bad.reason == "its name is not UTF-8"
+    assert str(bad.path).encode()
+
+
 def test_a_link_to_nowhere_is_a_bad_file(split_folder: Path) -> None:
     (split_folder / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
     (bad,) = read_photos(split_folder).bad_files
@@ -172,6 +198,19 @@ def test_refuses_splits_without_train(split_folder: Path) -> None:
     (split_folder / "train").rename(split_folder.parent / "elsewhere")
     with pytest.raises(DataError, match="test, val but no train"):
         read_photos(split_folder)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for number, name in enumerate(("bus", "test", "train")):
+        put(tmp_path / name, range(100 * number, 100 * number + 20))
+    assert read_photos(tmp_path).class_names == ("bus", "test", "train")
+
+
+def test_splits_without_classes_are_no_classes(tmp_path: Path) -> None:
+    for number, split in enumerate(SPLITS):
+        put(tmp_path / split, range(100 * number, 100 * number + 20))
+    with pytest.raises(DataError, match="no class folder"):
+        read_photos(tmp_path)
 
 
 def test_refuses_two_folders_for_one_split(split_folder: Path) -> None:
