@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from training.evaluation import Evaluation
 
 
+# A wider matrix does not fit a terminal.
+MATRIX_CLASSES_MAX = 15
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     run: tyro.conf.Positional[Path]
@@ -38,7 +42,7 @@ def run(command: Command) -> int:
 
 
 def show(evaluation: "Evaluation") -> None:
-    """Print accuracy with its interval, the classes one by one, and the confusion matrix."""
+    """Print accuracy with its interval, the classes one by one, and what was taken for what."""
     from rich.table import Table
 
     low, high = evaluation.interval
@@ -52,8 +56,20 @@ def show(evaluation: "Evaluation") -> None:
         table.add_row(
             one.name, str(one.n), f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}"
         )
+    stdout.print(table)
+    _show_confusion(evaluation)
+
+
+def _show_confusion(evaluation: "Evaluation") -> None:
+    from rich.table import Table
+
+    from training.confusion import most_confused
+
+    if len(evaluation.class_names) > MATRIX_CLASSES_MAX:
+        for pair in most_confused(evaluation.class_names, evaluation.confusion):
+            stdout.print(f"{pair.count} of {pair.n} {pair.true} were taken for {pair.answered}")
+        return
     confusion = Table("true \\ answered", *evaluation.class_names)
     for name, row in zip(evaluation.class_names, evaluation.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
-    stdout.print(table)
     stdout.print(confusion)

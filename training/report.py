@@ -16,9 +16,15 @@ from handlers.explanation import Explanation, grad_cam
 from handlers.network import Network
 from handlers.preprocessing import load_pixels
 from reports.page import describe_environment, render
+from training.confusion import Confused, most_confused
 from training.dataset import preprocessing_of
 from training.evaluation import load_network
-from training.report_plots import draw_confusion, draw_curves, draw_reliability
+from training.report_plots import (
+    COUNTED_CLASSES_MAX,
+    draw_confusion,
+    draw_curves,
+    draw_reliability,
+)
 from training.run import Run, open_finished_run, read_json, write_beside
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -51,10 +57,18 @@ def write_report(run_folder: Path) -> Path:
             reliability=draw_reliability(
                 probabilities, labels, temperature=evaluation["temperature"]
             ),
+            confused=_confused(evaluation),
             mistakes=list(_mistakes(run, evaluation)),
         ),
     )
     return run.report_path
+
+
+def _confused(evaluation: dict[str, Any]) -> list[Confused]:
+    """Return the pairs of classes to be told in words, where the matrix has no numbers."""
+    if len(evaluation["class_names"]) <= COUNTED_CLASSES_MAX:
+        return []
+    return most_confused(evaluation["class_names"], evaluation["confusion"])
 
 
 def _mistakes(run: Run, evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:

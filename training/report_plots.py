@@ -10,6 +10,9 @@ from reports.figures import FIRST, INK, SECOND, drawing
 RELIABILITY_BINS = 10
 # With more classes than this their numbers could not be read.
 COUNTED_CLASSES_MAX = 25
+# And with more than this, neither their names: a million squares would also be a page of 200 MB.
+NAMED_CLASSES_MAX = 100
+PICTURE_SIDE_IN = 6.0
 
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> str:
@@ -40,6 +43,8 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
     is_counted = len(class_names) <= COUNTED_CLASSES_MAX
     side_in = max(3.6, (0.45 if is_counted else 0.2) * len(class_names) + 1.5)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    if len(class_names) > NAMED_CLASSES_MAX:
+        return _draw_as_picture(shares)
     with drawing(side_in, side_in) as made:
         axes = made.axes
         axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
@@ -56,6 +61,14 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
         axes.set_aspect("equal")
         axes.set_xlabel("answered")
         axes.set_ylabel("true")
+    return made.url
+
+
+def _draw_as_picture(shares: Sequence[Sequence[float]]) -> str:
+    with drawing(PICTURE_SIDE_IN, PICTURE_SIDE_IN) as made:
+        made.axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        made.axes.set_xlabel("answered, class by number")
+        made.axes.set_ylabel("true, class by number")
     return made.url
 
 
