@@ -58,6 +58,6 @@ def run(command: Command) -> int:
     table = markdown_table(comparison)
     write_beside(command.out / "comparison.md", table)
     draw(comparison).savefig(command.out / "comparison.svg", transparent=True)
-    stdout.print(table, markup=False)
+    stdout.print(table)
     stdout.print(f"Also in {command.out}: comparison.md, comparison.json, comparison.svg")
     return 0

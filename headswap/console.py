@@ -4,8 +4,14 @@ import sys
 
 from rich.console import Console
 
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(highlight=False, soft_wrap=True, stderr=True)
+
+def _console(*, stderr: bool = False) -> Console:
+    # Names of classes and files are the user's: "[/old]" is no markup, ":cat:" no picture of one.
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+stdout = _console()
+stderr = _console(stderr=True)
 
 
 def print_error(message: str) -> None:

@@ -36,7 +36,7 @@ class Command:
 
 
 def run(command: Command) -> int:
-    from training.contact_sheet import write_contact_sheet
+    from training.contact_sheet import write_contact_sheets
     from training.data_check import check_data
     from training.photos import read_photos
     from training.source import find_folder
@@ -44,8 +44,8 @@ def run(command: Command) -> int:
     photos = read_photos(find_folder(command.data), seed=command.seed)
     check = check_data(photos)
     _show(check)
-    write_contact_sheet(photos, command.contact_sheet)
-    stdout.print(f"{command.contact_sheet}", soft_wrap=True)
+    for sheet in write_contact_sheets(photos, command.contact_sheet):
+        stdout.print(f"{sheet}")
     return 1 if photos.leaks or check.leaking or check.mislabelled else 0
 
 
@@ -62,22 +62,33 @@ def _show(check: "DataCheck") -> None:
     stdout.print(f"shorter side {smallest} to {largest} pixels, median {median}; {formats}")
     stdout.print(f"the largest class has {check.imbalance:.1f} times the photos of the smallest")
     _show_files(photos)
-    _show_pairs("nearly the same in two splits", check.leaking, photos)
-    _show_pairs("nearly the same in two classes", check.mislabelled, photos)
+    _show_pairs("nearly the same in two splits", check.leaking)
+    _show_pairs("the same or nearly so in two classes", check.mislabelled)
     within = len(check.near_duplicates) - len(check.leaking)
     stdout.print(f"{within} more pairs are nearly the same within a split")
+    if check.is_cut_off:
+        stdout.print("and the search ended there: so many look alike that these are no copies")
 
 
 def _show_files(photos: "PhotoSet") -> None:
-    stdout.print(f"{len(photos.bad_files)} broken files, left out")
-    for bad in photos.bad_files[:SHOWN]:
-        stdout.print(f"  {bad.path}: {bad.reason}", markup=False, soft_wrap=True)
-    stdout.print(f"{len(photos.leaks)} exact copies, left out of what is learned from")
-    for leak in photos.leaks[:SHOWN]:
-        stdout.print(f"  {leak.dropped} is {leak.kept}", markup=False, soft_wrap=True)
+    _show_some(
+        f"{len(photos.bad_files)} broken files, left out",
+        [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
+    )
+    _show_some(
+        f"{len(photos.leaks)} exact copies, left out of what is learned from",
+        [f"{leak.dropped} is {leak.kept}" for leak in photos.leaks],
+    )
 
 
-def _show_pairs(told: str, pairs: "list[NearDuplicate]", photos: "PhotoSet") -> None:
-    stdout.print(f"{len(pairs)} pairs are {told}")
-    for pair in pairs[:SHOWN]:
-        stdout.print(f"  {pair.first.path} and {pair.second.path}", markup=False, soft_wrap=True)
+def _show_pairs(told: str, pairs: "list[NearDuplicate]") -> None:
+    named = [f"{pair.first.path} and {pair.second.path}" for pair in pairs]
+    _show_some(f"{len(pairs)} pairs are {told}", named)
+
+
+def _show_some(told: str, lines: list[str]) -> None:
+    stdout.print(told)
+    for line in lines[:SHOWN]:
+        stdout.print(f"  {line}")
+    if len(lines) > SHOWN:
+        stdout.print(f"  and {len(lines) - SHOWN} more")

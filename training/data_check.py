@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.near_duplicates import NearDuplicate, find_near_duplicates
+from training.near_duplicates import PAIRS_MAX, NearDuplicate, find_near_duplicates
 from training.photos import SPLITS, PhotoSet, Split
 
 
@@ -29,8 +29,13 @@ class DataCheck:
         return [pair for pair in self.near_duplicates if pair.first.split != pair.second.split]
 
     @property
+    def is_cut_off(self) -> bool:
+        """Say whether there are more pairs than were looked for."""
+        return len(self.near_duplicates) >= PAIRS_MAX
+
+    @property
     def mislabelled(self) -> list[NearDuplicate]:
-        """Return the pairs that stand in two classes: one of the two labels is wrong."""
+        """Return the pairs, of the same bytes too, that stand in two classes: one of the labels is wrong."""
         return [pair for pair in self.near_duplicates if pair.first.label != pair.second.label]
 
 

@@ -4,6 +4,7 @@ A perceptual hash (pHash: signs of the low frequencies of a 32x32 grey copy; Zau
 photos whose hashes differ in at most 4 of them are named.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ LARGEST_DISTANCE = 4
 # Enough for the 32x32 copy, and JPEGs are decoded at a fraction of their size.
 HASHED_SIDE_PX = 64
 ROWS_AT_ONCE = 256
+# Of drawings or digits nearly all look alike: of 20,000 photos that would be 200 million pairs.
+PAIRS_MAX = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +35,34 @@ class NearDuplicate:
     """Of 64 bits."""
 
 
-def find_near_duplicates(photos: Sequence[Photo]) -> list[NearDuplicate]:
-    """Return the pairs, nearest first; photos with the very same bytes are not among them."""
+def find_near_duplicates(
+    photos: Sequence[Photo], *, is_across_splits: bool = False
+) -> list[NearDuplicate]:
+    """Return the pairs, nearest first; those with the very same bytes only where their classes differ.
+
+    Those of two splits alone, if asked for. At most `PAIRS_MAX`: with so many, the search ends.
+    """
     with ThreadPoolExecutor() as pool:
         hashes = np.fromiter(pool.map(_hash, (photo.path for photo in photos)), dtype=np.uint64)
-    pairs = [
+    pairs = (
         NearDuplicate(first=photos[first], second=photos[second], distance=distance)
         for first, second, distance in _close_pairs(hashes)
-        if photos[first].sha256 != photos[second].sha256
-    ]
-    return sorted(pairs, key=lambda pair: pair.distance)
+        if _is_told(photos[first], photos[second])
+        and not (is_across_splits and photos[first].split == photos[second].split)
+    )
+    return sorted(itertools.islice(pairs, PAIRS_MAX), key=lambda pair: pair.distance)
+
+
+def _is_told(first: Photo, second: Photo) -> bool:
+    return first.sha256 != second.sha256 or first.label != second.label
 
 
 def with_near_leaks(photos: PhotoSet) -> PhotoSet:
     """Return the set with those pairs named that stand in two splits: what is judged was learned."""
     leaks = []
-    for pair in find_near_duplicates(photos.photos):
+    for pair in find_near_duplicates(photos.photos, is_across_splits=True):
         learned, judging = sorted((pair.first, pair.second), key=lambda p: SPLITS.index(p.split))
-        if learned.split != judging.split:
-            leaks.append(NearLeak(judging=judging.path, other=learned.path))
+        leaks.append(NearLeak(judging=judging.path, other=learned.path))
     return replace(photos, near_leaks=tuple(leaks))
 
 

@@ -52,7 +52,8 @@ class _Lines:
 @contextmanager
 def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
     """Yield where epochs are told: standard error, for standard output holds the verb's result."""
-    console = Console(file=sys.stderr)
+    # Names of files are the user's: what looks like markup in them is none.
+    console = Console(file=sys.stderr, markup=False, emoji=False)
     if not console.is_terminal:
         yield _Lines(console, total_epochs)
         return

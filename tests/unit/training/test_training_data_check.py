@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from headswap.__main__ import main
+from training import contact_sheet, data_check, near_duplicates
 from training.config import TrainConfig
-from training.contact_sheet import THUMBNAIL_PX, write_contact_sheet
+from training.contact_sheet import THUMBNAIL_PX, write_contact_sheets
 from training.data_check import check_data
 from training.loop import read_and_check
 from training.near_duplicates import with_near_leaks
@@ -26,6 +27,7 @@ def photo(seed: int, size: tuple[int, int] = (120, 160)) -> Image.Image:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return 2 classes in 3 splits; a train photo smaller and compressed again in test, another in two classes."""
+    tmp_path = tmp_path / "photos"
     seed = 0
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
         for name in ("cat", "dog"):
@@ -75,7 +77,7 @@ def test_a_resumed_run_names_them_too(folder: Path, tmp_path: Path) -> None:
 
 def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
-    write_contact_sheet(read_photos(folder), path)
+    assert write_contact_sheets(read_photos(folder), path) == [path]
     with Image.open(path) as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 2 * THUMBNAIL_PX
@@ -99,3 +101,55 @@ def test_the_verb_names_what_it_finds(
     assert "again.jpg" in told
     assert "1 pairs are nearly the same in two splits" in told
     assert sheet.exists()
+
+
+def test_many_classes_have_sheets_of_their_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_sheet, "CLASSES_PER_SHEET", 1)
+    # In a folder that is not there yet.
+    path = tmp_path / "sheets" / "all.png"
+    sheets = write_contact_sheets(read_photos(folder), path)
+    assert sheets == [path, path.with_name("all-2.png")]
+    for sheet in sheets:
+        with Image.open(sheet) as shown:
+            rows_px = shown.height - contact_sheet.GAP_PX
+        assert rows_px == THUMBNAIL_PX + contact_sheet.LABEL_HEIGHT_PX + contact_sheet.GAP_PX
+
+
+def test_the_same_bytes_in_two_classes_are_named(folder: Path) -> None:
+    photo_path = folder / "train" / "cat" / "2.jpg"
+    copy = folder / "train" / "dog" / "copy.jpg"
+    copy.write_bytes(photo_path.read_bytes())
+    found = check_data(read_photos(folder)).mislabelled
+    assert {photo_path, copy} in [{pair.first.path, pair.second.path} for pair in found]
+
+
+def test_where_all_look_alike_the_search_ends(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        grey = Image.new("RGB", (40, 40), (number, number, number))
+        grey.save(folder / "train" / "cat" / f"grey{number}.png")
+    monkeypatch.setattr(near_duplicates, "PAIRS_MAX", 5)
+    monkeypatch.setattr(data_check, "PAIRS_MAX", 5)
+    check = check_data(read_photos(folder))
+    assert len(check.near_duplicates) == 5
+    assert check.is_cut_off
+    # Pairs within a split are not counted where only others are asked for.
+    assert len(with_near_leaks(read_photos(folder)).near_leaks) == 1
+
+
+def test_names_are_shown_as_they_are(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Markup and an emoji to rich, which the sheet's font lacks besides; a flag; a formula.
+    for name, odd in (("cat", "[old] :cat: 猫"), ("dog", "-d $x")):
+        for split in ("train", "val", "test"):
+            (folder / split / name).rename(folder / split / odd)
+    sheet = tmp_path / "[red]sheet.png"
+    assert main(["data", "check", str(folder), "--contact-sheet", str(sheet)]) == 1
+    told = capsys.readouterr().out
+    assert "[old] :cat: 猫" in told
+    assert "-d $x" in told
+    assert str(sheet) in told
