@@ -30,6 +30,10 @@ CALIBRATION_BINS = 15
 # 95 % of a normal distribution lie within this many standard deviations.
 Z_95 = 1.959964
 TEMPERATURES = torch.logspace(-1, 1, 201)
+# How far from 1 a temperature is believed to lie before a photo was seen: the standard deviation of its logarithm.
+# Fitted to 3, 10 and 50 photos of val, the loss on 372 of test is 1.27, 1.27 and 1.25 (mean of 25 draws); without it
+# 2.26, 1.32 and 1.26; of the logits as they are 1.26. From 20 photos on there is no difference.
+TEMPERATURE_SPREAD = 0.5
 
 
 JudgedSplit = Literal["val", "test"]
@@ -175,9 +179,16 @@ def compute_logits(
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the temperature of least loss (Guo et al., 2017), on a grid of 0.1 to 10."""
-    losses = torch.stack([functional.cross_entropy(logits / t, labels) for t in TEMPERATURES])
-    return float(TEMPERATURES[losses.argmin()])
+    """Return the likeliest temperature, on a grid of 0.1 to 10.
+
+    With many photos that of least loss (Guo et al., 2017). With few, 1 is likelier than what would suit
+    those few: a handful that are all right would be made surest by 0.1, and so would all that is served.
+    """
+    losses = torch.stack(
+        [functional.cross_entropy(logits / t, labels, reduction="sum") for t in TEMPERATURES]
+    )
+    surprise = (TEMPERATURES.log() / TEMPERATURE_SPREAD) ** 2 / 2
+    return float(TEMPERATURES[(losses + surprise).argmin()])
 
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:

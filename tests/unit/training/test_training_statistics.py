@@ -36,6 +36,14 @@ def test_temperature_is_found_again() -> None:
     assert fit_temperature(logits / 2, labels) == pytest.approx(0.5, rel=0.1)
 
 
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_a_few_photos_do_not_make_all_answers_sure(count: int) -> None:
+    # All right by a little, or all wrong: with the least loss the temperature would be 0.1, or 10.
+    logits, labels = torch.tensor([[1.0, 0.0, 0.0]] * count), torch.zeros(count, dtype=torch.int64)
+    assert 0.3 < fit_temperature(logits, labels) <= 1
+    assert 1 <= fit_temperature(logits, labels + 1) < 2.5
+
+
 def test_summary_of_answers_counted_by_hand() -> None:
     # True classes 0 0 0 1 1 2; answers 0 0 1 1 2 2; the second choice is right for the third photo.
     logits = torch.tensor(
