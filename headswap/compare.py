@@ -42,8 +42,10 @@ def run(command: Command) -> int:
     from training.comparison import compare, list_contenders
     from training.comparison_table import draw, markdown_table
     from training.config import quick
+    from training.ranks import refuse_several
     from training.run import write_beside
 
+    refuse_several("compare")
     shared = replace(
         quick(),
         data=command.data,

@@ -32,8 +32,10 @@ class Command:
 
 def run(command: Command) -> int:
     from training.evaluation import evaluate
+    from training.ranks import refuse_several
     from training.report import write_report
 
+    refuse_several("evaluate")
     evaluation = evaluate(command.run, data=command.data, split=command.split)
     show(evaluation)
     stdout.print(f"{write_report(command.run)}")

@@ -18,9 +18,11 @@ Command = TrainConfig
 
 
 def run(command: TrainConfig) -> int:
+    from training.ranks import refuse_several
     from training.rate_range import find_rate, write_rate_range
     from training.source import read_data
 
+    refuse_several("lr-find")
     found = find_rate(command, read_data(command), say=stderr.print)
     plot = write_rate_range(found, command.out)
     flag = "--head-learning-rate" if command.freeze == "body" else "--learning-rate"

@@ -204,6 +204,16 @@ def read_place(environment: Mapping[str, str]) -> Ranks:
     return Ranks(rank=rank, count=count, local_rank=local_rank)
 
 
+def refuse_several(verb: str) -> None:
+    """Refuse to run as one of several processes what only one can do.
+
+    Raises:
+        ConfigError: torchrun started several.
+    """
+    if read_place(os.environ).count > 1:
+        raise ConfigError(f"headswap {verb} works in one process; start it without torchrun.")
+
+
 @contextmanager
 def lost_peers() -> Iterator[None]:
     """Turn what gloo and NCCL raise when a process is gone into one error."""

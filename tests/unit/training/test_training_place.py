@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from headswap.__main__ import main
 from training.device import choose_device
 from training.errors import ConfigError
 from training.ranks import Ranks, read_place
@@ -27,6 +28,19 @@ def test_without_torchrun_a_process_is_alone(said: dict[str, str]) -> None:
     place = read_place(said)
     assert place.is_first
     assert place.count == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["lr-find", "--data", "photos"], ["compare", "--data", "photos"], ["evaluate", "runs/first"]],
+)
+def test_what_one_process_does_is_refused_by_several(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    assert main(words) == 2
+    assert f"headswap {words[0]} works in one process" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", [name for name in TORCHRUN if name != "WORLD_SIZE"])
