@@ -11,7 +11,7 @@ SERVING = "serving "
 NAMES = {
     "headswap": "**headswap**",
     "headswap-onnx": "headswap, `handler.engine: onnx`",
-    "headswap-single": "headswap, `batchSize: 1`",
+    "headswap-batches": "headswap, `batchSize: 2`",
     "stock": "TorchServe `image_classifier`, as shipped",
     "stock-tuned": "TorchServe `image_classifier`, OMP_NUM_THREADS=1",
     "fastapi": "FastAPI + ONNX Runtime, a process a core",
@@ -23,7 +23,7 @@ NAMES = {
 }
 
 
-OURS_OR_NOBODYS = ("headswap", "headswap-onnx", "headswap-single", "no-op")
+OURS_OR_NOBODYS = ("headswap", "headswap-onnx", "headswap-batches", "no-op")
 """Nobody whom headswap could be behind."""
 LEADING = "8"
 """Connections by which servers are put in order and held against the ceiling."""

@@ -40,7 +40,7 @@ def read_model_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())[:200]}.") from None
     if not isinstance(config, dict):
-        raise InputError(f"{path} is no mapping of settings such as batchSize: 2.")
+        raise InputError(f"{path} is no mapping of settings such as batchSize: 1.")
     _check(path, config)
     return {**(FRONTEND_DEFAULTS if "batchSize" in config else default_model_config()), **config}
 

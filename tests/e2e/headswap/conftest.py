@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive import Archive
 from serving.loading import install
 from serving.management import Management
@@ -67,8 +68,12 @@ def archives(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     from training.archive import export_archive
 
     store = tmp_path_factory.mktemp("exported")
+    # Above the default of one, so that requests of several clients meet in a batch.
+    batches = {**FRONTEND_DEFAULTS, "batchSize": 4}
     return {
-        version: export_archive(run, name="clothing", version=version, model_store=store)
+        version: export_archive(
+            run, name="clothing", version=version, model_store=store, model_config=batches
+        )
         for version, run in runs.items()
     }
 

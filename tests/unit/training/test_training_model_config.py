@@ -20,7 +20,7 @@ def test_what_is_not_said_is_the_default(tmp_path):
     assert read_model_config(write(tmp_path, "")) == FRONTEND_DEFAULTS
 
 
-@pytest.mark.parametrize(("has_gpu", "batch_size"), [(True, GPU_BATCH_SIZE), (False, 2)])
+@pytest.mark.parametrize(("has_gpu", "batch_size"), [(True, GPU_BATCH_SIZE), (False, 1)])
 def test_a_gpu_gets_larger_batches(tmp_path, monkeypatch, has_gpu, batch_size):
     monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
     assert default_model_config() == {**FRONTEND_DEFAULTS, "batchSize": batch_size}
