@@ -2,8 +2,8 @@
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
-#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk); half an hour, in two
-#                 halves: make bench-serving, make bench-training
+#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all, a
+#                 quarter of an hour; again for another, they add up. In two parts: make bench-serving, make bench-training
 #   make bench-gpu    the same on a GPU host
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
@@ -59,19 +59,18 @@ bench: bench-serving bench-training
 
 bench-serving: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
-		--connections 1 8 32 --open-loads 0.5 0.8 --rounds 2 --seconds 3
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --rounds 2 --seconds 3 \
+		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 3
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 3 \
 		--only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --architecture resnet50 --rounds 2 --seconds 3 \
+	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 3 \
 		--only headswap headswap-onnx stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.tables
 
-# Rounds add up in training.json, whose figures are the medians of all.
 bench-training: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds 1
-	$(BIN)/python -m benchmarks.training --photos 12mp --rounds 1
+	$(BIN)/python -m benchmarks.training --photos 366x500
+	$(BIN)/python -m benchmarks.training --photos 12mp
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.speed_tables
 

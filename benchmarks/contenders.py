@@ -184,7 +184,7 @@ def _torchserve(
     *,
     workers: int = CORES,
 ) -> Contender:
-    folder = work / name.replace(" ", "_").replace(",", "").replace("=", "")
+    folder = work / "server"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
     ports = [processes.free_port() for _ in range(5)]

@@ -1,16 +1,16 @@
 """A frozen body: its features computed once, against passing the photos through it again every epoch.
 
-    python -m benchmarks.features --seeds 3
+    python -m benchmarks.features
 
 Both heads see as many views of the photos: an epoch on cached features goes through four of each photo, one that
-passes them again through one, and there are four times as many of those. Writes benchmarks/features.json.
+passes them again through one, and there are four times as many of those. Each call adds a seed (benchmarks/rounds.py).
+Writes benchmarks/features.json.
 """
 
-import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ import tyro
 
 from benchmarks import machine
 from benchmarks.networks import SAMPLE
+from benchmarks.rounds import Rounds
 from handlers.network import Network
 from training.config import TrainConfig
 from training.dataset import Batch, preprocessing_of
@@ -43,7 +44,8 @@ class Command:
     image_size_px: int = 160
     epochs: int = 3
     """On cached features."""
-    seeds: int = 3
+    seeds: int = 1
+    """To measure now."""
     results: Path = RESULTS
 
 
@@ -81,12 +83,13 @@ def measure(config: TrainConfig, photos: PhotoSet, *, passing: bool) -> Measured
 
 
 def summarise(
-    command: Command, photos: PhotoSet, found: Mapping[str, list[Measured]]
+    command: Command, photos: PhotoSet, rounds: Sequence[Mapping[str, Measured]]
 ) -> dict[str, Any]:
     """Return what benchmarks/features.json holds: medians of seconds, means of accuracy, every run."""
+    runs = {name: [one[name] for one in rounds] for name in ("cached", "passing")}
     later = {
-        name: statistics.median(one["later_epoch_s"] for one in runs)
-        for name, runs in found.items()
+        name: statistics.median(one["later_epoch_s"] for one in found)
+        for name, found in runs.items()
     }
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -97,10 +100,10 @@ def summarise(
         "times_as_fast_an_epoch": round(later["passing"] / later["cached"], 1),
         "times_as_fast_a_view": round(later["passing"] / later["cached"] * FEATURE_VIEWS, 1),
         "accuracy": {
-            name: round(statistics.fmean(one["accuracy"] for one in runs), 4)
-            for name, runs in found.items()
+            name: round(statistics.fmean(one["accuracy"] for one in found), 4)
+            for name, found in runs.items()
         },
-        "runs": found,
+        "runs": runs,
     }
 
 
@@ -112,29 +115,24 @@ def _conditions(command: Command) -> dict[str, Any]:
     }
 
 
-def read_runs(command: Command) -> dict[str, list[Measured]]:
-    """Return the runs that were measured under the same conditions before."""
-    told = json.loads(command.results.read_text()) if command.results.exists() else {}
-    if _conditions(command).items() <= told.items():
-        return dict(told["runs"])
-    return {"cached": [], "passing": []}
-
-
 def main() -> int:
     command = tyro.cli(Command, description=__doc__)
-    found = read_runs(command)
+    rounds = Rounds.under(benchmark="features", **_conditions(command))
     for _ in range(command.seeds):
-        seed = len(found["cached"])
         cached = TrainConfig(
-            data=SAMPLE, architecture=command.architecture, weights="embedded", freeze="body", seed=seed,
-            image_size_px=command.image_size_px, resize_ratio=1.0, head_epochs=command.epochs,
+            data=SAMPLE, architecture=command.architecture, weights="embedded", freeze="body",
+            seed=len(rounds.read()), image_size_px=command.image_size_px, resize_ratio=1.0,
+            head_epochs=command.epochs,
         )  # fmt: skip
         again = replace(cached, head_epochs=command.epochs * FEATURE_VIEWS)
         photos = read_data(cached)
-        found["cached"].append(measure(cached, photos, passing=False))
-        found["passing"].append(measure(again, photos, passing=True))
-        sys.stderr.write(f"seed {seed}: {found['cached'][-1]} {found['passing'][-1]}\n")
-        write_json(command.results, summarise(command, photos, found))
+        found = {
+            "cached": measure(cached, photos, passing=False),
+            "passing": measure(again, photos, passing=True),
+        }
+        rounds.add(found)
+        sys.stderr.write(f"seed {cached.seed}: {found}\n")
+        write_json(command.results, summarise(command, photos, rounds.read()))
     sys.stdout.write(command.results.read_text())
     return 0
 

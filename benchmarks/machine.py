@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "onnxruntime", "torchserve", "pillow", "simplejpeg")
+PACKAGES = ("torch", "torchvision", "onnxruntime", "MNN", "torchserve", "pillow", "simplejpeg")
 
 
 def describe() -> dict[str, Any]:

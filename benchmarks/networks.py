@@ -44,6 +44,8 @@ def prepare(architecture: str, work: Path) -> Network:
     if not (folder / "run" / "evaluation.json").exists():
         # Nothing is downloaded: a body that comes along is kept, another one begins from scratch.
         how = ("embedded", "body") if architecture in EMBEDDED else ("none", "none")
+        # What a call that was interrupted left.
+        shutil.rmtree(folder / "run", ignore_errors=True)
         _headswap(
             "train", "--data", SAMPLE, "--out", folder / "run", "--architecture", architecture,
             "--weights", how[0], "--freeze", how[1], "--epochs", "1", "--head-epochs", "1",

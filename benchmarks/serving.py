@@ -4,19 +4,18 @@
     python -m benchmarks.serving --architecture resnet18 --photos 12mp --only headswap stock-tuned
 
 Every contender is started once and held (SIGSTOP) between its turns. In each round all of them take every load in
-turn; a figure is the median over the rounds. Closed loops: each connection sends as soon as it is answered. Open loops:
-requests come at random, as many a second for all contenders; their latencies are those of all rounds together.
-Results go to benchmarks/results.json, one key an architecture and kind of photos; `python -m benchmarks.tables` puts
-them into the README.
+turn. Closed loops: each connection sends as soon as it is answered. Open loops: requests come at random, as many a
+second for all contenders. Rounds add up (benchmarks/rounds.py), and a figure is the median over all of them. Results go
+to benchmarks/results.json, one key an architecture and kind of photos; `python -m benchmarks.tables` puts them into the
+README.
 """
 
 import json
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,9 @@ from benchmarks.contenders import CORES, Contender
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
 from benchmarks.photos import Kind
-from benchmarks.results import PATH, WORK, merge, middle
-from serving.gates import percentile
-from tuning.load import Seen
+from benchmarks.results import PATH, WORK, merge
+from benchmarks.rounds import Rounds
+from benchmarks.serving_figures import figures
 
 LEADING = 8
 """Connections with which every kind of photos is sent."""
@@ -76,32 +75,24 @@ class Command:
     """Open loops, as shares of what the cores do in process."""
     seconds: int = 5
     """Of one measurement."""
-    rounds: int = 3
+    rounds: int = 1
+    """To measure now; they are added to those measured before under the same conditions."""
     results: Path = PATH
 
 
 @dataclass(kw_only=True)
-class Loads:
-    """What one contender did with one kind of photos, a value a round."""
-
-    closed: dict[int, list[load.Load]] = field(default_factory=lambda: defaultdict(list))
-    open: dict[float, list[Seen]] = field(default_factory=lambda: defaultdict(list))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "connections": {str(count): _closed(found) for count, found in self.closed.items()},
-            "open": {f"{share:.0%}": _open(found) for share, found in self.open.items()},
-        }
-
-
-@dataclass(kw_only=True)
 class Runner:
-    """A contender that runs, and what it did so far."""
+    """A contender that runs, and what it did in this round."""
 
     contender: Contender
     start_s: float
-    resident_mb: float = 0.0
-    loads: dict[Kind, Loads] = field(default_factory=lambda: defaultdict(Loads))
+    loads: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """Return what does not depend on the load."""
+        assert self.contender.process is not None
+        size_bytes = processes.resident_bytes(self.contender.process)
+        return {"start_s": self.start_s, "resident_mb": round(size_bytes / 1e6, 2)}
 
 
 def main() -> int:
@@ -122,23 +113,20 @@ class Bench:
         self.listings = {kind: photos.make(WORK / "photos", kind) for kind in command.photos}
         self.main_kind = command.photos[0]
         self.first = Path(self.listings[self.main_kind].read_text().splitlines()[0])
-        self.ceilings: dict[Kind, list[ceiling.Ceiling]] = defaultdict(list)
-        self.alone: list[ceiling.Ceiling] = []
-        """With photos of the main kind in a single process."""
+        self.rates_per_s: dict[str, float] = {}
+        """Of the open loops, by share: the same in all rounds."""
         self.faults: dict[str, str] = {}
+        conditions = asdict(command)
+        del conditions["rounds"], conditions["results"]
+        self.rounds = Rounds.under(benchmark="serving", **conditions)
 
     def run(self) -> None:
-        """Measure, and write what was found."""
+        """Measure, and write what was found, together with what was before."""
         with self._started() as runners:
-            for number in range(self.command.rounds):
-                for kind in self.listings:
-                    self._round(kind, runners, is_backward=number % 2 == 1)
-            for runner in runners.values():
-                assert runner.contender.process is not None
-                size_bytes = processes.resident_bytes(runner.contender.process)
-                runner.resident_mb = round(size_bytes / 1e6, 2)
+            for _ in range(self.command.rounds):
+                self._round(runners)
         for kind in self.listings:
-            found = self._found(kind, runners)
+            found = {"seconds": self.command.seconds, **figures(self.rounds.read(), kind)}
             merge(f"serving {self.command.architecture} {kind}", found, self.command.results)
             sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
@@ -147,7 +135,8 @@ class Bench:
         """Yield the contenders that came up, warmed up."""
         runners: dict[str, Runner] = {}
         with ExitStack() as stack:
-            work = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=WORK)))
+            # Not in WORK: TorchServe's sockets lie below, and the path of a socket has at most 107 letters.
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             for name in self.command.only:
                 folder = work / name
                 folder.mkdir()
@@ -168,28 +157,51 @@ class Bench:
                     sys.stderr.write(f"{name} answers after {start_s:.1f} s\n")
             yield runners
 
-    def _round(self, kind: Kind, runners: dict[str, Runner], *, is_backward: bool) -> None:
-        listing = self.listings[kind]
-        self.ceilings[kind].append(self._ceiling(listing, CORES))
-        is_main = kind == self.main_kind
-        if is_main:
-            self.alone.append(self._ceiling(listing, 1))
+    def _round(self, runners: dict[str, Runner]) -> None:
+        """Have every contender take every load once, and keep what they did."""
+        before = self.rounds.read()
         # Every other round the other way round: a machine that tires treats all alike.
-        for name in list(runners)[:: -1 if is_backward else 1]:
-            if name in self.faults or (not is_main and name in NOT_TIMED):
-                continue
-            with self._noting(name), runners[name].contender.turn(self.first):
-                self._take_turn(name, runners[name], kind)
+        names = list(runners)[:: -1 if len(before) % 2 else 1]
+        kinds = {}
+        for kind, listing in self.listings.items():
+            inside = {"photos_per_s": self._ceiling(listing, CORES).photos_per_s}
+            if kind == self.main_kind:
+                inside["one_photo_ms"] = self._ceiling(listing, 1).median_ms
+                self.rates_per_s = (
+                    before[0]["kinds"][kind]["open_rates_per_s"]
+                    if before
+                    else self._rates_per_s(inside["photos_per_s"])
+                )
+            taken = [name for name in names if kind == self.main_kind or name not in NOT_TIMED]
+            for name in taken:
+                if name not in self.faults:
+                    with self._noting(name), runners[name].contender.turn(self.first):
+                        runners[name].loads[kind] = self._turn(name, runners[name], kind)
+            kinds[kind] = {
+                "in_process": inside,
+                "open_rates_per_s": self.rates_per_s if kind == self.main_kind else {},
+                "servers": {
+                    name: runners[name].loads[kind] for name in taken if name not in self.faults
+                },
+            }
+        told = {name: runner.told() for name, runner in runners.items() if name not in self.faults}
+        faults = {name: {"fault": text} for name, text in self.faults.items()}
+        self.rounds.add({"servers": told | faults, "kinds": kinds})
 
-    def _take_turn(self, name: str, runner: Runner, kind: Kind) -> None:
-        found, listing = runner.loads[kind], self.listings[kind]
-        is_main = kind == self.main_kind
+    def _turn(self, name: str, runner: Runner, kind: Kind) -> dict[str, Any]:
+        listing, is_main = self.listings[kind], kind == self.main_kind
+        closed = {}
         for count in self.command.connections if is_main else (LEADING,):
-            found.closed[count].append(self._closed(runner, listing, count))
+            closed[str(count)] = self._closed(runner.contender, listing, count)
             runner.contender.settle(self.first)
-        for share in self.command.open_loads if is_main and name not in NOT_TIMED else ():
-            seed = len(found.open[share])
-            found.open[share].append(self._open(runner, listing, share, seed=seed))
+        rates_per_s = self.rates_per_s if is_main and name not in NOT_TIMED else {}
+        return {
+            "closed": closed,
+            "open": {
+                share: self._open(runner.contender, listing, rate_per_s)
+                for share, rate_per_s in rates_per_s.items()
+            },
+        }
 
     @contextmanager
     def _noting(self, name: str) -> Iterator[None]:
@@ -200,25 +212,37 @@ class Bench:
             self.faults[name] = str(error)
             sys.stderr.write(f"{name}: {error}\n")
 
-    def _closed(self, runner: Runner, listing: Path, count: int) -> load.Load:
-        asked, seconds = runner.contender.asked(), self.command.seconds
-        one = load.measure(asked, listing, connections=count, seconds=seconds)
-        name = runner.contender.name
-        sys.stderr.write(f"{name}, {count} connections: {one.requests_per_s:.1f} a second\n")
-        return one
-
-    def _open(self, runner: Runner, listing: Path, share: float, *, seed: int) -> Seen:
-        asked, rate_per_s = runner.contender.asked(), self._rate_per_s(share)
-        one = load.measure_open(
-            asked, listing, rate_per_s=rate_per_s, seconds=self.command.seconds, seed=seed
+    def _closed(self, contender: Contender, listing: Path, count: int) -> dict[str, float]:
+        one = load.measure(
+            contender.asked(), listing, connections=count, seconds=self.command.seconds
         )
-        name = runner.contender.name
-        sys.stderr.write(f"{name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
-        return one
+        sys.stderr.write(
+            f"{contender.name}, {count} connections: {one.requests_per_s:.1f} a second\n"
+        )
+        return {
+            "requests_per_s": one.requests_per_s,
+            "p50_ms": one.p50_ms,
+            "p99_ms": one.p99_ms,
+            "failed": one.bad_status + one.lost,
+        }
 
-    def _rate_per_s(self, share: float) -> float:
-        """Return the same rate in all rounds: a share of the first one's ceiling."""
-        return round(share * self.ceilings[self.main_kind][0].photos_per_s, 1)
+    def _open(self, contender: Contender, listing: Path, rate_per_s: float) -> dict[str, Any]:
+        one = load.measure_open(
+            contender.asked(),
+            listing,
+            rate_per_s=rate_per_s,
+            seconds=self.command.seconds,
+            seed=len(self.rounds.read()),
+        )
+        sys.stderr.write(f"{contender.name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
+        return {
+            "latencies_ms": [round(latency, 2) for latency in one.latencies_ms],
+            "failed": one.failed,
+        }
+
+    def _rates_per_s(self, photos_per_s: float) -> dict[str, float]:
+        """Return the rates of the open loops: shares of what the cores do in process."""
+        return {f"{share:.0%}": round(share * photos_per_s, 1) for share in self.command.open_loads}
 
     def _ceiling(self, listing: Path, count: int) -> ceiling.Ceiling:
         one = ceiling.measure(
@@ -226,52 +250,6 @@ class Bench:
         )
         sys.stderr.write(f"in {count} processes: {one.photos_per_s:.1f} a second\n")
         return one
-
-    def _found(self, kind: Kind, runners: dict[str, Runner]) -> dict[str, Any]:
-        inside = {"photos_per_s": middle([one.photos_per_s for one in self.ceilings[kind]])}
-        if kind == self.main_kind:
-            inside["one_photo_ms"] = middle([one.median_ms for one in self.alone])
-        servers: dict[str, Any] = {
-            name: {
-                "start_s": runner.start_s,
-                "resident_mb": runner.resident_mb,
-                **runner.loads[kind].to_dict(),
-            }
-            for name, runner in runners.items()
-            if name not in self.faults and kind in runner.loads
-        }
-        return {
-            "rounds": self.command.rounds,
-            "seconds": self.command.seconds,
-            "in_process": inside,
-            "open_rates_per_s": {
-                f"{share:.0%}": self._rate_per_s(share)
-                for share in self.command.open_loads
-                if kind == self.main_kind
-            },
-            "servers": servers | {name: {"fault": text} for name, text in self.faults.items()},
-        }
-
-
-def _closed(found: list[load.Load]) -> dict[str, Any]:
-    speeds = [one.requests_per_s for one in found]
-    return {
-        "requests_per_s": middle(speeds),
-        "spread": [round(min(speeds), 2), round(max(speeds), 2)],
-        "p50_ms": middle([one.p50_ms for one in found]),
-        "p99_ms": middle([one.p99_ms for one in found]),
-        "failed": sum(one.bad_status + one.lost for one in found),
-    }
-
-
-def _open(found: list[Seen]) -> dict[str, Any]:
-    latencies_ms = [latency for one in found for latency in one.latencies_ms]
-    shares = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}
-    return {
-        "requests": len(latencies_ms),
-        **{name: round(percentile(latencies_ms, share), 2) for name, share in shares.items()},
-        "failed": sum(one.failed for one in found),
-    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.networks import HEADSWAP, prepare
 from benchmarks.results import WORK, merge, middle
 
 ARCHITECTURE = "resnet18"
-SECONDS = 40
+SECONDS = 30
 CONNECTIONS = 8
 
 

@@ -4,8 +4,8 @@
     python -m benchmarks.training --photos 12mp
 
 The same network, photos, size and batch in every contender; each round starts each of them anew. The first epoch
-decodes every photo; in later ones headswap has them decoded and the others decode again. Rounds are added to those in
-benchmarks/training.json, and the figures there are the medians of all.
+decodes every photo; in later ones headswap has them decoded and the others decode again. Rounds add up
+(benchmarks/rounds.py), and the figures in benchmarks/training.json are the medians of all.
 """
 
 import json
@@ -24,12 +24,13 @@ from benchmarks import photos
 from benchmarks.contenders import CORES, PEERS, peer_python
 from benchmarks.errors import BenchmarkError
 from benchmarks.photos import Size
-from benchmarks.results import WORK, merge, read
+from benchmarks.results import WORK, merge
+from benchmarks.rounds import Rounds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("training.json")
 # Multiples of the batch of 32: timm's loader leaves out what is over. 12 megapixels take a peer long to decode.
-COUNTS: dict[Size, int] = {"366x500": 256, "12mp": 64}
+COUNTS: dict[Size, int] = {"366x500": 160, "12mp": 64}
 EPOCHS = 2
 
 
@@ -102,14 +103,17 @@ def main() -> int:
 def _run(command: Command) -> None:
     folder = photos.make_folder(WORK / "training", command.photos, COUNTS[command.photos])
     key = f"{command.architecture} {command.photos}"
-    rounds = read(command.results).get(key, {}).get("rounds", [])
+    measured = Rounds.under(
+        benchmark="training", measured=key, workers=command.workers, count=COUNTS[command.photos]
+    )
     for _ in range(command.rounds):
         commands = contenders(command, folder)
         # Every other round the other way round: a machine that tires treats all alike.
-        names = list(commands)[:: -1 if len(rounds) % 2 else 1]
+        names = list(commands)[:: -1 if len(measured.read()) % 2 else 1]
         speeds = {name: measure(commands[name]) for name in names}
-        rounds.append({name: speeds[name] for name in commands})
-        sys.stderr.write(f"{rounds[-1]}\n")
+        measured.add({name: speeds[name] for name in commands})
+        sys.stderr.write(f"{speeds}\n")
+    rounds = measured.read()
     found = {"workers_of_peers": command.workers, **summarise(rounds), "rounds": rounds}
     merge(key, found, command.results)
     sys.stdout.write(json.dumps(found, indent=2) + "\n")

@@ -20,8 +20,8 @@ from serving.load import Load
 from serving.settings import load_settings
 
 ARCHITECTURE = "resnet18"
-ROUNDS = 3
-SECONDS = 5
+ROUNDS = 2
+SECONDS = 4
 CONNECTIONS = 8
 
 
