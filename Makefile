@@ -59,11 +59,11 @@ bench: bench-serving bench-training
 
 bench-serving: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
-		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 3
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 3 \
+		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 2
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 2 \
 		--only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 3 \
-		--only headswap headswap-onnx stock-tuned fastapi
+	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 2 \
+		--only headswap stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.tables

@@ -22,8 +22,6 @@ from serving.repack import read_model_config, repack
 PEERS = Path(__file__).parent / "peers"
 PEER_ENVIRONMENT = Path(__file__).parent / ".peers"
 CORES = len(os.sched_getaffinity(0))
-# Java compiles what runs often: at first that costs up to 1.5 ms a request, and servers live for days.
-JAVA_WARM_UP_S = 10
 
 
 @dataclass(kw_only=True)
@@ -36,7 +34,7 @@ class Contender:
     target: Target
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
-    warm_up_s: float = 4
+    is_java: bool = False
     key_file: Path | None = None
     """Where the server leaves its token, once it runs."""
 
@@ -214,7 +212,7 @@ def _torchserve(
         ],  # fmt: skip
         folder=folder,
         target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{archive.stem}"),
-        warm_up_s=JAVA_WARM_UP_S,
+        is_java=True,
         environment={
             "JAVA_HOME": java_home,
             "TEMP": str(folder / "tmp"),
@@ -249,7 +247,7 @@ def ours(
         command=[str(root / ".venv" / "bin" / "headswap"), "serve"],
         folder=folder,
         target=Target(url=f"http://127.0.0.1:{ports[0]}/predictions/{model}"),
-        warm_up_s=JAVA_WARM_UP_S,
+        is_java=True,
         key_file=folder / ".headswap" / "key_file.json",
     )
 

@@ -117,7 +117,9 @@ def _conditions(command: Command) -> dict[str, Any]:
 
 def main() -> int:
     command = tyro.cli(Command, description=__doc__)
-    rounds = Rounds.under(benchmark="features", **_conditions(command))
+    rounds = Rounds.under(
+        rooms=("handlers", "training"), benchmark="features", **_conditions(command)
+    )
     for _ in range(command.seeds):
         cached = TrainConfig(
             data=SAMPLE, architecture=command.architecture, weights="embedded", freeze="body",

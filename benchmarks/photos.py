@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "clothing" / "test"
-Kind = Literal["366x500", "12mp", "mixed", "1% broken"]
+Kind = Literal["366x500", "12mp", "mixed", "1% broken", "broken"]
 Size = Literal["366x500", "12mp"]
 SIZES_PX: dict[Size, tuple[int, int]] = {"366x500": (366, 500), "12mp": (3000, 4000)}
 NOISE_STD = 4.0
@@ -87,11 +87,17 @@ def _partly_broken(generator: np.random.Generator) -> Iterator[bytes]:
         yield data[: len(data) // 2] if number == 50 else data
 
 
+def _broken(generator: np.random.Generator) -> Iterator[bytes]:
+    """Yield photos without a beginning: as large as the usual ones, and refused at once."""
+    yield from (bytes(64) + data[64:] for data in _usual(generator))
+
+
 _KINDS: dict[Kind, Callable[[np.random.Generator], Iterator[bytes]]] = {
     "366x500": _usual,
     "12mp": _large,
     "mixed": _mixed,
     "1% broken": _partly_broken,
+    "broken": _broken,
 }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,6 @@ from benchmarks.results import WORK
 
 ROOT = Path(__file__).parents[1]
 PATH = WORK / "rounds.jsonl"
-# What an archive holds, and what training runs.
-MEASURED_ROOMS = ("handlers", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +22,9 @@ class Rounds:
     path: Path = PATH
 
     @classmethod
-    def under(cls, path: Path = PATH, **conditions: Any) -> "Rounds":
-        """Return the rounds of these conditions, on this machine and with the code as it is."""
-        everything = {**conditions, "machine": machine.describe(), "code": code_digest()}
+    def under(cls, *, rooms: Sequence[str], path: Path = PATH, **conditions: Any) -> "Rounds":
+        """Return the rounds of these conditions, on this machine and with the code of `rooms` as it is."""
+        everything = {**conditions, "machine": machine.describe(), "code": code_digest(rooms)}
         # As it will be read back: tuples become lists.
         return cls(conditions=json.loads(json.dumps(everything)), path=path)
 
@@ -44,9 +42,9 @@ class Rounds:
             lines.write(json.dumps({"conditions": self.conditions, "found": found}) + "\n")
 
 
-def code_digest() -> str:
+def code_digest(rooms: Sequence[str]) -> str:
     """Return the SHA-256 of what is measured: figures of other code are not added to."""
-    paths = sorted(path for room in MEASURED_ROOMS for path in (ROOT / room).glob("*.py"))
+    paths = sorted(path for room in rooms for path in (ROOT / room).glob("*.py"))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode())

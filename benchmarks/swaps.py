@@ -16,7 +16,7 @@ from benchmarks.networks import HEADSWAP, prepare
 from benchmarks.results import WORK, merge, middle
 
 ARCHITECTURE = "resnet18"
-SECONDS = 30
+SECONDS = 20
 CONNECTIONS = 8
 
 

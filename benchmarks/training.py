@@ -30,7 +30,7 @@ from benchmarks.rounds import Rounds
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("training.json")
 # Multiples of the batch of 32: timm's loader leaves out what is over. 12 megapixels take a peer long to decode.
-COUNTS: dict[Size, int] = {"366x500": 160, "12mp": 64}
+COUNTS: dict[Size, int] = {"366x500": 128, "12mp": 64}
 EPOCHS = 2
 
 
@@ -104,7 +104,11 @@ def _run(command: Command) -> None:
     folder = photos.make_folder(WORK / "training", command.photos, COUNTS[command.photos])
     key = f"{command.architecture} {command.photos}"
     measured = Rounds.under(
-        benchmark="training", measured=key, workers=command.workers, count=COUNTS[command.photos]
+        rooms=("handlers", "training"),
+        benchmark="training",
+        measured=key,
+        workers=command.workers,
+        count=COUNTS[command.photos],
     )
     for _ in range(command.rounds):
         commands = contenders(command, folder)

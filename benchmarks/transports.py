@@ -20,6 +20,7 @@ from serving.load import Load
 from serving.settings import load_settings
 
 ARCHITECTURE = "resnet18"
+WARM_UP_S = 10
 ROUNDS = 2
 SECONDS = 4
 CONNECTIONS = 8
@@ -54,7 +55,7 @@ def _measure(folder: Path, bodies: list[bytes]) -> dict[str, Any]:
         "http": lambda: HttpClient(settings),
         "grpc": lambda: GrpcClient(settings),
     }
-    _load(connect["http"], bodies, contenders.JAVA_WARM_UP_S)
+    _load(connect["http"], bodies, WARM_UP_S)
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in connect}
     for number in range(ROUNDS):
         for name in list(connect)[:: -1 if number % 2 else 1]:
