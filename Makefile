@@ -3,7 +3,7 @@
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
 #   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all, a
-#                 quarter of an hour; again for another, they add up. In two parts: make bench-serving, make bench-training
+#                 quarter of an hour; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
 #   make bench-gpu    the same on a GPU host
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
@@ -55,29 +55,32 @@ $(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.
 		-r benchmarks/requirements-peers.txt -c benchmarks/constraints-peers.txt
 	@touch $@
 
+# Of one call; they add up over calls.
+ROUNDS ?= 1
+
 bench: bench-serving bench-training
 
 bench-serving: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
-		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 2
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 2 \
+		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 2 --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 2 --rounds $(ROUNDS) \
 		--only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 2 \
+	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 2 --rounds $(ROUNDS) \
 		--only headswap stock-tuned fastapi
 	$(BIN)/python -m benchmarks.transports
 	$(BIN)/python -m benchmarks.swaps
 	$(BIN)/python -m benchmarks.tables
 
 bench-training: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.training --photos 366x500
-	$(BIN)/python -m benchmarks.training --photos 12mp
-	$(BIN)/python -m benchmarks.features
+	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.training --photos 12mp --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.features --seeds $(ROUNDS)
 	$(BIN)/python -m benchmarks.speed_tables
 
 # On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
 bench-gpu: install $(PEERS)/.ready
 	for architecture in resnet18 resnet50 efficientnet_b0; do \
-		$(BIN)/python -m benchmarks.serving --architecture $$architecture --only headswap stock-4 no-op \
+		$(BIN)/python -m benchmarks.serving --architecture $$architecture --only headswap stock-4 no-op --rounds 3 \
 			--connections 8 32 128 || exit 1; \
 	done
 	$(BIN)/python -m benchmarks.tables

@@ -19,7 +19,7 @@ Size = Literal["366x500", "12mp"]
 SIZES_PX: dict[Size, tuple[int, int]] = {"366x500": (366, 500), "12mp": (3000, 4000)}
 NOISE_STD = 4.0
 JPEG_QUALITY = 88
-JUDGED_COUNT = 10
+JUDGED_COUNT = 5
 
 
 def make(folder: Path, kind: Kind) -> Path:
@@ -119,5 +119,5 @@ def _encode(image: Image.Image, form: str = "JPEG") -> bytes:
 
 def _enlarge(source: Path, size_px: tuple[int, int], generator: np.random.Generator) -> Image.Image:
     image = Image.open(source).convert("RGB").resize(size_px, Image.Resampling.BICUBIC)
-    noise = generator.normal(0, NOISE_STD, (size_px[1], size_px[0], 1)).astype(np.float32)
+    noise = NOISE_STD * generator.standard_normal((size_px[1], size_px[0], 1), np.float32)
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))

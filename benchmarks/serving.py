@@ -31,8 +31,9 @@ from benchmarks.rounds import Rounds
 from benchmarks.serving_figures import figures
 
 # Java compiles what runs often, beside the workers. With photos of EfficientNet-B0 alone, a request costs it 3.4 ms
-# after 6 s, 2.2 after 10 and 1.2 after 20; after 6 s of broken photos, 1,400 a second, and 4 s of whole ones, 1.6.
-JAVA_WARM_UP_S, WARM_UP_S = 5, 4
+# after 6 s, 2.2 after 10 and 1.2 after 20; after 6 s of broken photos, 1,400 a second, and 4 s of whole ones, 1.6. The
+# first two seconds of 12 megapixels had 24 requests/s of ResNet-18, later ones 30.
+WARM_UP_S = 3
 LEADING = 8
 """Connections with which every kind of photos is sent."""
 NOT_TIMED = ("headswap-onnx", "stock", "no-op")
@@ -147,21 +148,27 @@ class Bench:
                 stack.callback(contender.stop)
                 with self._noting(name):
                     start_s = contender.start(self.first, WORK / "logs" / f"{name}.log")
-                    self._warm_up(contender)
+                    self._warm_up(name, contender)
                     assert contender.process is not None
                     processes.suspend(contender.process)
                     runners[name] = Runner(contender=contender, start_s=round(start_s, 2))
                     sys.stderr.write(f"{name} answers after {start_s:.1f} s\n")
             yield runners
 
-    def _warm_up(self, contender: Contender) -> None:
-        """Bring it up to speed, Java with many requests that ask nothing of the network."""
-        asked, listing = contender.asked(), self.listings[self.main_kind]
+    def _warm_up(self, name: str, contender: Contender) -> None:
+        """Bring it up to speed: Java with requests that ask nothing of the network, and with every kind of photos."""
+        listings = [self.listings[kind] for kind in self._kinds(name)]
         if contender.is_java:
-            broken = photos.make(WORK / "photos", "broken")
-            load.measure(asked, broken, connections=LEADING, seconds=JAVA_WARM_UP_S)
-        load.measure(asked, listing, connections=LEADING, seconds=WARM_UP_S)
+            listings.insert(0, photos.make(WORK / "photos", "broken"))
+        else:
+            del listings[1:]
+        for listing in listings:
+            load.measure(contender.asked(), listing, connections=LEADING, seconds=WARM_UP_S)
         contender.settle(self.first)
+
+    def _kinds(self, name: str) -> list[Kind]:
+        """Return the kinds of photos that it is sent."""
+        return [kind for kind in self.listings if kind == self.main_kind or name not in NOT_TIMED]
 
     def _round(self, runners: dict[str, Runner]) -> None:
         """Have every contender take every load once, and keep what they did."""
@@ -178,7 +185,7 @@ class Bench:
                     if before
                     else self._rates_per_s(inside["photos_per_s"])
                 )
-            taken = [name for name in names if kind == self.main_kind or name not in NOT_TIMED]
+            taken = [name for name in names if kind in self._kinds(name)]
             for name in taken:
                 if name not in self.faults:
                     with self._noting(name), runners[name].contender.turn(self.first):
