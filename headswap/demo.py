@@ -44,7 +44,9 @@ class Command:
 
 def run(command: Command) -> int:
     from serving.server import Server, choose_live
+    from training.ranks import refuse_several
 
+    refuse_several("demo")
     began = time.monotonic()
     settings = command.where.settings()
     signal.signal(signal.SIGTERM, _as_interrupt)

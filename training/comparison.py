@@ -129,8 +129,7 @@ def compare(
             "nothing to compare; give at least one model, one start and one seed (a body that stays frozen "
             "from scratch learns nothing and is left out)."
         )
-    for contender in contenders:
-        _check(config_of(contender, shared, seed=shared.seed))
+    _check(config_of(contender, shared, seed=shared.seed) for contender in contenders)
     results: dict[Contender, list[dict[str, Any]]] = {one: [] for one in contenders}
     # Seeds outside: stopped early, every contender has been run as often as the others.
     for seed, contender in itertools.product(range(seed_count), contenders):
@@ -156,14 +155,15 @@ def compare(
     return comparison
 
 
-def _check(config: TrainConfig) -> None:
-    """Raise what is wrong with a contender before hours are spent on those ahead of it."""
-    if (config.out / "result.json").exists():
-        return
-    network = build_network(
-        architecture=config.architecture, class_count=2, preprocessing=preprocessing_of(config)
-    )
-    start(network, config)
+def _check(configs: Iterable[TrainConfig]) -> None:
+    """Raise what is wrong with a network or its start before hours are spent on those ahead of it."""
+    unfinished = [config for config in configs if not (config.out / "result.json").exists()]
+    # Whatever is frozen, they are the same.
+    for config in {(one.architecture, one.weights): one for one in unfinished}.values():
+        network = build_network(
+            architecture=config.architecture, class_count=2, preprocessing=preprocessing_of(config)
+        )
+        start(network, config)
 
 
 def judged_run(config: TrainConfig) -> dict[str, Any]:

@@ -5,16 +5,20 @@ that are not there are cut from the training photos of each class: training/spli
 """
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from handlers.decoding import decode_photo
-from handlers.errors import PhotoError
 from training.errors import DataError
+from training.photo_files import (
+    BadFile,
+    check_files,
+    is_hidden,
+    list_files,
+    name_some,
+    refuse_bad_share,
+)
 from training.splitting import SPLITS as SPLITS
 from training.splitting import Split as Split
 from training.splitting import cut_class, draw_place
@@ -28,11 +32,6 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-BAD_FILES_SHARE_ALLOWED = 0.05
-# So many files of a kind are told by name; data.json has them all.
-NAMED_FILES_MAX = 10
-# Small enough that a JPEG is decoded at an eighth of its size, which still reads every byte of it.
-CHECK_SIDE_PX = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +40,6 @@ class Photo:
     label: int
     split: Split
     sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class BadFile:
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +84,13 @@ class PhotoSet:
             told += f", {len(self.unlabeled)} unlabeled"
         lines = [f"{len(self.class_names)} classes, photos: {told}"]
         if self.bad_files:
-            named = _named(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
+            named = name_some(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
             lines.append(f"skipped {len(self.bad_files)} that cannot be read: {named}")
         if self.leaks:
-            named = _named(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
+            named = name_some(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
             lines.append(f"left out {len(self.leaks)} that stand in another split too: {named}")
         if self.near_leaks:
-            named = _named(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
+            named = name_some(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
             lines.append(f"{len(self.near_leaks)} pairs are nearly the same in two splits: {named}")
         return "\n".join(lines)
 
@@ -110,12 +103,6 @@ class PhotoSet:
         )
         lines += sorted(f"unlabeled\t{photo.sha256}\n" for photo in self.unlabeled)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _named(told: Iterable[str]) -> str:
-    names = list(told)
-    more = len(names) - NAMED_FILES_MAX
-    return "; ".join(names[:NAMED_FILES_MAX]) + (f"; and {more} more" if more > 0 else "")
 
 
 def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None) -> PhotoSet:
@@ -175,6 +162,17 @@ def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
     )
 
 
+def is_read(path: Path, folder: Path) -> bool:
+    """Say whether reading the folder's photos comes across the path, which need not be there yet."""
+    if not folder.is_dir():
+        return False
+    path = path.resolve()
+    return any(
+        path.is_relative_to(part) and not any(map(is_hidden, path.relative_to(part).parts))
+        for part in (split_folder.resolve() for split_folder in _split_folders(folder).values())
+    )
+
+
 def _split_folders(folder: Path) -> dict[Split, Path]:
     if not folder.exists():
         raise DataError(
@@ -213,58 +211,7 @@ def _class_folders(split_folder: Path) -> list[tuple[str, Path]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not _is_hidden(sub.name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
-
-
-def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files anywhere under the folder, in order, but the hidden ones."""
-    for parent, folder_names, file_names in os.walk(folder):
-        folder_names[:] = sorted(name for name in folder_names if not _is_hidden(name))
-        for name in sorted(file_names):
-            if not _is_hidden(name):
-                yield Path(parent, name)
-
-
-def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
-    """Return each file's sha256, or what is wrong with it, in order; every byte is decoded."""
-    # Reading and decoding release the interpreter lock, so threads are enough.
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(_sha256_of_photo, paths))
-
-
-def _sha256_of_photo(path: Path) -> str | BadFile:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        # Neither JSON nor a terminal can tell such a name; shown are the bytes that are no letters.
-        shown = Path(os.fsencode(path).decode(errors="backslashreplace"))
-        return BadFile(path=shown, reason="its name is not UTF-8")
-    try:
-        if not path.is_file():
-            return BadFile(path=path, reason="not a regular file")
-        data = path.read_bytes()
-        decode_photo(data, shorter_side_px=CHECK_SIDE_PX)
-    except PhotoError as error:
-        return BadFile(path=path, reason=str(error))
-    except OSError as error:
-        return BadFile(path=path, reason=error.strerror or str(error))
-    return hashlib.sha256(data).hexdigest()
-
-
-def refuse_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
-    """Raise a DataError that names some where more files are broken than are skipped."""
-    if len(bad_files) <= BAD_FILES_SHARE_ALLOWED * total:
-        return
-    shown = "; ".join(f"{bad.path} ({bad.reason})" for bad in bad_files[:5])
-    more = f" and {len(bad_files) - 5} more" if len(bad_files) > 5 else ""
-    raise DataError(
-        f"{len(bad_files)} of {total} files are no photos that can be read: {shown}{more}. At most "
-        f"{BAD_FILES_SHARE_ALLOWED:.0%} are skipped; move them away or replace them."
-    )
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not is_hidden(sub.name))
 
 
 def _refuse_odd_classes(folder: Path, class_names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.config import TrainConfig
 from training.errors import ConfigError, RunError
-from training.photos import SPLITS, NearLeak, PhotoSet
+from training.photos import SPLITS, NearLeak, PhotoSet, is_read
 
 # Between the two files of a pair in data.json.
 NEARLY = " ~ "
@@ -137,7 +137,7 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
                 f"{run.folder} holds a run already; "
                 "give another --out, or --resume to go on with it."
             )
-        if _is_seen_in(config.data, config.out):
+        if is_read(config.out, config.data):
             raise ConfigError(
                 f"--out {str(config.out)!r} lies in --data {str(config.data)!r}, where it would be read as "
                 "photos the next time; give an --out elsewhere."
@@ -175,13 +175,6 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
         },
     )
     write_json(run.config_path, config.to_dict())
-
-
-def _is_seen_in(data: Path, out: Path) -> bool:
-    """Say whether reading the data folder would come across the run folder: hidden folders are passed by."""
-    inside = out.resolve().parts[len(data.resolve().parts) :]
-    is_inside = out.resolve().is_relative_to(data.resolve()) and data.is_dir()
-    return is_inside and not any(part.startswith(".") for part in inside)
 
 
 def _differences(before: TrainConfig, now: TrainConfig) -> str:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from training.errors import DataError
-from training.photos import BadFile, Photo, PhotoSet, check_files, list_files, refuse_bad_share
+from training.photo_files import BadFile, check_files, list_files, refuse_bad_share
+from training.photos import Photo, PhotoSet
 from training.torchvision_data import unpack_unlabeled_stl10
 
 NO_LABEL = -1

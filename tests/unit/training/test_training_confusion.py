@@ -3,6 +3,7 @@
 import base64
 
 import pytest
+import torch
 
 from headswap.evaluate import show
 from training.confusion import most_confused
@@ -19,8 +20,6 @@ def test_the_most_confused_come_first() -> None:
 
 
 def evaluation_of(class_count: int) -> Evaluation:
-    import torch
-
     labels = torch.arange(class_count)
     # Every photo but those of the last class is answered with the next class.
     logits = torch.nn.functional.one_hot((labels + 1).clamp(max=class_count - 1)).float()

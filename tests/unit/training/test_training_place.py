@@ -32,7 +32,12 @@ def test_without_torchrun_a_process_is_alone(said: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["lr-find", "--data", "photos"], ["compare", "--data", "photos"], ["evaluate", "runs/first"]],
+    [
+        ["lr-find", "--data", "photos"],
+        ["compare", "--data", "photos"],
+        ["evaluate", "runs/first"],
+        ["demo"],
+    ],
 )
 def test_what_one_process_does_is_refused_by_several(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -24,3 +24,11 @@ def test_a_run_never_lies_among_the_photos(tmp_path: Path, monkeypatch: pytest.M
     # Hidden folders are never read as photos; a dataset's name is no folder.
     check(tmp_path, tmp_path / ".runs" / "first")
     check(Path("stl10"), Path("stl10/run"))
+
+
+def test_beside_the_splits_nothing_is_read(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+    check(tmp_path, tmp_path / "runs" / "first")
+    with pytest.raises(ConfigError, match="train/first' lies in --data"):
+        check(tmp_path, tmp_path / "train" / "first")
