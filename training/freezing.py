@@ -1,7 +1,7 @@
 """Which part of the network learns: decided by the epoch's number alone, so resuming is nothing special.
 
-Frozen means frozen: no gradient, no dropout, and BatchNorm's statistics stand still unless
---moving-batchnorm says otherwise.
+Frozen means frozen: no gradient, no dropout, and BatchNorm's statistics stand still unless --moving-batchnorm says
+otherwise. Those of pretrained weights stand still in what learns, too.
 """
 
 import math
@@ -79,8 +79,9 @@ def _layer_count(module: nn.Module) -> int:
 
 
 def _move_statistics(network: Network, config: TrainConfig) -> None:
-    if config.moving_batchnorm == "learning":
+    moving = config.moving_statistics
+    if moving == "learning":
         return
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            module.train(config.moving_batchnorm == "all" and network.training)
+            module.train(moving == "all" and network.training)

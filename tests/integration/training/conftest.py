@@ -54,6 +54,8 @@ def small_config(
         config = TrainConfig(
             data=small_photos, out=tmp_path / out, architecture="mobilenet_v3_small",
             weights=str(small_weights), image_size_px=32, epochs=2, head_epochs=1, batch_size=8,
+            # What several processes and several parts of a step have to agree on.
+            moving_batchnorm="learning",
         )  # fmt: skip
         return replace(config, **changes)
 

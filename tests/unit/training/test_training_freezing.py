@@ -104,9 +104,20 @@ def test_statistics_move_where_they_are_told_to(network: Network) -> None:
     moving = learn_once(network, config_of(**thawing, moving_batchnorm="all"), 0)
     assert moving >= STATISTICS_OF_ONE
     assert {name for name in moving if name.startswith("one.")} == STATISTICS_OF_ONE
+    learning = learn_once(network, config_of(moving_batchnorm="learning", head_epochs=0), 0)
+    assert learning >= STATISTICS_OF_ONE
     none = learn_once(network, config_of(moving_batchnorm="none", head_epochs=0), 0)
     assert STATISTICS_OF_ONE.isdisjoint(none)
     assert "one.1.weight" in none
+
+
+@pytest.mark.parametrize(("weights", "is_moving"), [("embedded", False), ("none", True)])
+def test_statistics_stand_still_unless_there_are_none_yet(
+    network: Network, weights: str, is_moving: bool
+) -> None:
+    changed = learn_once(network, config_of(weights=weights, head_epochs=0), 0)
+    assert (changed >= STATISTICS_OF_ONE) is is_moving
+    assert is_moving or STATISTICS_OF_ONE.isdisjoint(changed)
 
 
 def history(*val: tuple[bool, float]) -> list[dict[str, object]]:
