@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from handlers.decoding import decode_photo
@@ -41,8 +40,7 @@ def write_report(run_folder: Path) -> Path:
     """
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
-    probabilities = torch.tensor([photo["probabilities"] for photo in evaluation["photos"]])
-    labels = torch.tensor([photo["label"] for photo in evaluation["photos"]])
+    judged = evaluation["photos"]
     write_beside(
         run.report_path,
         render(
@@ -55,7 +53,9 @@ def write_report(run_folder: Path) -> Path:
             curves=draw_curves(run.history()),
             confusion=draw_confusion(evaluation["class_names"], evaluation["confusion"]),
             reliability=draw_reliability(
-                probabilities, labels, temperature=evaluation["temperature"]
+                [one["guesses"][0]["index"] == one["label"] for one in judged],
+                before=[one["confidence_before"] for one in judged],
+                after=[one["guesses"][0]["probability"] for one in judged],
             ),
             confused=_confused(evaluation),
             mistakes=list(_mistakes(run, evaluation)),
@@ -75,10 +75,9 @@ def _mistakes(run: Run, evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the wrong answers, most confident first: photo, what spoke for the answer, and words."""
     found = []
     for photo in evaluation["photos"]:
-        confidence = max(photo["probabilities"])
-        answered = photo["probabilities"].index(confidence)
-        if answered != photo["label"]:
-            found.append((confidence, answered, photo))
+        best = photo["guesses"][0]
+        if best["index"] != photo["label"]:
+            found.append((best["probability"], best["index"], photo))
     found.sort(key=lambda one: -one[0])
     names = evaluation["class_names"]
     network, spec = load_network(run), preprocessing_of(run.config())

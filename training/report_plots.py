@@ -73,22 +73,17 @@ def _draw_as_picture(shares: Sequence[Sequence[float]]) -> str:
 
 
 def draw_reliability(
-    probabilities: torch.Tensor, labels: torch.Tensor, *, temperature: float
+    right: Sequence[bool], *, before: Sequence[float], after: Sequence[float]
 ) -> str:
-    """Return the share right by confidence, before and after the temperature.
-
-    `probabilities` `(N, K)` are those after it; `labels` is `(N,)`.
-    """
-    # Scaling undone: the logits were divided by the temperature, and softmax forgives a constant.
-    before = torch.softmax(probabilities.clamp_min(1e-30).log() * temperature, 1)
+    """Return the share of photos right by confidence, which was such before and after the temperature."""
     with drawing(3.6, 3.6) as made:
         axes = made.axes
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
         for shown, colour, style, label in (
             (before, SECOND, "--", "before"),
-            (probabilities, FIRST, "-", "after temperature"),
+            (after, FIRST, "-", "after temperature"),
         ):
-            points = _share_right_by_confidence(shown, labels)
+            points = _share_right_by_confidence(shown, right)
             axes.plot(*zip(*points, strict=True), color=colour, ls=style, marker="o", label=label)
         axes.set_xlabel("confidence")
         axes.set_ylabel("share right")
@@ -99,13 +94,12 @@ def draw_reliability(
 
 
 def _share_right_by_confidence(
-    probabilities: torch.Tensor, labels: torch.Tensor
+    shown: Sequence[float], right: Sequence[bool]
 ) -> list[tuple[float, float]]:
     """Return mean confidence and share right of each bin that is not empty."""
-    confidence, answered = probabilities.max(1)
-    right = (answered == labels).float()
+    confidence, share = torch.tensor(shown), torch.tensor(right, dtype=torch.float32)
     bins = (confidence * RELIABILITY_BINS).long().clamp(max=RELIABILITY_BINS - 1)
     return [
-        (confidence[bins == one].mean().item(), right[bins == one].mean().item())
+        (confidence[bins == one].mean().item(), share[bins == one].mean().item())
         for one in sorted(set(bins.tolist()))
     ]

@@ -1,6 +1,7 @@
-"""What the tests of served archives read from answers."""
+"""What the tests of served archives read from answers, and from evaluation.json to compare them with."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,11 @@ def row_of(answer: object) -> list[float]:
     """Return the probabilities in the order of the classes; a refusal fails the test."""
     assert isinstance(answer, Prediction), answer
     return [guess.probability for guess in sorted(answer.guesses, key=lambda guess: guess.index)]
+
+
+def judged_row(photo: dict[str, Any]) -> list[float]:
+    """Return the probabilities in the order of the classes, of a photo of evaluation.json."""
+    return [one["probability"] for one in sorted(photo["guesses"], key=lambda one: one["index"])]
 
 
 def rows_of(client: HttpClient | GrpcClient, version: str, photos: Sequence[bytes]) -> np.ndarray:

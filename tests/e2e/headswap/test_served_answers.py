@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from served_workshop import judged_row, row_of
 
 from serving.client import GrpcClient, HttpClient
 from serving.errors import BadImageError, NotFoundError, TooLargeError
@@ -26,8 +27,7 @@ def test_served_is_evaluated(steady: ServerSettings, runs: dict[str, Path]) -> N
     with HttpClient(steady) as client:
         for photo in judged[::6]:
             answer = client.predict("clothing", Path(photo["path"]).read_bytes(), top_k=5)
-            by_index = [g.probability for g in sorted(answer.guesses, key=lambda g: g.index)]
-            np.testing.assert_allclose(by_index, photo["probabilities"], atol=1e-4)
+            np.testing.assert_allclose(row_of(answer), judged_row(photo), atol=1e-4)
 
 
 @pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])

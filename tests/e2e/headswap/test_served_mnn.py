@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served_workshop import row_of, rows_of
+from served_workshop import judged_row, row_of, rows_of
 
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive import Archive, open_packed, read_archive
@@ -52,7 +52,7 @@ def test_served_is_what_was_judged_whatever_stands_beside(
             assert check_probes(client, served, version=VERSION) < 1e-4
             rows.append(rows_of(client, VERSION, photos))
         np.testing.assert_array_equal(rows[0], rows[1])
-        expected = [photo["probabilities"] for photo in judged]
+        expected = [judged_row(photo) for photo in judged]
         np.testing.assert_allclose(rows[0], expected, atol=1e-4)
         mixed = [*photos[:2], b"no photo", *photos[2:]]
         answers = http.predict("clothing", mixed, top_k=5, version=VERSION)

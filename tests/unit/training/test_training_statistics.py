@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from hypothesis import given
@@ -67,8 +69,27 @@ def test_summary_of_answers_counted_by_hand() -> None:
     assert [one.recall for one in result.classes] == pytest.approx([2 / 3, 1 / 2, 1])
     assert [one.f1 for one in result.classes] == pytest.approx([4 / 5, 1 / 2, 2 / 3])
     assert result.macro_f1 == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
-    expected = torch.softmax(logits[0] / 2, 0).tolist()
-    assert result.photos[0].probabilities == pytest.approx(expected)
+    third = result.photos[2]
+    assert [guess.index for guess in third.guesses] == [1, 0, 2]
+    expected = torch.softmax(logits[2] / 2, 0)[[1, 0, 2]].tolist()
+    assert [guess.probability for guess in third.guesses] == pytest.approx(expected)
+    assert third.confidence_before == pytest.approx(float(torch.softmax(logits[2], 0).max()))
+
+
+def test_a_thousand_classes_do_not_make_the_file_of_a_photo_large() -> None:
+    logits = torch.randn(20, 1000, generator=torch.Generator().manual_seed(0))
+    result = summarise(
+        logits,
+        torch.zeros(20, dtype=torch.int64),
+        split="test",
+        temperature=1.5,
+        class_names=[str(number) for number in range(1000)],
+        val={},
+        paths=["photo.jpg"] * 20,
+        weights_sha256="",
+    )
+    assert [one.guesses[0].index for one in result.photos] == logits.argmax(1).tolist()
+    assert len(json.dumps(result.to_dict()["photos"], indent=2)) < 20 * 1000
 
 
 def test_calibration_error_of_a_network_that_is_always_sure_and_half_right() -> None:
