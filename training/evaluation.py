@@ -10,14 +10,11 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch.nn import functional
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-)
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from handlers.network import Network, build_network
 from handlers.preprocessing import PreprocessingSpec
+from training.calibration import calibration_error, fit_temperature
 from training.dataset import preprocessing_of, served_pixels
 from training.errors import RunError
 from training.photos import Photo, PhotoSet, Split, read_photos
@@ -27,16 +24,8 @@ from training.source import find_folder, read_data, read_labeled
 BATCH_SIZE = 64
 TOP_K = 3
 GUESSES_KEPT = 5
-CALIBRATION_BINS = 15
 # 95 % of a normal distribution lie within this many standard deviations.
 Z_95 = 1.959964
-TEMPERATURES = torch.logspace(-1, 1, 201)
-# How far from 1 a temperature is believed to lie before a photo was seen: the standard deviation of its logarithm.
-# Fitted to 3, 10 and 20 photos of val, the loss on 372 of test is 1.27, 1.27 and 1.25 (mean of 25 draws); without it
-# 2.26, 1.32 and 1.26; of the logits as they are 1.26. From 20 photos the three networks tried lose 1.25, 1.62 and 1.71,
-# without it 1.26, 1.62 and 1.69: 1 % worse in one of them.
-TEMPERATURE_SPREAD = 0.5
-
 
 JudgedSplit = Literal["val", "test"]
 
@@ -190,19 +179,6 @@ def compute_logits(
     return torch.cat(logits), torch.cat(labels)
 
 
-def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the likeliest temperature, on a grid of 0.1 to 10.
-
-    With many photos that of least loss (Guo et al., 2017). With few, 1 is likelier than what would suit
-    those few: a handful that are all right would be made surest by 0.1, and so would all that is served.
-    """
-    losses = torch.stack(
-        [functional.cross_entropy(logits / t, labels, reduction="sum") for t in TEMPERATURES]
-    )
-    surprise = (TEMPERATURES.log() / TEMPERATURE_SPREAD) ** 2 / 2
-    return float(TEMPERATURES[(losses + surprise).argmin()])
-
-
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share; (0, 1) when nothing was counted."""
     if n == 0:
@@ -229,7 +205,8 @@ def summarise(
     raw = torch.softmax(logits, 1)
     counted = _accuracy(logits, labels)
     top_k = min(TOP_K, class_count)
-    among_top = (logits.topk(top_k).indices == labels[:, None]).any(1)
+    best = logits.topk(min(GUESSES_KEPT, class_count)).indices
+    among_top = (best[:, :top_k] == labels[:, None]).any(1)
     confusion = multiclass_confusion_matrix(logits.argmax(1), labels, class_count)
     classes = [_class_result(confusion, index, name) for index, name in enumerate(class_names)]
     return Evaluation(
@@ -240,33 +217,37 @@ def summarise(
         top_k=top_k,
         top_k_accuracy=float(among_top.float().mean()),
         macro_f1=sum(one.f1 for one in classes) / class_count,
-        calibration_error_before=_calibration_error(raw, labels, class_count),
-        calibration_error=_calibration_error(probabilities, labels, class_count),
+        calibration_error_before=calibration_error(raw, labels, class_count),
+        calibration_error=calibration_error(probabilities, labels, class_count),
         temperature=temperature,
         class_names=class_names,
         classes=classes,
         confusion=confusion.tolist(),
         val=val,
         weights_sha256=weights_sha256,
-        photos=_judged(paths, labels, logits, temperature=temperature),
+        photos=_judged(paths, labels, best, probabilities=probabilities, raw=raw),
     )
 
 
 def _judged(
-    paths: Sequence[str], labels: torch.Tensor, logits: torch.Tensor, *, temperature: float
+    paths: Sequence[str],
+    labels: torch.Tensor,
+    best: torch.Tensor,
+    *,
+    probabilities: torch.Tensor,
+    raw: torch.Tensor,
 ) -> list[Judged]:
-    indices = logits.topk(min(GUESSES_KEPT, logits.shape[1])).indices
-    probabilities = torch.softmax(logits / temperature, 1).gather(1, indices)
-    before = torch.softmax(logits, 1).amax(1)
-    rows = zip(*(one.tolist() for one in (labels, indices, probabilities, before)), strict=True)
+    """Return the photos with the classes of `best` `(N, G)`, most likely first."""
+    columns = (labels, best, probabilities.gather(1, best), raw.amax(1))
+    rows = zip(paths, *(column.tolist() for column in columns), strict=True)
     return [
         Judged(
             path=path,
             label=label,
-            guesses=[Guess(index=i, probability=p) for i, p in zip(best, sure, strict=True)],
-            confidence_before=confidence,
+            guesses=[Guess(index=i, probability=p) for i, p in zip(indices, sure, strict=True)],
+            confidence_before=before,
         )
-        for path, (label, best, sure, confidence) in zip(paths, rows, strict=True)
+        for path, label, indices, sure, before in rows
     ]
 
 
@@ -277,16 +258,6 @@ def _accuracy(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
         "n": len(labels),
         "interval": wilson_interval(right, len(labels)),
     }
-
-
-def _calibration_error(
-    probabilities: torch.Tensor, labels: torch.Tensor, class_count: int
-) -> float:
-    return float(
-        multiclass_calibration_error(
-            probabilities, labels, num_classes=class_count, n_bins=CALIBRATION_BINS
-        )
-    )
 
 
 def _class_result(confusion: torch.Tensor, index: int, name: str) -> ClassResult:

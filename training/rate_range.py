@@ -85,8 +85,8 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
             break
     if not rates:
         raise DivergedError(
-            f"the loss is no number at a rate of {LOWEST_RATE:g} already; see that what --weights "
-            f"{config.weights} gives are numbers."
+            f"the loss is no number at a rate of {LOWEST_RATE:g} already; check that --weights "
+            f"{config.weights} holds finite numbers, or give others."
         )
     return RateRange(rates=rates, losses=losses, suggestion=suggest(rates, losses))
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation import fit_temperature, summarise, wilson_interval
+from training.calibration import fit_temperature
+from training.evaluation import summarise, wilson_interval
 
 
 @pytest.mark.parametrize(
