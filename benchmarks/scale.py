@@ -33,8 +33,8 @@ from tuning.tuned import write_beside
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("scale.json")
 LOADS = (0.5, 0.8)
-WARM_UP_S, LOADED_WARM_UP_S, CLOSED_S, OPEN_S = 10.0, 2.0, 2.5, 10.0
-ROUNDS = 5
+WARM_UP_S, LOADED_WARM_UP_S, CLOSED_S, OPEN_S = 10.0, 2.0, 2.5, 9.0
+ROUNDS = 3
 DRAWS = 10
 PAUSE_S = 0.03
 QUANTILES = 400
