@@ -15,7 +15,7 @@ from handlers.errors import SettingsError
 FRONTEND_DEFAULTS: Mapping[str, int] = {
     # A batch buys a CPU nothing but round trips, and TorchServe hands two requests that wait to one worker while
     # another is idle. 1 against 2: two connections get 93.3 instead of 53.8 photos/s of EfficientNet-B0 and 54.5
-    # instead of 35.2 of ResNet-18; with 8 it is 1 to 3 % fewer.
+    # instead of 35.2 of ResNet-18; with 8 it is 1 to 4 % fewer.
     "batchSize": 1,
     # Milliseconds that the first request waits for company. 1 is the least TorchServe accepts: 0
     # and a missing key both mean its default of 100, paid by every request of an idle server.
