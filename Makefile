@@ -2,8 +2,8 @@
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
 #   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
-#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all, a
-#                 quarter of an hour; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
+#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all,
+#                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
 #   make bench-gpu    the same on a GPU host
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
