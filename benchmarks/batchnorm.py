@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.results import merge, read, spread
+from benchmarks.results import merge, read, spread, told_shares
 from training.comparison import judged_run
 from training.config import MovingBatchNorm, TrainConfig, quick
 from training.run import Run
@@ -135,7 +135,8 @@ def table(results: Mapping[str, Any]) -> str:
     ]
     for key, found in results.items():
         cells = [
-            _shares([run["test_accuracy"] for run in found["runs"][moving]]) for moving in COMPARED
+            told_shares([run["test_accuracy"] for run in found["runs"][moving]])
+            for moving in COMPARED
         ]
         gains = [_gain(found["gain"][name]) for name in ("test_accuracy", "val_accuracy")]
         size = f"{found['image_size_px']} px, {found['head_epochs']} + {found['epochs']}"
@@ -151,10 +152,6 @@ def table(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
-
-
-def _shares(accuracies: Sequence[float]) -> str:
-    return f"{100 * statistics.fmean(accuracies):.1f} ± {100 * spread(accuracies):.1f} %"
 
 
 def _gain(gain: Mapping[str, float]) -> str:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.rounds import code_digest
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data" / "clothing"
 HEADSWAP = Path(sys.executable).with_name("headswap")
+# The rooms whose code decides what an archive holds.
+MADE_OF = ("handlers", "training")
 EMBEDDED = ("resnet18", "efficientnet_b0")
 # The same weights in torchvision's network, as the stock handler wants it: one class in a file of its own.
 MODEL_FILE = """import torch
@@ -53,20 +56,16 @@ def prepare(architecture: str, work: Path) -> Network:
         )  # fmt: skip
         _headswap("evaluate", folder / "run")
     # It carries the handler, which may have changed since.
-    if not archive.exists() or archive.stat().st_mtime < _changed_s():
+    code, exported_from = code_digest(MADE_OF), folder / "exported-from"
+    if not exported_from.exists() or exported_from.read_text() != code:
         _headswap(
             "export", folder / "run", "--name", architecture, "--version", "1.0",
             "--model-store", folder, "--overwrite",
         )  # fmt: skip
         shutil.rmtree(archive.with_suffix(""), ignore_errors=True)
         _unpack(architecture, folder, archive)
+        exported_from.write_text(code)
     return Network(architecture=architecture, folder=folder, archive=archive)
-
-
-def _changed_s() -> float:
-    """Return when what an archive is made of last changed."""
-    rooms = (ROOT / "handlers", ROOT / "training")
-    return max(path.stat().st_mtime for room in rooms for path in room.glob("*.py"))
 
 
 def _headswap(*words: str | Path) -> None:

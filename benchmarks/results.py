@@ -31,6 +31,11 @@ def spread(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
+def told_shares(shares: Sequence[float]) -> str:
+    """Return mean ± standard deviation of shares, 0..1, in percent."""
+    return f"{100 * statistics.fmean(shares):.1f} ± {100 * spread(shares):.1f} %"
+
+
 def middle(values: Sequence[float]) -> float:
     """Return the median to two places."""
     return round(statistics.median(values), 2)

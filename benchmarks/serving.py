@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,12 @@ class Command:
     results: Path = PATH
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Runner:
-    """A contender that runs, and what it did in this round."""
+    """A contender that runs."""
 
     contender: Contender
     start_s: float
-    loads: dict[Kind, dict[str, Any]] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         """Return what does not depend on the load."""
@@ -185,33 +184,32 @@ class Bench:
                     if before
                     else self._rates_per_s(inside["photos_per_s"])
                 )
-            taken = [name for name in names if kind in self._kinds(name)]
-            for name in taken:
-                if name not in self.faults:
-                    with self._noting(name), runners[name].contender.turn(self.first):
-                        runners[name].loads[kind] = self._turn(name, runners[name], kind)
+            loads = {}
+            for name in names:
+                if name not in self.faults and kind in self._kinds(name):
+                    contender = runners[name].contender
+                    with self._noting(name), contender.turn(self.first):
+                        loads[name] = self._turn(name, contender, kind, seed=len(before))
             kinds[kind] = {
                 "in_process": inside,
                 "open_rates_per_s": self.rates_per_s if kind == self.main_kind else {},
-                "servers": {
-                    name: runners[name].loads[kind] for name in taken if name not in self.faults
-                },
+                "servers": loads,
             }
         told = {name: runner.told() for name, runner in runners.items() if name not in self.faults}
         faults = {name: {"fault": text} for name, text in self.faults.items()}
         self.rounds.add({"servers": told | faults, "kinds": kinds})
 
-    def _turn(self, name: str, runner: Runner, kind: Kind) -> dict[str, Any]:
+    def _turn(self, name: str, contender: Contender, kind: Kind, *, seed: int) -> dict[str, Any]:
         listing, is_main = self.listings[kind], kind == self.main_kind
         closed = {}
         for count in self.command.connections if is_main else (LEADING,):
-            closed[str(count)] = self._closed(runner.contender, listing, count)
-            runner.contender.settle(self.first)
+            closed[str(count)] = self._closed(contender, listing, count)
+            contender.settle(self.first)
         rates_per_s = self.rates_per_s if is_main and name not in NOT_TIMED else {}
         return {
             "closed": closed,
             "open": {
-                share: self._open(runner.contender, listing, rate_per_s)
+                share: self._open(contender, listing, rate_per_s, seed=seed)
                 for share, rate_per_s in rates_per_s.items()
             },
         }
@@ -239,13 +237,15 @@ class Bench:
             "failed": one.bad_status + one.lost,
         }
 
-    def _open(self, contender: Contender, listing: Path, rate_per_s: float) -> dict[str, Any]:
+    def _open(
+        self, contender: Contender, listing: Path, rate_per_s: float, *, seed: int
+    ) -> dict[str, Any]:
         one = load.measure_open(
             contender.asked(),
             listing,
             rate_per_s=rate_per_s,
             seconds=self.command.seconds,
-            seed=len(self.rounds.read()),
+            seed=seed,
         )
         sys.stderr.write(f"{contender.name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
         return {

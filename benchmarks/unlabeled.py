@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.results import spread
+from benchmarks.results import told_shares
 from training.comparison import judged_run
 from training.config import TEACHER_DECAY, TrainConfig, quick
 from training.run import write_json
@@ -94,8 +94,7 @@ def table(results: Mapping[str, Any]) -> str:
     rows = sorted(results["accuracies"].items(), key=lambda row: -statistics.fmean(row[1]))
     lines = ["| learns from | test accuracy |", "|---|---|"]
     for name, accuracies in rows:
-        shares = [100 * accuracy for accuracy in accuracies]
-        told = f"{statistics.fmean(shares):.1f} ± {spread(shares):.1f} %"
+        told = told_shares(accuracies)
         told = f"**{told}**" if name == rows[0][0] else told
         lines.append(f"| {name} | {told} |")
     lines += [

@@ -157,7 +157,7 @@ def compare(
 
 def _check(configs: Iterable[TrainConfig]) -> None:
     """Raise what is wrong with a network or its start before hours are spent on those ahead of it."""
-    unfinished = [config for config in configs if not (config.out / "result.json").exists()]
+    unfinished = [config for config in configs if _finished(config) is None]
     # Whatever is frozen, they are the same.
     for config in {(one.architecture, one.weights): one for one in unfinished}.values():
         network = build_network(
