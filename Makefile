@@ -43,7 +43,7 @@ test-unit test-integration test-e2e: test-%: install
 
 # 10,000 random mutations of each image format: about a minute.
 test-mutations: install
-	HEADSWAP_MUTATIONS=10000 $(BIN)/pytest tests/unit/handlers/test_handlers_broken_files.py -k mutations
+	HEADSWAP_MUTATIONS=10000 $(BIN)/pytest tests/unit/handlers/images/test_broken_files.py -k mutations
 
 image-test: install
 	HEADSWAP_IMAGE_TEST=1 $(BIN)/pytest tests/image

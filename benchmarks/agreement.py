@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from handlers.answers import Outcome
-from handlers.archive import open_archive
-from handlers.engines import load_network
+from handlers.api.answers import Outcome
+from handlers.engines.cpu_engines import load_network
+from handlers.engines.network import Network
+from handlers.engines.pipelines import choose_pipeline
 from handlers.errors import RefusedError
-from handlers.loaders import Photo, Timings
-from handlers.network import Network
-from handlers.pipelines import choose_pipeline
-from handlers.preprocessing import PreprocessingSpec, central_square, load_pixels
+from handlers.extracted import open_archive
+from handlers.images.loaders import Photo, Timings
+from handlers.images.preprocessing import PreprocessingSpec, central_square, load_pixels
 from handlers.settings import EngineChoice, HandlerSettings
 
 STEP = 32

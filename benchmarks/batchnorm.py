@@ -19,7 +19,7 @@ from typing import Any
 import tyro
 
 from benchmarks.results import merge, read, spread, told_shares
-from training.comparison import judged_run
+from training.compare.comparison import judged_run
 from training.config import MovingBatchNorm, TrainConfig, quick
 from training.run import Run
 

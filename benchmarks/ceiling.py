@@ -74,9 +74,9 @@ def _loop(
 ) -> None:
     # Here and not in the parent, whose later children would inherit it; read when the libraries below are loaded.
     os.environ["OMP_NUM_THREADS"] = "1"
-    from handlers.archive import open_archive
-    from handlers.loaders import Photo, Timings
-    from handlers.pipelines import choose_pipeline
+    from handlers.engines.pipelines import choose_pipeline
+    from handlers.extracted import open_archive
+    from handlers.images.loaders import Photo, Timings
     from handlers.settings import HandlerSettings
 
     pipeline = choose_pipeline(

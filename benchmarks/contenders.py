@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import processes
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Target
-from serving.archive import read_archive
-from serving.repack import read_model_config, repack
+from serving.archive.reader import read_archive
+from serving.archive.repack import read_model_config, repack
 
 PEERS = Path(__file__).parent / "peers"
 PEER_ENVIRONMENT = Path(__file__).parent / ".peers"

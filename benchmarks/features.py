@@ -21,18 +21,18 @@ import tyro
 from benchmarks import machine
 from benchmarks.networks import SAMPLE
 from benchmarks.rounds import Rounds
-from handlers.network import Network
+from handlers.engines.network import Network
 from training.config import TrainConfig
-from training.dataset import Batch, preprocessing_of
-from training.evaluation import compute_logits
-from training.features import compute_features
-from training.feed import FEATURE_VIEWS, Feed
-from training.loop import Trainer
-from training.photos import PhotoSet
-from training.pseudo_labels import Teacher
-from training.ranks import ALONE
+from training.data.dataset import Batch, preprocessing_of
+from training.data.photos import PhotoSet
+from training.data.source import read_data
+from training.distributed import ALONE
+from training.evaluation.evaluation import compute_logits
+from training.fit.batches import FEATURE_VIEWS, Feed
+from training.fit.features import compute_features
+from training.fit.pseudo_labels import Teacher
+from training.fit.trainer import Trainer
 from training.run import write_json
-from training.source import read_data
 
 RESULTS = Path(__file__).with_name("features.json")
 Measured = dict[str, float]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks import scale
-from serving.gates import percentile
+from serving.rollout.gates import percentile
 from tuning.queueing import Service, simulate
 
 HOSTS = (1, 2, 4, 8)

@@ -21,7 +21,7 @@ import tyro
 from benchmarks.networks import SAMPLE
 from benchmarks.results import merge, read
 from training.config import TrainConfig
-from training.loop import train
+from training.fit.trainer import train
 
 RESULTS = Path(__file__).with_name("memory.json")
 Kind = Literal["cached features", "photos"]

@@ -20,15 +20,15 @@ from typing import Any
 
 import psutil
 
-from serving.archive import read_archive
-from serving.gates import percentile
+from serving.archive.reader import read_archive
+from serving.rollout.gates import percentile
 from serving.settings import load_settings
 from tuning.load import Seen, closed_loop, open_loop, poisson_arrivals_s
 from tuning.measuring import only_good, pick_photos
 from tuning.queueing import Service, fit_service, replay
-from tuning.setting import Setting
-from tuning.trial import TrialServer
-from tuning.tuned import write_beside
+from tuning.result import write_beside
+from tuning.serving_config import Setting
+from tuning.trial_server import TrialServer
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("scale.json")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.results import middle
-from serving.gates import percentile
+from serving.rollout.gates import percentile
 
 Round = dict[str, Any]
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99, "p999_ms": 0.999}

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from benchmarks import features, readme, training
-from training.feed import FEATURE_VIEWS
+from training.fit.batches import FEATURE_VIEWS
 
 ARCHITECTURE = "resnet18 "
 NAMES = {

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import batchnorm, readme, unlabeled
-from training.comparison_table import markdown_table, read_comparison
+from training.compare.table import markdown_table, read_comparison
 
 RESULTS = tuple(Path(__file__).with_name(f"comparison-{photos}.json") for photos in ("all", "few"))
 

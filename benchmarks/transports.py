@@ -15,8 +15,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.networks import prepare
 from benchmarks.results import WORK, merge, middle
 from serving.client import Client, GrpcClient, HttpClient
-from serving.gates import percentile
-from serving.load import Load
+from serving.loadtest.load import Load
+from serving.rollout.gates import percentile
 from serving.settings import load_settings
 
 ARCHITECTURE = "resnet18"

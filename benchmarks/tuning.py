@@ -18,16 +18,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from serving.archive import Archive, read_archive
+from serving.archive.reader import Archive, read_archive
 from serving.settings import ServerSettings, load_settings
 from tuning.measuring import Measurer, only_good, pick_photos
-from tuning.point import Level, Point, choose
+from tuning.result import Wish, write_beside
 from tuning.search import descend
-from tuning.setting import Setting
+from tuning.serving_config import Setting
 from tuning.space import Axis, Space, read_host
-from tuning.trial import TrialServer
+from tuning.trial import Level, Point, choose
+from tuning.trial_server import TrialServer
 from tuning.tune import files_of, tune
-from tuning.tuned import Wish, write_beside
 
 ROOT = Path(__file__).parents[1]
 LEVEL_S = 2.5

@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from benchmarks.results import told_shares
-from training.comparison import judged_run
+from training.compare.comparison import judged_run
 from training.config import TEACHER_DECAY, TrainConfig, quick
 from training.run import write_json
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.answers import Answer, AnswerWriter, Outcome, echo_headers
-from handlers.archive import Archive, open_archive
-from handlers.engines import describe_versions
+from handlers.api.answers import Answer, AnswerWriter, Outcome, echo_headers
+from handlers.api.request import Request, read_headers, read_request, read_transport
+from handlers.engines.cpu_engines import describe_versions
+from handlers.engines.explanation import Explainer
+from handlers.engines.pipelines import Pipeline, choose_pipeline
 from handlers.errors import InternalError, InvalidRequestError, RefusedError
-from handlers.explanation import Explainer
-from handlers.loaders import Photo, Timings
+from handlers.extracted import Archive, open_archive
+from handlers.images.loaders import Photo, Timings
 from handlers.memory import return_freed_memory
+from handlers.metric_buffer import OutputLines
 from handlers.metrics import Metrics
-from handlers.output_lines import OutputLines
-from handlers.pipelines import Pipeline, choose_pipeline
 from handlers.probes import replay_probes
-from handlers.request import Request, read_headers, read_request, read_transport
 from handlers.request_log import RequestLog
 from handlers.retirement import Retirement
 from handlers.settings import HandlerSettings

@@ -16,7 +16,7 @@ if (_HERE / "handlers").is_dir() and sys.path[0] != str(_HERE):
     # The archive's own package, whatever version of it may be installed on the host.
     sys.path.insert(0, str(_HERE))
 
-from handlers.answers import JSON_TYPE, to_json  # noqa: E402
+from handlers.api.answers import JSON_TYPE, to_json  # noqa: E402
 from handlers.classifier import load_classifier  # noqa: E402
 from handlers.errors import HandlerError  # noqa: E402
 from handlers.load_failures import count_load_failure  # noqa: E402

@@ -4,7 +4,7 @@ import contextlib
 import re
 from typing import Any
 
-from handlers.output_lines import OutputLines
+from handlers.metric_buffer import OutputLines
 
 NAME = "handler_load_failures_total"
 DIMENSIONS = ("model", "version")

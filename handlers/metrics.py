@@ -10,11 +10,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.answers import Outcome
+from handlers.api.answers import Outcome
 from handlers.errors import RefusedError
-from handlers.loaders import Timings
+from handlers.images.loaders import Timings
+from handlers.metric_buffer import OutputLines
 from handlers.model_card import ModelCard
-from handlers.output_lines import OutputLines
 
 HISTOGRAMS = (
     "handler_decode_seconds",

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from handlers.errors import ModelCardError, PreprocessingError
-from handlers.preprocessing import PreprocessingSpec
+from handlers.images.preprocessing import PreprocessingSpec
 
 FILE_NAME = "model_card.json"
 

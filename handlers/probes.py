@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from handlers.archive import Archive, Probe
+from handlers.engines.pipelines import Pipeline
 from handlers.errors import ProbeError, RefusedError
-from handlers.loaders import Photo, Timings
-from handlers.pipelines import Pipeline
+from handlers.extracted import Archive, Probe
+from handlers.images.loaders import Photo, Timings
 
 
 def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:

@@ -8,9 +8,9 @@ import json
 import time
 from collections.abc import Sequence
 
-from handlers.answers import Answer
+from handlers.api.answers import Answer
+from handlers.metric_buffer import OutputLines
 from handlers.model_card import ModelCard
-from handlers.output_lines import OutputLines
 
 
 class RequestLog:

@@ -17,7 +17,7 @@ REASONS: dict[str, type[RefusedError]] = {
 
 
 class Retirement:
-    """Looks for the note that serving/drain.py writes. One look costs 2 microseconds."""
+    """Looks for the note that serving/rollout/drain.py writes. One look costs 2 microseconds."""
 
     def __init__(self, folder: Path, *, worker_id: int) -> None:
         self._note = folder / NOTE

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-from handlers.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 from handlers.errors import SettingsError
+from handlers.images.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 
 # TorchServe's part of model-config.yaml. minWorkers and maxWorkers are left to the host.
 FRONTEND_DEFAULTS: Mapping[str, int] = {

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from headswap import flags, verbs
-from headswap.console import print_error
+from headswap import cli, flags
+from headswap.output import print_error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,10 +14,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
-        sys.stdout.write(verbs.overview())
+        sys.stdout.write(cli.overview())
         return 0
     try:
-        verb = verbs.find(words[0])
+        verb = cli.find(words[0])
         module = verb.load()
         command = flags.parse(module, verb.name, words[1:])
         return int(module.run(command))

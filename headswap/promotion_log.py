@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from headswap.console import stderr
+from headswap.output import stderr
 from headswap.timeline import Timeline
 
 if TYPE_CHECKING:

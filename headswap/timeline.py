@@ -2,7 +2,7 @@
 
 import time
 
-from headswap.console import stderr
+from headswap.output import stderr
 
 
 class Timeline:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serving.trust import Trust
+    from serving.rollout.trust import Trust
 
 VARIABLE = "HEADSWAP_REQUIRE_SIGNATURE"
 
@@ -24,7 +24,7 @@ class TrustFlags:
     """A public key; archives not signed with its private half are refused (or HEADSWAP_REQUIRE_SIGNATURE)."""
 
     def trust(self) -> "Trust":
-        from serving.trust import Trust
+        from serving.rollout.trust import Trust
 
         return Trust(
             allow_custom_handler=self.allow_custom_handler, public_key=self.require_signature

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
+from training.data.photos import SPLITS, NearLeak, PhotoSet, is_read
 from training.errors import ConfigError, RunError
-from training.photos import SPLITS, NearLeak, PhotoSet, is_read
 
 # Between the two files of a pair in data.json.
 NEARLY = " ~ "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.setting import Setting
+from tuning.serving_config import Setting
 
 
 @dataclass(frozen=True, kw_only=True)

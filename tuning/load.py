@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from serving.gates import percentile
+from serving.rollout.gates import percentile
 from tuning.errors import TuningError
 
 TIMEOUT_S = 60.0

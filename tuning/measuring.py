@@ -8,9 +8,9 @@ from serving.errors import ServingError
 from tuning.errors import InputError, TuningError
 from tuning.load import OK, ask_each, closed_loop, open_loop
 from tuning.memory import free_memory_mb, gpu_memory_mb
-from tuning.point import Level, OpenLevel, Point
-from tuning.setting import Setting
-from tuning.trial import TrialServer
+from tuning.serving_config import Setting
+from tuning.trial import Level, OpenLevel, Point
+from tuning.trial_server import TrialServer
 
 Photo = TypeVar("Photo")
 # Enough to be mixed, few enough to lie in memory.

@@ -5,8 +5,8 @@ from typing import Any
 
 from reports.figures import FIRST, INK, SECOND, new_figure, svg_url
 from reports.page import describe_environment, render
-from tuning.point import SAME_RATE, Level, Point
-from tuning.tuned import Tuned, write_beside
+from tuning.result import Tuned, write_beside
+from tuning.trial import SAME_RATE, Level, Point
 
 TEMPLATE = Path(__file__).parent / "templates" / "capacity.html.j2"
 LIBRARIES = ("torchserve", "torch", "onnxruntime", "pillow", "simplejpeg")

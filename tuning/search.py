@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tuning.effects import fit
-from tuning.point import Point, choose, pool
-from tuning.setting import Setting
+from tuning.serving_config import Setting
 from tuning.space import Space
+from tuning.trial import Point, choose, pool
 
 # Expected to be further behind than this, a setting is not tried: the model is rough, interactions exist.
 HOPELESS = 0.8

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.archive import ENGINE_FILES
+from handlers.extracted import ENGINE_FILES
 from serving.gpus import count_gpus
-from tuning.setting import Setting
+from tuning.serving_config import Setting
 
 # Settings that only make sense together.
 Choice = Mapping[str, Any]

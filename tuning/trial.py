@@ -1,160 +1,116 @@
-"""A TorchServe of its own on free loopback ports, with one setting of one archive loaded at a time."""
+"""One setting measured: what it answered with so many connections, and what it took."""
 
-import contextlib
-import socket
-import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote, urlsplit
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from serving.archive import Archive
-from serving.endpoint import http_endpoint
-from serving.errors import ServingError
-from serving.grpc_management import manage
-from serving.repack import read_model_config, repack
-from serving.server import Server, choose_live
-from serving.settings import ServerSettings
-from serving.trust import Trust
-from tuning.load import Target
-from tuning.memory import host_memory_mb
-from tuning.setting import Setting
+from tuning.serving_config import Setting
 
-ADDRESSES = ("inference_address", "management_address", "metrics_address")
-GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
-# Whoever tunes asks it alone, on loopback; and the number of workers is what is tuned.
-LEFT_OUT = frozenset({"certificate_file", "private_key_file", "default_workers_per_model"})
-# More than ever ask at once, so that a short queue of the user's refuses nobody here.
-QUEUE_SIZE = 10_000
-# Already judged, before its settings were replaced.
-TRUSTED = Trust(allow_custom_handler=True)
+# Rates nearer than this are one: what the same setting shows twice on a quiet host differs by as much.
+SAME_RATE = 0.02
 
 
-class TrialServer:
-    """A context manager: nothing of it is left afterwards."""
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """Closed loop: each connection asks again as soon as it is answered."""
 
-    def __init__(self, archive: Archive, settings: ServerSettings) -> None:
-        self._archive = archive
-        self._base = read_model_config(archive.path)
-        self._user_settings = settings
-        self._folder = tempfile.TemporaryDirectory(prefix="headswap-tune-")
-        self._server: Server | None = None
-        self._loaded: Setting | None = None
+    connections: int
+    photos_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop()
-        self._folder.cleanup()
+@dataclass(frozen=True, kw_only=True)
+class OpenLevel:
+    """Open loop: requests come on their own, as from many clients, whatever became of those before."""
 
-    def load(self, setting: Setting) -> None:
-        """Serve the archive with this setting and nothing else; return when its workers have proved themselves.
+    load: float
+    """0..1 of the rate a closed loop reaches."""
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
 
-        Raises:
-            ServingError: it cannot be served so; the next setting may be tried.
-        """
-        if self._server is not None and self._server.exit_code() is not None:
-            self._stop()
-        if self._server is None:
-            self._start(setting)
-        elif setting != self._loaded:
-            self._loaded = None
-            self._replace(self._server, setting)
-        self._loaded = setting
 
-    def target(self) -> Target:
-        """Return where the archive is asked, with a token that is good now."""
-        settings = self._running.settings
-        endpoint = http_endpoint(settings, "inference")
-        parts = urlsplit(endpoint.address)
-        return Target(
-            host=str(parts.hostname),
-            port=int(parts.port or 80),
-            path=f"/predictions/{quote(self._archive.name, safe='')}",
-            token=endpoint.token.read() if endpoint.token else None,
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    setting: Setting
+    levels: tuple[Level, ...]
+    """Ascending in connections; empty where there is a fault."""
+    memory_mb: float
+    """Of Java and the workers; pages they share count once."""
+    gpu_memory_mb: float | None = None
+    fault: str | None = None
+    """Why it could not be served at all."""
+
+    def best(self, max_p99_ms: float | None) -> Level | None:
+        """Return the level with most photos a second, none of them failed, within the bound; None without one."""
+        good = [
+            level
+            for level in self.levels
+            if not level.failed and (max_p99_ms is None or level.p99_ms <= max_p99_ms)
+        ]
+        return max(good, key=lambda level: level.photos_per_s, default=None)
+
+    def rate(self, max_p99_ms: float | None) -> float:
+        """Return its photos a second within the bound; 0 where it cannot keep it."""
+        level = self.best(max_p99_ms)
+        return level.photos_per_s if level else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def choose(points: Iterable[Point], max_p99_ms: float | None) -> Point:
+    """Return the fastest point within the bound; of equally fast ones the soonest, then the smallest.
+
+    Where none keeps the bound, the one that comes nearest to it. Raises ValueError for no points.
+    """
+    served = [point for point in points if point.fault is None]
+    if not served:
+        raise ValueError("no point was served")
+    fastest = max(point.rate(max_p99_ms) for point in served)
+    if fastest == 0:
+        return min(served, key=_least_p99)
+    equal = [point for point in served if point.rate(max_p99_ms) >= fastest * (1 - SAME_RATE)]
+    return min(equal, key=lambda point: _cost(point, max_p99_ms))
+
+
+def pool(rounds: Sequence[Point]) -> Point:
+    """Return one point for several measurements of a setting: the median of each figure, all failures.
+
+    One of which was not served at all counts only where all were not.
+    """
+    served = [point for point in rounds if point.fault is None]
+    if not served:
+        return rounds[0]
+    levels = tuple(
+        Level(
+            connections=same[0].connections,
+            photos_per_s=statistics.median(one.photos_per_s for one in same),
+            p50_ms=statistics.median(one.p50_ms for one in same),
+            p99_ms=statistics.median(one.p99_ms for one in same),
+            failed=sum(one.failed for one in same),
         )
-
-    def memory_mb(self) -> float:
-        """Return what Java and its workers take now."""
-        return host_memory_mb(self.pid)
-
-    @property
-    def pid(self) -> int:
-        """Return Java's; the workers are its children."""
-        return self._running.pid
-
-    @property
-    def _running(self) -> Server:
-        assert self._server is not None, "no setting was loaded"
-        return self._server
-
-    def _start(self, setting: Setting) -> None:
-        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        settings = trial_settings(self._user_settings, folder)
-        settings.model_store.mkdir()
-        choose_live(settings, [self._pack(setting, settings).path], trust=TRUSTED)
-        server = Server(settings)
-        try:
-            server.start()
-            self._server = server
-            server.wait_ready()
-        except BaseException:
-            self._stop()
-            raise
-
-    def _replace(self, server: Server, setting: Setting) -> None:
-        name, version = self._archive.name, self._archive.version
-        with manage(server.settings) as management:
-            if version in management.versions(name):
-                management.unregister(name, version)
-            packed = self._pack(setting, server.settings)
-            management.register(packed.path.name, workers=setting.workers)
-
-    def _pack(self, setting: Setting, settings: ServerSettings) -> Archive:
-        target = settings.model_store / self._archive.file_name
-        return repack(self._archive, setting.to_model_config(self._base), target)
-
-    def _stop(self) -> None:
-        if self._server is not None:
-            with contextlib.suppress(ServingError):
-                self._server.stop()
-            self._server, self._loaded = None, None
-
-
-def trial_settings(settings: ServerSettings, folder: Path) -> ServerSettings:
-    """Return the user's settings with a store, a state folder and loopback ports of their own, without TLS."""
-    ports = free_ports(len(ADDRESSES) + len(GRPC_PORTS))
-    urls = [f"http://127.0.0.1:{port}" for port in ports[: len(ADDRESSES)]]
-    kept = {key: value for key, value in settings.properties.items() if key not in LEFT_OUT}
-    properties: Mapping[str, Any] = {
-        **kept,
-        **dict(zip(ADDRESSES, urls, strict=True)),
-        **dict(zip(GRPC_PORTS, map(str, ports[len(ADDRESSES) :]), strict=True)),
-        "grpc_inference_address": "127.0.0.1",
-        "grpc_management_address": "127.0.0.1",
-        "job_queue_size": str(QUEUE_SIZE),
-    }
-    return replace(
-        settings,
-        model_store=folder / "store",
-        state=folder / "state",
-        properties=properties,
-        listen=None,
+        for same in zip(*(point.levels for point in served), strict=True)
+    )
+    return Point(
+        setting=rounds[0].setting,
+        levels=levels,
+        memory_mb=max(point.memory_mb for point in served),
+        gpu_memory_mb=served[-1].gpu_memory_mb,
     )
 
 
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+def _least_p99(point: Point) -> float:
+    sound = [level.p99_ms for level in point.levels if not level.failed]
+    return min(sound, default=float("inf"))
+
+
+def _cost(point: Point, max_p99_ms: float | None) -> tuple[float, float]:
+    level = point.best(max_p99_ms)
+    assert level is not None
+    # Rounded to a tenth: a p99 of a few hundred requests says no more, and then memory decides.
+    return (float(f"{level.p99_ms:.1e}"), point.memory_mb)

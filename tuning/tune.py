@@ -3,18 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 
-from serving.archive import Archive, open_packed
-from serving.repack import read_model_config
+from serving.archive.reader import Archive, open_packed
+from serving.archive.repack import read_model_config
 from serving.settings import ServerSettings
 from tuning.effects import Effect, fit
 from tuning.errors import TuningError
 from tuning.measuring import Measurer, only_good, pick_photos
-from tuning.point import Point, pool
+from tuning.result import Tuned, Wish
 from tuning.search import descend, run_off, winner
-from tuning.setting import Setting, read_setting
+from tuning.serving_config import Setting, read_setting
 from tuning.space import Host, Space, make_space, read_host
-from tuning.trial import TrialServer
-from tuning.tuned import Tuned, Wish
+from tuning.trial import Point, pool
+from tuning.trial_server import TrialServer
 
 # Of the time given; the rest is for the run-off.
 SEARCH_SHARE = 0.6

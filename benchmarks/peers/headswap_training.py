@@ -11,9 +11,9 @@ from pathlib import Path
 from training_epochs import tell_epochs
 
 from training.config import TrainConfig
-from training.loop import Trainer
-from training.photos import read_photos
-from training.ranks import ALONE
+from training.data.photos import read_photos
+from training.distributed import ALONE
+from training.fit.trainer import Trainer
 
 
 def main() -> None:

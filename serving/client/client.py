@@ -7,11 +7,11 @@ from typing import Self, TypeVar, overload
 
 from serving.client import bodies
 from serving.client.in_order import in_order
+from serving.client.management_verbs import ManagementVerbs
 from serving.client.results import Explanation, Outcome, Prediction
 from serving.client.retries import retried
 from serving.client.transport import Option, Question, Transport
 from serving.errors import PHOTO_CODES, AddressError, BadImageError, RequestError, TooLargeError
-from serving.management_verbs import ManagementVerbs
 
 TIMEOUT_S = 30.0
 READY_TIMEOUT_S = 5.0

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Self
 
 from serving.client.client import Client
-from serving.endpoint import GRPC_PORT, Endpoint, endpoint_at, grpc_endpoint
+from serving.client.endpoint import GRPC_PORT, Endpoint, endpoint_at, grpc_endpoint
 from serving.settings import ServerSettings
 
 
@@ -14,8 +14,8 @@ class GrpcClient(Client):
     ) -> None:
         """Speak to the server of these settings, or to an endpoint anywhere."""
         # Here and not above: a verb that never speaks gRPC need not wait for its import.
+        from serving.client.grpc_management import GrpcManagement
         from serving.client.grpc_transport import GrpcTransport
-        from serving.grpc_management import GrpcManagement
 
         if isinstance(server, ServerSettings):
             management = grpc_endpoint(server, "management")

@@ -3,9 +3,9 @@
 import grpc
 
 from serving import stubs
+from serving.client.endpoint import Endpoint
+from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
 from serving.client.transport import Question
-from serving.endpoint import Endpoint
-from serving.grpc_channel import grpc_error, metadata_of, open_channel
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Self
 
 from serving.client.client import CONNECTIONS, Client
+from serving.client.endpoint import HTTP_PORT, Endpoint, endpoint_at, http_endpoint
 from serving.client.http_transport import HttpTransport
-from serving.endpoint import HTTP_PORT, Endpoint, endpoint_at, http_endpoint
-from serving.management import Management
+from serving.client.management import Management
 from serving.settings import ServerSettings
 
 

@@ -5,10 +5,10 @@ from urllib.parse import quote
 import requests
 
 from serving.client.bodies import error_in, shorten
+from serving.client.endpoint import Endpoint
+from serving.client.sessions import session_to
 from serving.client.transport import CONNECT_TIMEOUT_S, Option, Question
-from serving.endpoint import Endpoint
 from serving.errors import DeadlineError, UnreachableError
-from serving.sessions import session_to
 
 HEADER_OF: dict[Option, str] = {
     "top_k": "X-Top-K",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from serving.endpoint import Endpoint
+from serving.client.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 

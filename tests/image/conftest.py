@@ -80,10 +80,10 @@ def image(build, context):
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory):
     """A small version made by this checkout: `serve` refuses handler code that is not its own."""
-    from training.archive import export_archive
     from training.config import quick
-    from training.evaluation import evaluate
-    from training.loop import train
+    from training.evaluation.evaluation import evaluate
+    from training.export.archive import export_archive
+    from training.fit.trainer import train
 
     folder = tmp_path_factory.mktemp("run")
     config = replace(

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from handlers.network import build_network
+from handlers.engines.network import build_network
 from training.config import TrainConfig
-from training.dataset import preprocessing_of
-from training.evaluation import evaluate
-from training.photos import SPLITS, read_photos
+from training.data.dataset import preprocessing_of
+from training.data.photos import SPLITS, read_photos
+from training.evaluation.evaluation import evaluate
 from training.run import Run, begin_run
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "clothing"

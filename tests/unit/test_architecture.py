@@ -42,6 +42,6 @@ def test_room_opens_only_its_own_doors(room: str) -> None:
 def test_finds_an_import_when_there_is_one(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
-        "def f():\n    from serving.client import HttpClient\n    import training.loop\n"
+        "def f():\n    from serving.client import HttpClient\n    import training.fit.trainer\n"
     )
     assert imported_rooms(file) == {"serving", "training"}

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from handlers.errors import UndecodableImageError
-from handlers.loaders import PassTiming, PhotoTiming, Timings
+from handlers.images.loaders import PassTiming, PhotoTiming, Timings
+from handlers.metric_buffer import OutputLines
 from handlers.metrics import Metrics
-from handlers.output_lines import OutputLines
 
 
 class MeasuredHandler:

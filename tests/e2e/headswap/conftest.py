@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from handlers.settings import FRONTEND_DEFAULTS
-from serving.archive import Archive
-from serving.loading import install
-from serving.management import Management
-from serving.server import Server, choose_live
+from serving.archive.reader import Archive
+from serving.client.management import Management
+from serving.rollout.loading import install
+from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings, load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -48,8 +48,8 @@ def config_writer() -> Callable[[Path], Path]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a finished, judged run per version."""
     from training.config import quick
-    from training.evaluation import evaluate
-    from training.loop import train
+    from training.evaluation.evaluation import evaluate
+    from training.fit.trainer import train
 
     folder = tmp_path_factory.mktemp("runs")
     made = {}
@@ -65,7 +65,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def archives(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from training.archive import export_archive
+    from training.export.archive import export_archive
 
     store = tmp_path_factory.mktemp("exported")
     # Above the default of one, so that requests of several clients meet in a batch.

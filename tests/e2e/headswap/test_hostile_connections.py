@@ -13,12 +13,12 @@ import requests
 
 from serving import stubs
 from serving.client import HttpClient
-from serving.endpoint import grpc_endpoint
-from serving.grpc_channel import metadata_of, open_channel
-from serving.load import Load
-from serving.management import Management
+from serving.client.endpoint import grpc_endpoint
+from serving.client.grpc_channel import metadata_of, open_channel
+from serving.client.management import Management
+from serving.client.tokens import read_token
+from serving.loadtest.load import Load
 from serving.settings import ServerSettings
-from serving.tokens import read_token
 
 LIMIT_S = 30.0
 CANCELLED_CALLS = 200

@@ -9,13 +9,13 @@ import pytest
 import requests
 
 from serving.client import GrpcClient, HttpClient, Prediction
+from serving.client.management import Management
 from serving.errors import ArchiveError, BusyError, InputError, PromotionError, ServerError
-from serving.live_record import locked, read_record
-from serving.load import Load
-from serving.management import Management
-from serving.promotion import Swap, promote, rollback
-from serving.retirement import retire
-from serving.server import Server, choose_live
+from serving.loadtest.load import Load
+from serving.rollout.live_record import locked, read_record
+from serving.rollout.promotion import Swap, promote, rollback
+from serving.rollout.retirement import retire
+from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headswap import flags, verbs
+from headswap import cli, flags
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -279,7 +279,7 @@ def check_torchrun(words: list[str]) -> None:
 
 
 def check_headswap(words: list[str]) -> None:
-    verb = verbs.find(words[1])
+    verb = cli.find(words[1])
     flags.parse(verb.load(), verb.name, words[2:])
 
 

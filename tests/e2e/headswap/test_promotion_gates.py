@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from serving.client import HttpClient
+from serving.client.management import Management
 from serving.errors import InputError, PromotionError
-from serving.gates import Gates
-from serving.live_record import read_record
-from serving.load import Load
-from serving.management import Management
-from serving.promotion import Terms, promote, rollback
+from serving.loadtest.load import Load
+from serving.rollout.gates import Gates
+from serving.rollout.live_record import read_record
+from serving.rollout.promotion import Terms, promote, rollback
+from serving.rollout.status import read_status
 from serving.settings import ServerSettings
-from serving.status import read_status
 
 DATA = Path(__file__).parents[3] / "sample_data" / "clothing" / "val"
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from serving import journal
 from serving.client import HttpClient
+from serving.client.management import Management
 from serving.errors import InputError
-from serving.live_record import read_record, write_record
-from serving.management import Management
-from serving.promotion import promote, rollback
+from serving.rollout import journal
+from serving.rollout.live_record import read_record, write_record
+from serving.rollout.promotion import promote, rollback
 from serving.settings import ServerSettings
 
 PROMOTE = """
 import sys
 from pathlib import Path
-from serving.promotion import promote
+from serving.rollout.promotion import promote
 from serving.settings import load_settings
 config, store, state, archive = map(Path, sys.argv[1:5])
 settings = load_settings(config=config, model_store=store, state=state)

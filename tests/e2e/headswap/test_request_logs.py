@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from serving.client import GrpcClient
+from serving.client.tokens import read_token
 from serving.settings import ServerSettings
-from serving.tokens import read_token
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 LIMIT_S = 30

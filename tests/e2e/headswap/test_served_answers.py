@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from served_workshop import judged_row, row_of
 
 from serving.client import GrpcClient, HttpClient
+from serving.client.tokens import read_token, renew
 from serving.errors import BadImageError, NotFoundError, TooLargeError
 from serving.settings import ServerSettings
-from serving.tokens import read_token, renew
+from tests.e2e.headswap.helpers import judged_row, row_of
 
 
 def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: list[bytes]) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from serving.archive import read_archive
+from serving.archive.reader import read_archive
 from serving.client import Client, GrpcClient, HttpClient, Prediction
-from serving.endpoint import http_endpoint
+from serving.client.endpoint import http_endpoint
+from serving.client.token_sources import TokenFile
+from serving.client.tokens import read_token
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
-from serving.loading import install
+from serving.rollout.loading import install
 from serving.settings import ServerSettings
-from serving.token_sources import TokenFile
-from serving.tokens import read_token
 
 CLIENTS = [HttpClient, GrpcClient]
 DEADLINE_S = 120.0

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served_workshop import judged_row, rows_of
 
-from handlers.engines import OnnxEngine
-from handlers.preprocessing import load_pixels
-from serving.archive import Archive, read_archive
+from handlers.engines.cpu_engines import OnnxEngine
+from handlers.images.preprocessing import load_pixels
+from serving.archive.reader import Archive, read_archive
+from serving.archive.repack import repack
 from serving.client import GrpcClient, HttpClient
-from serving.readiness import check_probes
-from serving.repack import repack
+from serving.rollout.readiness import check_probes
 from serving.settings import ServerSettings
-from training.dataset import preprocessing_of
+from tests.e2e.headswap.helpers import judged_row, rows_of
+from training.data.dataset import preprocessing_of
 from training.run import Run
 
 VERSION = "8.0"
@@ -27,7 +27,7 @@ def int8(
     runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Archive, list[str]]:
     """Return the archive and what was printed of its cost."""
-    from training.archive import export_archive
+    from training.export.archive import export_archive
 
     told: list[str] = []
     store = tmp_path_factory.mktemp("int8")

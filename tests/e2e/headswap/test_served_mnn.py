@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served_workshop import judged_row, row_of, rows_of
 
 from handlers.settings import FRONTEND_DEFAULTS
-from serving.archive import Archive, open_packed, read_archive
+from serving.archive.handler_code import find_foreign_code
+from serving.archive.reader import Archive, open_packed, read_archive
 from serving.client import GrpcClient, HttpClient, Prediction
-from serving.handler_code import find_foreign_code
-from serving.readiness import check_probes
+from serving.rollout.readiness import check_probes
 from serving.settings import ServerSettings
+from tests.e2e.headswap.helpers import judged_row, row_of, rows_of
 
 VERSION = "9.0"
 # Loading fails if it is another engine that would serve.
@@ -22,7 +22,7 @@ CONFIG = {**FRONTEND_DEFAULTS, "handler": {"engine": "mnn"}}
 
 @pytest.fixture(scope="module")
 def mnn(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    from training.archive import export_archive
+    from training.export.archive import export_archive
 
     path = export_archive(
         runs["1.0"], name="clothing", version=VERSION, model_store=tmp_path_factory.mktemp("mnn"),

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from serving import drain
-from serving.archive import read_archive
+from serving.archive.reader import read_archive
 from serving.client import HttpClient
+from serving.client.tokens import read_token
 from serving.errors import NotFoundError, PromotionError, RequestError
-from serving.retirement import retire
-from serving.server import Server, choose_live
+from serving.loadtest.soak import Plan, soak
+from serving.rollout import drain
+from serving.rollout.retirement import retire
+from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings
-from serving.soak import Plan, soak
-from serving.tokens import read_token
 
 
 def quiet(_: str) -> None:

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from serving.client import GrpcClient, HttpClient
+from serving.client.tokens import read_token
 from serving.errors import RequestError, UnreachableError
-from serving.promotion import promote, rollback
-from serving.server import Server, choose_live
+from serving.rollout.promotion import promote, rollback
+from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings, load_settings
-from serving.tokens import read_token
 
 DEADLINE_S = 90.0
 

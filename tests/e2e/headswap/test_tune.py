@@ -11,9 +11,9 @@ import requests
 
 from headswap.__main__ import main
 from serving.client import HttpClient
-from serving.grpc_management import manage
+from serving.client.grpc_management import manage
+from serving.client.tokens import read_token
 from serving.settings import ServerSettings
-from serving.tokens import read_token
 
 SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing" / "test"
 

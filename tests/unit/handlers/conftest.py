@@ -7,7 +7,12 @@ from typing import Any
 
 import onnx
 import pytest
-from handlers_workshop import (
+from PIL import Image
+
+from handlers.images.preprocessing import PreprocessingSpec
+from handlers.metric_buffer import OutputLines
+from handlers.model_card import ModelCard
+from tests.unit.handlers.helpers import (
     COLOURS,
     SIZE_PX,
     Worker,
@@ -15,11 +20,6 @@ from handlers_workshop import (
     colour_probabilities,
     encode,
 )
-from PIL import Image
-
-from handlers.model_card import ModelCard
-from handlers.output_lines import OutputLines
-from handlers.preprocessing import PreprocessingSpec
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,129 @@
+"""Requests in JSON: KServe v1 (`instances`), Open Inference v2 (`inputs`) or plain (`b64`)."""
+
+import binascii
+import json
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from handlers.api.options import OPTION_NAMES
+from handlers.errors import InvalidRequestError
+
+Shape = Literal["one", "several", "kserve_v1", "open_inference"]
+
+# Where the clients of TensorFlow Serving, KServe and the stock handlers put an image's bytes.
+_IMAGE_KEYS = ("b64", "image_bytes", "image", "data", "body")
+
+_NOT_AN_IMAGE = 'an image must be base64 text or {"b64": "..."}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonRequest:
+    shape: Shape
+    images: list[Any]
+    """Not decoded yet: base64 text, or an object that holds it."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+def parse_json(value: Any, *, is_declared: bool) -> Any:
+    """Return the object or list that `value` is or spells, or None where it is no JSON.
+
+    Raises:
+        InvalidRequestError: it is declared to be JSON and is not, or is neither object nor list.
+    """
+    if isinstance(value, (dict, list)):
+        return value
+    if not isinstance(value, (str, bytes, bytearray, memoryview)):
+        raise _unknown(f"the JSON is {type(value).__name__}")
+    head = value[:64] if isinstance(value, str) else bytes(value[:64]).decode("latin-1")
+    if not head.lstrip().startswith(("{", "[")) and not is_declared:
+        return None
+    try:
+        content = json.loads(value if isinstance(value, str) else bytes(value))
+    except (ValueError, RecursionError) as error:
+        if is_declared:
+            raise InvalidRequestError(f"the body is not JSON: {error}.") from None
+        return None
+    return content
+
+
+def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
+    """Return where the images, the parameters and the wanted shape of the answer are.
+
+    Raises:
+        InvalidRequestError: none of the shapes we know.
+    """
+    if isinstance(content, str):
+        return JsonRequest(shape="one", images=[content])
+    if isinstance(content, list):
+        return JsonRequest(shape="several", images=content)
+    if not isinstance(content, dict):
+        raise _unknown(f"the JSON is {type(content).__name__}")
+    parameters = _read_parameters(content)
+    if "instances" in content:
+        return JsonRequest(
+            shape="kserve_v1" if is_kserve_path else "several",
+            images=_need_list("instances", content["instances"]),
+            parameters=parameters,
+        )
+    if "inputs" in content:
+        return JsonRequest(
+            shape="open_inference",
+            images=_read_tensors(content["inputs"]),
+            parameters=parameters,
+            request_id=str(content["id"])[:256] if "id" in content else None,
+        )
+    if any(key in content for key in _IMAGE_KEYS):
+        return JsonRequest(shape="one", images=[content], parameters=parameters)
+    raise _unknown(f"the JSON has the keys {', '.join(map(str, content))[:200] or '(none)'}")
+
+
+def decode_image(value: Any) -> bytes:
+    """Return the image's bytes from base64 text, a data URI, or an object that holds one of them.
+
+    Raises:
+        InvalidRequestError: it is none of these.
+    """
+    # Two levels: {"image_bytes": {"b64": "..."}} is TensorFlow Serving's way.
+    for _ in range(2):
+        if isinstance(value, Mapping):
+            value = next((value[key] for key in _IMAGE_KEYS if key in value), None)
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{_NOT_AN_IMAGE}; it is {type(value).__name__}.")
+    if value.startswith("data:"):
+        value = value.partition(",")[2]
+    try:
+        compact = "".join(value.split()).translate(str.maketrans("-_", "+/"))
+        return b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequestError(f"{_NOT_AN_IMAGE}; this is not base64: {error}.") from None
+
+
+def _read_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
+    nested = content.get("parameters")
+    merged = {**(nested if isinstance(nested, Mapping) else {}), **content}
+    return {name: merged[name] for name in merged if name in OPTION_NAMES}
+
+
+def _read_tensors(tensors: Any) -> list[Any]:
+    images: list[Any] = []
+    for tensor in _need_list("inputs", tensors):
+        if not isinstance(tensor, Mapping) or tensor.get("datatype", "BYTES") != "BYTES":
+            raise _unknown("an input is no BYTES tensor")
+        images += _need_list("an input's data", tensor.get("data"))
+    return images
+
+
+def _need_list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list) or not value:
+        raise _unknown(f"{name} is no list of one or more")
+    return value
+
+
+def _unknown(what: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f'{what}; send {{"b64": ...}}, {{"instances": [{{"b64": ...}}]}} (KServe v1) or '
+        '{"inputs": [{"name", "shape", "datatype": "BYTES", "data"}]} (Open Inference v2).'
+    )

@@ -1,0 +1,112 @@
+"""One request as TorchServe hands it over, in any of its shapes, to images and options.
+
+Shapes: a raw body of any content type; a multipart form with one file or many; JSON
+(handlers/api/json_request.py); a gRPC input map, which may hold any of these. Options may come in
+headers, form fields, gRPC keys or JSON parameters (handlers/api/options.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from handlers.api.json_request import Shape, decode_image, parse_json, read_json
+from handlers.api.options import ID_NAMES, LONGEST_ID, OPTION_NAMES, Options, read_options
+from handlers.errors import EmptyBodyError, InvalidRequestError, RefusedError
+from handlers.images.decoding import Bytes
+
+Transport = Literal["http", "grpc"]
+
+# Fields and gRPC keys that are no images.
+_NAMED = OPTION_NAMES.union(ID_NAMES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    images: tuple[Bytes | RefusedError, ...]
+    """In the order sent; one that could not even be read from the request is its error."""
+    shape: Shape
+    options: Options
+    request_id: str | None = None
+    """The Open Inference Protocol's own."""
+
+
+def read_headers(raw: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the text headers by lower-case name; TorchServe mixes in an object per form field.
+
+    The caller's ids may also come as fields or gRPC keys, for TorchServe forwards nothing of gRPC's metadata.
+    """
+    headers = {name.lower(): value for name, value in raw.items() if isinstance(value, str)}
+    for name, value in item.items():
+        if name.lower() in ID_NAMES and isinstance(value, (bytes, bytearray, str)):
+            headers.setdefault(name.lower(), _read_id(value))
+    return headers
+
+
+def read_transport(headers: Mapping[str, str]) -> Transport:
+    """Return how the request came: of gRPC's metadata TorchServe forwards nothing."""
+    return "http" if {"host", "url_path", "explain"} & headers.keys() else "grpc"
+
+
+def read_request(
+    item: Mapping[str, Any], headers: Mapping[str, str], *, max_images: int
+) -> Request:
+    """Return the images and options of one item of TorchServe's batch.
+
+    Raises:
+        RefusedError: the request as a whole cannot be answered.
+    """
+    options = {name.lower(): v for name, v in item.items() if name.lower() in OPTION_NAMES}
+    parts = [value for name, value in item.items() if name.lower() not in _NAMED]
+    if not parts:
+        raise EmptyBodyError("the request holds no image; send its bytes as the body.")
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "application/x-www-form-urlencoded":
+        raise InvalidRequestError(
+            "the image came as an urlencoded form, as curl --data-binary sends it by default; "
+            "add -H 'Content-Type: application/octet-stream' or use curl -T."
+        )
+    json_content = None
+    if len(parts) == 1:
+        json_content = parse_json(parts[0], is_declared=content_type == "application/json")
+    if json_content is None:
+        shape: Shape = "one" if len(parts) == 1 else "several"
+        images = _read_images(parts, max_images, _read_part)
+        return Request(images=images, shape=shape, options=read_options(headers, options))
+    # /predictions and /explanations name their path; KServe's own paths do not.
+    is_kserve_path = "host" in headers and "url_path" not in headers
+    request = read_json(json_content, is_kserve_path=is_kserve_path)
+    return Request(
+        images=_read_images(request.images, max_images, decode_image),
+        shape=request.shape,
+        options=read_options(headers, {**request.parameters, **options}),
+        request_id=request.request_id,
+    )
+
+
+def _read_id(value: bytes | bytearray | str) -> str:
+    # One more than an id may have, so that it is left out for it; all of a long one would take long to decode.
+    start = value[: LONGEST_ID + 1]
+    return start if isinstance(start, str) else start.decode("utf-8", errors="replace")
+
+
+def _read_images(
+    parts: list[Any], max_images: int, read: Callable[[Any], Bytes]
+) -> tuple[Bytes | RefusedError, ...]:
+    if len(parts) > max_images:
+        raise InvalidRequestError(f"{len(parts)} images in one request; at most {max_images}.")
+    images: list[Bytes | RefusedError] = []
+    for part in parts:
+        try:
+            images.append(read(part))
+        except RefusedError as error:
+            images.append(error)
+    return tuple(images)
+
+
+def _read_part(value: Any) -> Bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    if isinstance(value, str):
+        # TorchServe decodes text/* before we see it; base64 is the only image that survives that.
+        return decode_image(value) if value else b""
+    raise InvalidRequestError(f"an image must be bytes; it is {type(value).__name__}.")

@@ -1,0 +1,148 @@
+"""The engine on an NVIDIA GPU: half precision unless told otherwise, channels last, one CUDA graph per batch size.
+
+The device may also be a CPU: then it computes the same in float32 and without graphs, which is
+how its logic is tested where there is no GPU.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from handlers.engines.cpu_engines import load_network
+from handlers.engines.network import Network
+from handlers.extracted import Archive
+from handlers.model_card import ArchivePrecision
+from handlers.settings import Precision
+
+logger = logging.getLogger(__name__)
+
+# What CUDA says when the process can never compute again; only a new worker can.
+_STICKY = (
+    "illegal memory access",
+    "device-side assert",
+    "unspecified launch failure",
+    "misaligned address",
+    "unrecoverable",
+)
+
+# Runs before a graph is captured, in which cuDNN chooses its algorithms; PyTorch's documentation
+# uses 3.
+_WARM_UP_RUNS = 3
+
+
+class CudaEngine:
+    # Half precision differs from float32 by less than the probes' tolerance.
+    precision: ArchivePrecision = "float32"
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        device: torch.device,
+        largest_batch: int,
+        precision: Precision = "auto",
+    ) -> None:
+        self._device = device
+        self._network = place_network(load_network(archive), device, precision)
+        self._side_px = archive.card.preprocessing.image_size_px
+        self._buckets = list_buckets(largest_batch)
+        self._runners = {size: self._make_runner(size) for size in self._buckets}
+        self.name = f"PyTorch on {device}, {str(next(self._network.parameters()).dtype)[6:]}"
+
+    def probabilities(self, batch: Sequence[torch.Tensor]) -> np.ndarray:
+        """Return `(B, K) float32` for B pictures of `(S, S, 3) uint8` on the device."""
+        pixels = torch.stack(list(batch))
+        try:
+            return self._compute(pixels).float().cpu().numpy()
+        except torch.OutOfMemoryError:
+            return self._compute_in_halves(pixels)
+        except RuntimeError as error:
+            exit_if_sticky(error)
+            raise
+
+    def _compute_in_halves(self, pixels: torch.Tensor) -> np.ndarray:
+        logger.warning("The GPU ran out of memory at %d images: once more by halves.", len(pixels))
+        torch.cuda.empty_cache()
+        halves = pixels.chunk(2)
+        return torch.cat([self._network_rows(half) for half in halves]).float().cpu().numpy()
+
+    def _compute(self, pixels: torch.Tensor) -> torch.Tensor:
+        size = next((bucket for bucket in self._buckets if bucket >= len(pixels)), None)
+        if size is None:
+            return self._network_rows(pixels)
+        missing = size - len(pixels)
+        padded = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels
+        return self._runners[size](padded)[: len(pixels)]
+
+    def _network_rows(self, pixels: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            rows: torch.Tensor = self._network(pixels)
+        return rows
+
+    def _make_runner(self, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        if self._device.type != "cuda":
+            return self._network_rows
+        shape = (size, self._side_px, self._side_px, 3)
+        pixels = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+        try:
+            return self._capture(pixels)
+        except RuntimeError as error:
+            exit_if_sticky(error)
+            logger.warning("No CUDA graph for %d images, slower: %s", size, str(error)[:300])
+            return self._network_rows
+
+    def _capture(self, pixels: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        side_stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
+            for _ in range(_WARM_UP_RUNS):
+                self._network_rows(pixels)
+        torch.cuda.current_stream().wait_stream(side_stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            rows = self._network_rows(pixels)
+
+        def replay(batch: torch.Tensor) -> torch.Tensor:
+            pixels.copy_(batch)
+            graph.replay()
+            # The graph's own output is overwritten by its next replay.
+            return rows.clone()
+
+        return replay
+
+
+def place_network(network: Network, device: torch.device, precision: Precision = "auto") -> Network:
+    """Return the network on the device; on a GPU in the precision asked for, with channels last."""
+    if device.type != "cuda":
+        return network.to(device)
+    network = network.to(device=device, dtype=choose_dtype(precision))
+    network.body_and_head.to(memory_format=torch.channels_last)
+    return network
+
+
+def choose_dtype(precision: Precision) -> torch.dtype:
+    """Return what the network computes in on a GPU."""
+    dtype: torch.dtype = getattr(torch, "float16" if precision == "auto" else precision)
+    return dtype
+
+
+def list_buckets(largest_batch: int) -> list[int]:
+    """Return the powers of two below `largest_batch`, and it: the batch sizes that get a graph."""
+    powers = [1 << exponent for exponent in range(largest_batch.bit_length())]
+    return sorted({min(power, largest_batch) for power in powers} | {largest_batch})
+
+
+def exit_if_sticky(error: RuntimeError) -> None:
+    """Leave the process where CUDA is broken for good: TorchServe then starts a new worker.
+
+    Raises:
+        SystemExit: the error is of that kind.
+    """
+    text = str(error)
+    if any(sign in text for sign in _STICKY):
+        logger.critical(
+            "The GPU cannot be used by this process any more, so it ends: %s", text[:300]
+        )
+        raise SystemExit(1) from error

@@ -1,0 +1,133 @@
+"""Photos to pixels on an NVIDIA GPU: nvJPEG in batches, resampling on the device.
+
+Whatever nvJPEG should not or cannot decode, Pillow does, photo by photo. The two round
+differently; the probes' tolerance covers it.
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from handlers.engines.cuda_engine import exit_if_sticky
+from handlers.errors import RefusedError
+from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
+from handlers.images.loaders import CpuLoader, DecodeBudget, Photo, PhotoTiming, Timings
+from handlers.images.preprocessing import PreprocessingSpec, central_square
+from handlers.settings import HandlerSettings
+
+Loaded = torch.Tensor | RefusedError
+
+
+class CudaLoader:
+    def __init__(
+        self, spec: PreprocessingSpec, settings: HandlerSettings, *, device: torch.device
+    ) -> None:
+        self._spec = spec
+        self._limits = settings.limits
+        self._device = device
+        self._fall_back = CpuLoader(spec, settings)
+        self.name = f"nvJPEG, else {self._fall_back.name},"
+
+    def load(self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget) -> list[Loaded]:
+        """Return each photo's `(S, S, 3) uint8` pixels on the device, or its error."""
+        headers = [self._read_header(photo.data) for photo in photos]
+        fit = [index for index, header in enumerate(headers) if isinstance(header, JpegHeader)]
+        started = time.perf_counter()
+        decoded = self._decode([photos[index].data for index in fit])
+        decode_s = (time.perf_counter() - started) / max(1, len(fit))
+        on_device = dict(zip(fit, decoded, strict=True))
+        loaded: list[Loaded] = []
+        for index, photo in enumerate(photos):
+            header, image = headers[index], on_device.get(index)
+            if isinstance(header, RefusedError):
+                loaded.append(header)
+            elif image is None or header is None:
+                loaded.append(self._load_on_cpu(photo, timings, budget))
+            else:
+                started = time.perf_counter()
+                loaded.append(self._crop(image, header))
+                preprocess_s = time.perf_counter() - started
+                timings.photos.append(PhotoTiming(photo.owner, "JPEG", decode_s, preprocess_s))
+        return loaded
+
+    def _read_header(self, data: Bytes) -> JpegHeader | RefusedError | None:
+        try:
+            return read_jpeg_header(data, limits=self._limits)
+        except RefusedError as error:
+            return error
+
+    def _load_on_cpu(self, photo: Photo, timings: Timings, budget: DecodeBudget) -> Loaded:
+        pixels = self._fall_back.load_one(photo, timings, budget)
+        if isinstance(pixels, RefusedError):
+            return pixels
+        return torch.from_numpy(pixels).to(self._device, non_blocking=True)
+
+    def _decode(self, files: list[Bytes]) -> list[torch.Tensor | None]:
+        """Return each JPEG as `(3, H, W) uint8` on the device, None where nvJPEG gave up."""
+        if not files:
+            return []
+        tensors = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files]
+        try:
+            return list(decode_jpegs(tensors, self._device))
+        except RuntimeError as error:
+            exit_if_sticky(error)
+            # One bad file fails its whole batch, so each alone.
+            return [self._decode_alone(tensor) for tensor in tensors]
+
+    def _decode_alone(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        try:
+            return decode_jpegs([tensor], self._device)[0]
+        except RuntimeError as error:
+            exit_if_sticky(error)
+            return None
+
+    def _crop(self, image: torch.Tensor, header: JpegHeader) -> torch.Tensor:
+        pixels = crop_on_device(image, self._spec)
+        pixels = pixels if header.upright is None else transpose(pixels, header.upright)
+        return pixels.contiguous()
+
+
+def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Return `(3, H, W) uint8` RGB images, by nvJPEG, or by libjpeg when the device is a CPU."""
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    with warnings.catch_warnings():
+        # torchvision 0.29 announces that its decoders move to torchcodec, once a call: a line of
+        # log for every batch.
+        warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning)
+        images: list[torch.Tensor] = decode_jpeg(files, mode=ImageReadMode.RGB, device=device)
+    return images
+
+
+def crop_on_device(image: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor:
+    """Return the central square of a `(3, H, W) uint8` image as `(S, S, 3) uint8`.
+
+    The square's edges are rounded to whole pixels: half a pixel of a photo's hundreds.
+    """
+    height, width = image.shape[1:]
+    left, top, right, bottom = map(round, central_square((width, height), spec.resize_ratio))
+    square = image[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    side = spec.image_size_px
+    small = functional.interpolate(
+        square[None].float(), (side, side), mode=spec.interpolation, antialias=True
+    )
+    return small[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+
+
+def transpose(pixels: torch.Tensor, how: Image.Transpose) -> torch.Tensor:
+    """Return `(H, W, 3)` turned or flipped as Pillow would."""
+    turns = {
+        Image.Transpose.FLIP_LEFT_RIGHT: lambda p: p.flip(1),
+        Image.Transpose.FLIP_TOP_BOTTOM: lambda p: p.flip(0),
+        Image.Transpose.ROTATE_90: lambda p: p.transpose(0, 1).flip(0),
+        Image.Transpose.ROTATE_180: lambda p: p.flip(0, 1),
+        Image.Transpose.ROTATE_270: lambda p: p.transpose(0, 1).flip(1),
+        Image.Transpose.TRANSPOSE: lambda p: p.transpose(0, 1),
+        Image.Transpose.TRANSVERSE: lambda p: p.transpose(0, 1).flip(0, 1),
+    }
+    turned: torch.Tensor = turns[how](pixels)
+    return turned

@@ -1,0 +1,139 @@
+"""The network from pixels to probabilities, as it is trained, evaluated, exported and served.
+
+B batch, S image size, K classes. Normalising and the softmax are inside, so that whoever holds a
+`Network`, or the ONNX file made of it, cannot get them wrong.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from handlers.errors import ArchitectureError
+from handlers.images.preprocessing import PreprocessingSpec
+
+
+class Network(nn.Module):
+    """pixels `(B, S, S, 3) uint8` -> probabilities `(B, K) float32`, rows summing to 1.
+
+    `body_and_head` is the torchvision architecture; its state dict alone is what
+    weights.safetensors holds.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    temperature: torch.Tensor
+
+    def __init__(
+        self,
+        body_and_head: nn.Module,
+        *,
+        preprocessing: PreprocessingSpec,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.body_and_head = body_and_head
+        # Buffers follow .to(device); not persistent, because the model card is where they are kept.
+        self.register_buffer("mean", _per_channel(preprocessing.mean), persistent=False)
+        self.register_buffer("std", _per_channel(preprocessing.std), persistent=False)
+        self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return `(B, K) float32` before temperature and softmax."""
+        logits: torch.Tensor = self.body_and_head(self.normalise(pixels))
+        return logits.float()
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return `(B, 3, S, S)` in the network's dtype from `(B, S, S, 3) uint8`."""
+        planes = pixels.permute(0, 3, 1, 2).to(self.mean.dtype)
+        return (planes / 255 - self.mean) / self.std
+
+
+def build_network(
+    *,
+    architecture: str,
+    class_count: int,
+    preprocessing: PreprocessingSpec,
+    temperature: float = 1.0,
+) -> Network:
+    """Return the network with random weights and `class_count` outputs.
+
+    Raises:
+        ArchitectureError: torchvision has no such classifier, it cannot be built for this size of
+        photo, or its head is not one linear layer at the end.
+    """
+    # torchvision takes seconds to import, and a worker that runs the ONNX file never needs it.
+    from torchvision import models
+
+    if architecture not in models.list_models(module=models):
+        raise ArchitectureError(
+            f"torchvision has no classifier {architecture!r}; "
+            "'resnet18' and 'efficientnet_b0' are two it has."
+        )
+    options = _builder_options(architecture, preprocessing.image_size_px)
+    try:
+        classifier = models.get_model(architecture, weights=None, **options)
+    except (AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ArchitectureError(
+            f"{architecture} cannot be built for photos of {preprocessing.image_size_px} px: {reason}"
+        ) from None
+    replace_head(classifier, class_count)
+    return Network(classifier, preprocessing=preprocessing, temperature=temperature)
+
+
+def find_head(classifier: nn.Module) -> str:
+    """Return the dotted name of the last module that has weights, a linear layer: the head.
+
+    Raises:
+        ArchitectureError: the last such module is not linear.
+    """
+    last: tuple[str, nn.Module] = [
+        (name, module)
+        for name, module in classifier.named_modules()
+        if next(module.parameters(recurse=False), None) is not None
+    ][-1]
+    name, layer = last
+    if not isinstance(layer, nn.Linear):
+        raise ArchitectureError(
+            f"{type(classifier).__name__} ends in {name} ({type(layer).__name__}); "
+            "only classifiers whose head is one linear layer can be used."
+        )
+    return name
+
+
+def replace_head(classifier: nn.Module, class_count: int) -> nn.Linear:
+    """Put a new linear layer with `class_count` outputs in the head's place and return it.
+
+    Raises:
+        ArchitectureError: as `find_head`, or `class_count` is below 1.
+    """
+    if class_count < 1:
+        raise ArchitectureError(f"{class_count} classes; a network needs at least one.")
+    name = find_head(classifier)
+    parent_name, _, child_name = name.rpartition(".")
+    old = classifier.get_submodule(name)
+    assert isinstance(old, nn.Linear)
+    new = nn.Linear(old.in_features, class_count)
+    setattr(classifier.get_submodule(parent_name), child_name, new)
+    return new
+
+
+def _builder_options(architecture: str, image_size_px: int) -> dict[str, Any]:
+    if architecture in ("googlenet", "inception_v3"):
+        # One output in training as in serving; the auxiliary heads only ever helped training from
+        # scratch.
+        # Their pretrained weights expect -1 to 1, which this makes of what every other network gets.
+        return {"aux_logits": False, "init_weights": True, "transform_input": True}
+    if architecture.startswith("vit_"):
+        return {"image_size": image_size_px}
+    if architecture.startswith("maxvit"):
+        return {"input_size": (image_size_px, image_size_px)}
+    return {}
+
+
+def _per_channel(values: tuple[float, float, float]) -> torch.Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)

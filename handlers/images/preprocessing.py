@@ -1,0 +1,134 @@
+"""From a file's bytes to the square of pixels the network sees, alike in training and serving."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+import numpy as np
+from PIL import Image
+
+from handlers.errors import PreprocessingError
+from handlers.images.decoding import Bytes, DecodedPhoto, DecodeLimits, decode_as_stored
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+MAX_IMAGE_SIZE_PX = 4096
+
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+# A PNG ten times too large is first averaged down to three times the size, then resampled: 3 is
+# where Pillow's documentation calls the result nearly that of fair resampling.
+_REDUCING_GAP = 3.0
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingSpec:
+    """How a photo becomes `(S, S, 3)`.
+
+    The central square of side `shorter side / resize_ratio`, resampled to S in one step.
+    """
+
+    image_size_px: int = 224
+    resize_ratio: float = 256 / 224
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not _is_int(self.image_size_px) or not 1 <= self.image_size_px <= MAX_IMAGE_SIZE_PX:
+            raise _invalid(
+                "image_size_px", self.image_size_px, f"a whole number of 1 to {MAX_IMAGE_SIZE_PX}"
+            )
+        if not _is_number(self.resize_ratio) or not 1 <= self.resize_ratio <= 10:
+            raise _invalid("resize_ratio", self.resize_ratio, "a number of 1 to 10")
+        if self.interpolation not in _RESAMPLING:
+            raise _invalid("interpolation", self.interpolation, " or ".join(_RESAMPLING))
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
+        if min(self.std) <= 0:
+            raise _invalid("std", self.std, "three numbers above 0")
+
+    @property
+    def shorter_side_px(self) -> int:
+        """How small the shorter side may become while decoding so that nothing is enlarged."""
+        return math.ceil(self.image_size_px * self.resize_ratio - 1e-6)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the spec; unknown keys are left alone, for they may come from a newer version.
+
+        Raises:
+            PreprocessingError: a field is missing, or its value is not allowed.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise PreprocessingError(
+                f"preprocessing lacks {', '.join(missing)}; it needs {', '.join(names)}."
+            )
+        return cls(**{name: values[name] for name in names})
+
+
+def load_pixels(
+    data: Bytes, spec: PreprocessingSpec, limits: DecodeLimits | None = None
+) -> np.ndarray:
+    """Return the photo as `(S, S, 3) uint8`, RGB, 0..255, upright.
+
+    Raises:
+        PhotoError: the bytes are no image we read, or more than `limits` allow.
+    """
+    return crop_pixels(
+        decode_as_stored(data, shorter_side_px=spec.shorter_side_px, limits=limits), spec
+    )
+
+
+def crop_pixels(photo: DecodedPhoto, spec: PreprocessingSpec) -> np.ndarray:
+    """Return the central square of a decoded photo as `(S, S, 3) uint8`, upright."""
+    side = spec.image_size_px
+    small = photo.image.resize(
+        (side, side),
+        _RESAMPLING[spec.interpolation],
+        box=central_square(photo.image.size, spec.resize_ratio),
+        reducing_gap=_REDUCING_GAP,
+    )
+    # The square is central, so it may be turned after it was cut out: 50 thousand pixels instead
+    # of millions.
+    if photo.upright is not None:
+        small = small.transpose(photo.upright)
+    # A copy, because Pillow's own memory is read-only, which torch.from_numpy warns of.
+    return np.array(small)
+
+
+def central_square(
+    size_px: tuple[int, int], resize_ratio: float
+) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom in pixels, fractions included, never outside the photo."""
+    width, height = size_px
+    side = min(width, height) / resize_ratio
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, min(left + side, width), min(top + side, height)
+
+
+def _three_numbers(name: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) != 3 or not all(map(_is_number, value)):
+        raise _invalid(name, value, "three finite numbers")
+    return tuple(float(number) for number in value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def _invalid(name: str, value: Any, allowed: str) -> PreprocessingError:
+    return PreprocessingError(f"preprocessing {name} is {value!r}; it must be {allowed}.")

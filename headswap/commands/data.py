@@ -1,0 +1,94 @@
+"""Look at a folder of photos before you train on it: counts, sizes, broken files, copies, and a picture of it.
+
+Example:
+    headswap data check photos
+    headswap data check photos --contact-sheet photos.png
+
+The exit code is 1 where the same photo, or nearly the same, stands in two splits or in two classes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from headswap.output import stdout
+
+if TYPE_CHECKING:
+    from training.data.check import DataCheck
+    from training.data.duplicates import NearDuplicate
+    from training.data.photos import PhotoSet
+
+SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    action: tyro.conf.Positional[Literal["check"]]
+    """What to do with the photos."""
+    data: tyro.conf.Positional[Path]
+    """Folder of class folders, or of train/, val/ and test/ with class folders in each; or a dataset's name."""
+    contact_sheet: Path = Path("contact_sheet.png")
+    """Where to write the picture: a row a class."""
+    seed: int = 0
+    """Of the split, where the folder has none; the same as for headswap train."""
+
+
+def run(command: Command) -> int:
+    from training.data.check import check_data
+    from training.data.contact_sheet import write_contact_sheets
+    from training.data.photos import read_photos
+    from training.data.source import find_folder
+
+    photos = read_photos(find_folder(command.data), seed=command.seed)
+    check = check_data(photos)
+    _show(check)
+    for sheet in write_contact_sheets(photos, command.contact_sheet):
+        stdout.print(f"{sheet}")
+    return 1 if photos.leaks or check.leaking or check.mislabelled else 0
+
+
+def _show(check: "DataCheck") -> None:
+    from rich.table import Table
+
+    photos = check.photos
+    table = Table("class", *check.counts, box=None)
+    for label, name in enumerate(photos.class_names):
+        table.add_row(name, *(str(counts[label]) for counts in check.counts.values()))
+    stdout.print(table)
+    smallest, median, largest = check.shorter_side_px
+    formats = ", ".join(f"{name} {count}" for name, count in check.formats.most_common())
+    stdout.print(f"shorter side {smallest} to {largest} pixels, median {median}; {formats}")
+    stdout.print(f"the largest class has {check.imbalance:.1f} times the photos of the smallest")
+    _show_files(photos)
+    _show_pairs("nearly the same in two splits", check.leaking)
+    _show_pairs("the same or nearly so in two classes", check.mislabelled)
+    within = len(check.near_duplicates) - len(check.leaking)
+    stdout.print(f"{within} more pairs are nearly the same within a split")
+    if check.is_cut_off:
+        stdout.print("and the search ended there: so many look alike that these are no copies")
+
+
+def _show_files(photos: "PhotoSet") -> None:
+    _show_some(
+        f"{len(photos.bad_files)} broken files, left out",
+        [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
+    )
+    _show_some(
+        f"{len(photos.leaks)} exact copies, left out of what is learned from",
+        [f"{leak.dropped} is {leak.kept}" for leak in photos.leaks],
+    )
+
+
+def _show_pairs(told: str, pairs: "list[NearDuplicate]") -> None:
+    named = [f"{pair.first.path} and {pair.second.path}" for pair in pairs]
+    _show_some(f"{len(pairs)} pairs are {told}", named)
+
+
+def _show_some(told: str, lines: list[str]) -> None:
+    stdout.print(told)
+    for line in lines[:SHOWN]:
+        stdout.print(f"  {line}")
+    if len(lines) > SHOWN:
+        stdout.print(f"  and {len(lines) - SHOWN} more")

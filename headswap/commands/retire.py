@@ -1,0 +1,30 @@
+"""Unload a version that is no longer live, once everything it was asked is answered.
+
+Example:
+    headswap retire clothing 1.0
+"""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from headswap.promotion_log import PromotionLog
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    model: tyro.conf.Positional[str]
+    """The model's name."""
+    version: tyro.conf.Positional[str]
+    """The version to unload."""
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.rollout.retirement import retire
+
+    settings = command.where.settings()
+    with PromotionLog(settings, "retire", subject=f"{command.model} {command.version}") as report:
+        retire(settings, command.model, command.version, report=report)
+    return 0

@@ -1,0 +1,34 @@
+"""Start the server with what was promoted, and stay in the foreground until TERM or Ctrl-C.
+
+Example:
+    headswap serve
+    headswap serve model_store/clothing-1.0.mar      the first time, when the store holds several
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from headswap.output import stderr
+from headswap.trust_flags import TrustFlags
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    archives: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Archives to make live; by default what was live last, or the only one in the store."""
+    listen: str | None = None
+    """Host of the two inference addresses instead of the configuration's, such as 0.0.0.0."""
+    trust: TrustFlags = field(default_factory=TrustFlags)
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.server.server import serve
+
+    settings = command.where.settings(listen=command.listen)
+    return serve(
+        settings, archives=command.archives, report=stderr.print, trust=command.trust.trust()
+    )

@@ -1,0 +1,56 @@
+"""Show what is live, what is loaded, and how it is doing.
+
+Example:
+    headswap status
+    headswap status --json
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from headswap.output import stdout
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    json: bool = False
+    """One JSON object instead of a table."""
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.rollout.status import read_status
+
+    rows = read_status(command.where.settings())
+    if command.json:
+        stdout.print(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
+        return 0
+    from rich.table import Table
+
+    table = Table(
+        "model", "version", "standing", "workers", "waiting", "requests", "errors", "p50 ms", "p99 ms",
+        box=None,
+    )  # fmt: skip
+    for row in rows:
+        table.add_row(
+            row.model, row.version, row.standing, f"{row.ready_workers}/{row.workers}",
+            str(row.pending_requests), str(row.requests), _errors(row.errors, row.faults),
+            _rounded(row.p50_ms), _rounded(row.p99_ms),
+        )  # fmt: skip
+    stdout.print(table)
+    for row in rows:
+        if row.sha256:
+            stdout.print(
+                f"{row.model} {row.version} {row.sha256[:12]} {row.standing} since {row.since}: {row.why}",
+                soft_wrap=True,
+            )
+    return 0
+
+
+def _errors(errors: int, faults: int) -> str:
+    return f"{errors} ({faults} ours)" if faults else str(errors)
+
+
+def _rounded(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:.0f}"

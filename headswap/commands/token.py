@@ -1,0 +1,25 @@
+"""Print the server's current token.
+
+Example:
+    curl -H "Authorization: Bearer $(headswap token)" -sT photo.jpg http://127.0.0.1:8080/predictions/clothing
+"""
+
+from dataclasses import dataclass, field
+
+from headswap.output import stdout
+from headswap.where import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    management: bool = False
+    """The token of the management API instead of the inference API's."""
+    where: Where = field(default_factory=Where)
+
+
+def run(command: Command) -> int:
+    from serving.client.tokens import TokenKind, read_token
+
+    kind: TokenKind = "management" if command.management else "inference"
+    stdout.print(read_token(command.where.settings().key_file, kind))
+    return 0

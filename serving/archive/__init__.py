@@ -1,0 +1,1 @@
+"""Archives as files: read, checked, signed, repacked; never run."""

@@ -1,0 +1,58 @@
+"""Whether the code inside an archive is this headswap's own, compared byte for byte and never run."""
+
+import importlib.util
+from pathlib import Path, PurePosixPath
+
+from serving.archive.reader import open_packed, read_manifest
+from serving.errors import ArchiveError
+
+ENTRY = "entry.py"
+PACKAGE = "handlers"
+# Neither Python nor TorchServe runs a file of these, and none can stand in for a module. Probes are photos.
+DATA_SUFFIXES = frozenset(
+    {".json", ".yaml", ".safetensors", ".onnx", ".mnn", ".txt", ".md", ".csv"}
+)
+DATA_FOLDERS = frozenset({"probes"})
+CONFIG = "model-config.yaml"
+
+
+def find_foreign_code(path: Path) -> str | None:
+    """Return what in the archive is code that is not ours, in words; None when there is none.
+
+    Raises:
+        ArchiveError: the archive, or this installation's own handler, cannot be read.
+    """
+    with open_packed(path) as packed:
+        model = read_manifest(packed)["model"]
+        if model["handler"] != ENTRY:
+            return f"its handler is {model['handler']!r}"
+        if model.get("configFile", CONFIG) != CONFIG or "requirementsFile" in model:
+            return "its manifest names settings or requirements of its own"
+        ours = _own_code()
+        for member in packed.infolist():
+            name = PurePosixPath(member.filename)
+            if member.is_dir() or name.suffix.lower() in DATA_SUFFIXES:
+                continue
+            if len(name.parts) == 2 and name.parts[0] in DATA_FOLDERS:
+                continue
+            own = ours.get(member.filename)
+            if own is None:
+                return f"it brings {member.filename}"
+            code = own.read_bytes()
+            if member.file_size != len(code) or packed.read(member) != code:
+                return f"its {member.filename} differs"
+    return None
+
+
+def _own_code() -> dict[str, Path]:
+    """Return our files by the names they have in an archive. Found, not imported: serving runs no handler."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ArchiveError(
+            f"the package {PACKAGE!r} is not installed, so no archive's handler can be compared with it; run make "
+            "install, or give --allow-custom-handler."
+        )
+    folder = Path(spec.origin).parent
+    return {
+        f"{PACKAGE}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.py")
+    } | {ENTRY: folder / ENTRY}

@@ -1,0 +1,119 @@
+"""TorchServe's management over gRPC: the same verbs as serving/client/management.py, told in JSON inside a message."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from serving import stubs
+from serving.client.endpoint import Endpoint, grpc_endpoint
+from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
+from serving.client.management import (
+    PAGE_SIZE,
+    READ_TIMEOUT_S,
+    REGISTER_TIMEOUT_S,
+    Loaded,
+    model_and_version,
+    read_loaded,
+    wait_for_workers,
+)
+from serving.client.management_verbs import ManagementVerbs
+from serving.errors import NotFoundError
+from serving.settings import ServerSettings
+
+
+@contextmanager
+def manage(settings: ServerSettings) -> Iterator[ManagementVerbs]:
+    """Yield the management of the server on this machine, over gRPC.
+
+    Over HTTP, loading a version holds one of Netty's few threads, and every client connected to that thread waits until
+    it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
+    """
+    management = GrpcManagement(grpc_endpoint(settings, "management"))
+    try:
+        yield management
+    finally:
+        management.close()
+
+
+class GrpcManagement:
+    """Fulfils `serving.client.management_verbs.ManagementVerbs`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._messages, calls = stubs.load("management")
+        self._channel = open_channel(endpoint)
+        self._stub = calls.ManagementAPIsServiceStub(self._channel)
+
+    def models(self) -> list[str]:
+        """Return the names of the models that have a version loaded. Raises RequestError."""
+        names: list[str] = []
+        page = 0
+        while True:
+            request = self._messages.ListModelsRequest(limit=PAGE_SIZE, next_page_token=page)
+            told = json.loads(self._call("ListModels", request))
+            names += [str(one["modelName"]) for one in told["models"]]
+            page = int(told.get("nextPageToken") or 0)
+            if not page:
+                return names
+
+    def versions(self, model: str) -> dict[str, Loaded]:
+        """Return the loaded versions of a model by number; empty when there is none. Raises RequestError."""
+        try:
+            told = self._describe(model, "all")
+        except NotFoundError:
+            return {}
+        return {one["modelVersion"]: read_loaded(one) for one in told}
+
+    def default_version(self, model: str) -> str:
+        """Return the version requests without a version go to. Raises RequestError."""
+        return str(self._describe(model, "")[0]["modelVersion"])
+
+    def register(self, archive_name: str, *, workers: int) -> None:
+        """Load an archive of the model store and return when all its workers are ready. Raises RequestError."""
+        request = self._messages.RegisterModelRequest(
+            url=archive_name, initial_workers=workers, synchronous=True
+        )
+        self._call("RegisterModel", request, timeout_s=REGISTER_TIMEOUT_S)
+        wait_for_workers(self, *model_and_version(archive_name))
+
+    def scale(self, model: str, version: str, *, workers: int) -> None:
+        """Give a version this many workers and return when they are ready. Raises RequestError."""
+        request = self._messages.ScaleWorkerRequest(
+            model_name=model, model_version=version, min_worker=workers, max_worker=workers,
+            synchronous=True,
+        )  # fmt: skip
+        self._call("ScaleWorker", request, timeout_s=REGISTER_TIMEOUT_S)
+        wait_for_workers(self, model, version)
+
+    def set_default(self, model: str, version: str) -> None:
+        """Send requests without a version to this one from now on. Raises RequestError."""
+        self._call(
+            "SetDefault", self._messages.SetDefaultRequest(model_name=model, model_version=version)
+        )
+
+    def unregister(self, model: str, version: str) -> None:
+        """Unload a version: nothing may be queued there. Raises RequestError."""
+        request = self._messages.UnregisterModelRequest(model_name=model, model_version=version)
+        self._call("UnregisterModel", request)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _describe(self, model: str, version: str) -> list[dict[str, Any]]:
+        request = self._messages.DescribeModelRequest(model_name=model, model_version=version)
+        told: list[dict[str, Any]] = json.loads(self._call("DescribeModel", request))
+        return told
+
+    def _call(self, method: str, request: Any, *, timeout_s: float = READ_TIMEOUT_S) -> str:
+        def send(token: str | None) -> str:
+            call = getattr(self._stub, method)
+            try:
+                return str(call(request, timeout=timeout_s, metadata=metadata_of(token)).msg)
+            except grpc.RpcError as error:
+                raise grpc_error(error, timeout_s=timeout_s) from None
+
+        return self._endpoint.authorised(send)

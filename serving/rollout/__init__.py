@@ -1,0 +1,1 @@
+"""One version after another: promotion, its gates, rollback, retirement."""

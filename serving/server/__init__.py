@@ -1,0 +1,1 @@
+"""The TorchServe process of this host: started, watched, shut down."""

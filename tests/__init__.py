@@ -1,0 +1,1 @@
+"""Tests: unit, integration, e2e and image, each mirroring the packages."""

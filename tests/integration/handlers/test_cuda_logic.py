@@ -1,0 +1,161 @@
+"""The GPU's loader and engine, run on the CPU: the logic is the same, nvJPEG becomes libjpeg."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handlers.engines import cuda_engine, cuda_loader
+from handlers.engines.cuda_engine import CudaEngine, choose_dtype, exit_if_sticky, list_buckets
+from handlers.engines.cuda_loader import CudaLoader, transpose
+from handlers.engines.network import Network
+from handlers.errors import PhotoError
+from handlers.images.loaders import DecodeBudget, Photo, Timings
+from handlers.images.preprocessing import PreprocessingSpec, load_pixels
+from handlers.settings import HandlerSettings
+
+CPU = torch.device("cpu")
+SPEC = PreprocessingSpec(image_size_px=32)
+
+
+def encode(image: Image.Image, format_name: str = "JPEG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=format_name, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def image() -> Image.Image:
+    rough = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(rough).resize((160, 120), Image.Resampling.BICUBIC)
+
+
+def load(files: list[bytes]) -> tuple[list, Timings]:
+    loader, timings = CudaLoader(SPEC, HandlerSettings(), device=CPU), Timings()
+    return loader.load([Photo(data) for data in files], timings, DecodeBudget(60)), timings
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_are_nearly_pillows_however_the_photo_is_turned(image, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(image, exif=exif, quality=95)
+    (pixels,), timings = load([data])
+    assert pixels.shape == (32, 32, 3)
+    assert pixels.dtype == torch.uint8
+    assert np.abs(pixels.numpy().astype(int) - load_pixels(data, SPEC)).mean() < 3
+    assert [timing.format_name for timing in timings.photos] == ["JPEG"]
+
+
+@pytest.mark.parametrize("how", list(Image.Transpose))
+def test_transposes_are_pillows(how: Image.Transpose) -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    expected = np.asarray(Image.fromarray(pixels).transpose(how))
+    assert np.array_equal(transpose(torch.from_numpy(pixels), how).numpy(), expected)
+
+
+def test_a_mixed_batch_keeps_order_and_each_its_outcome(image) -> None:
+    sound = encode(image)
+    files = [sound, encode(image, "PNG"), b"bad", sound[:-300], encode(image, progressive=True)]
+    files += [encode(image.convert("CMYK")), encode(image.convert("L"))]
+    loaded, _ = load(files)
+    assert [isinstance(item, PhotoError) for item in loaded] == [False, False, True, True] + [
+        False
+    ] * 3
+    for index in (1, 4, 5):  # these are Pillow's, so equal to the last bit
+        assert np.array_equal(loaded[index].numpy(), load_pixels(files[index], SPEC))
+
+
+def test_a_file_that_fails_the_batch_is_left_to_pillow(image, monkeypatch) -> None:
+    sound = encode(image)
+    decode, sizes = cuda_loader.decode_jpegs, []
+
+    def decode_no_batches(files: list, device: torch.device) -> list:
+        sizes.append(len(files))
+        if len(sizes) <= 2:  # the batch, and its first file alone
+            raise RuntimeError("nvJPEG: unsupported")
+        return decode(files, device)
+
+    monkeypatch.setattr(cuda_loader, "decode_jpegs", decode_no_batches)
+    loaded, _ = load([sound, sound])
+    assert sizes == [2, 1, 1]
+    assert np.array_equal(loaded[0].numpy(), load_pixels(sound, SPEC))
+    assert loaded[1].shape == (32, 32, 3)
+
+
+class CountedNetwork(torch.nn.Module):
+    """The mean of each channel; out of memory above `limit` images."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.limit = limit
+        self.sizes: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(images))
+        if len(images) > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images.mean(dim=(2, 3)) * self.weight
+
+
+@pytest.fixture
+def make_engine(monkeypatch):
+    def make(limit: int, largest_batch: int = 8) -> tuple[CudaEngine, CountedNetwork]:
+        body = CountedNetwork(limit)
+        network = Network(body, preprocessing=SPEC).eval()
+        monkeypatch.setattr(cuda_engine, "load_network", lambda archive: network)
+        card = type("Card", (), {"preprocessing": SPEC})
+        archive = type("Archive", (), {"card": card})
+        engine = CudaEngine(archive, device=CPU, largest_batch=largest_batch)
+        return engine, body
+
+    return make
+
+
+def batch(count: int) -> list[torch.Tensor]:
+    return [torch.full((32, 32, 3), index, dtype=torch.uint8) for index in range(count)]
+
+
+def test_batches_are_filled_up_to_the_next_bucket(make_engine) -> None:
+    engine, body = make_engine(limit=99)
+    rows = engine.probabilities(batch(5))
+    assert body.sizes == [8]
+    assert rows.shape == (5, 3)
+    assert np.allclose(rows, np.concatenate([engine.probabilities([one]) for one in batch(5)]))
+    engine.probabilities(batch(20))
+    assert body.sizes[-1] == 20
+
+
+def test_out_of_memory_is_tried_once_more_by_halves(make_engine) -> None:
+    engine, body = make_engine(limit=4)
+    assert engine.probabilities(batch(8)).shape == (8, 3)
+    assert body.sizes == [8, 4, 4]
+    with pytest.raises(torch.OutOfMemoryError):
+        make_engine(limit=1)[0].probabilities(batch(8))
+
+
+@pytest.mark.parametrize(("largest", "buckets"), [(1, [1]), (8, [1, 2, 4, 8]), (6, [1, 2, 4, 6])])
+def test_buckets(largest: int, buckets: list[int]) -> None:
+    assert list_buckets(largest) == buckets
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("auto", torch.float16),
+        ("float16", torch.float16),
+        ("bfloat16", torch.bfloat16),
+        ("float32", torch.float32),
+    ],
+)
+def test_the_precision_asked_for_is_the_networks(precision: str, dtype: torch.dtype) -> None:
+    assert choose_dtype(precision) is dtype
+
+
+def test_a_sticky_error_ends_the_worker_and_another_does_not() -> None:
+    with pytest.raises(SystemExit):
+        exit_if_sticky(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    exit_if_sticky(RuntimeError("CUDA error: invalid argument"))

@@ -1,0 +1,93 @@
+"""report.html: looked at in a real browser, whole without a network, and any name is a class's name in it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.evaluation.report import write_report
+from training.run import Run
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium to look at the report with")
+
+
+@pytest.fixture(scope="module")
+def report(untrained_run: Run) -> Path:
+    return write_report(untrained_run.folder)
+
+
+def test_it_needs_nothing_from_elsewhere(report: Path) -> None:
+    page = report.read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) > 10
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "url(" not in page
+    assert "<script" not in page
+
+
+def test_each_mistake_has_its_heat_map(report: Path) -> None:
+    page = report.read_text()
+    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+    assert len(figures) == 12
+    assert all(figure.count("data:image/jpeg") == 2 for figure in figures)
+
+
+def in_browser(page: Path, work: Path, *options: str) -> str:
+    """Return what a headless Chromium prints that can reach no host."""
+    assert BROWSER is not None
+    command = [
+        BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        f"--user-data-dir={work / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--hide-scrollbars", *options, page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+@needs_browser
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize("width_px", [500, 1400])
+def test_it_can_be_read(report: Path, tmp_path: Path, width_px: int, is_dark: bool) -> None:
+    picture = tmp_path / "report.png"
+    in_browser(
+        report, tmp_path, f"--screenshot={picture}", f"--window-size={width_px},3000",
+        f"--blink-settings=preferredColorScheme={0 if is_dark else 1}",
+    )  # fmt: skip
+    shown = np.array(Image.open(picture).convert("L")).astype(int)
+    assert shown.shape == (3000, width_px)
+    background = int(np.median(shown))
+    assert background < 60 if is_dark else background > 240
+    # Letters and lines stand off from it all the way down.
+    contrast = np.abs(shown - background) > 80
+    assert all(band.mean() > 0.004 for band in np.array_split(contrast, 6))
+
+
+PROBE = """<script>onload = () => document.title = JSON.stringify({
+  overflow_px: document.documentElement.scrollWidth - innerWidth,
+  unseen: [...document.images].filter(one => one.naturalWidth == 0).length,
+  names: [...document.querySelectorAll("td:first-child")].map(one => one.textContent),
+})</script>"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width_px", [500, 1400])
+def test_nothing_is_cut_off_or_missing(
+    report: Path, untrained_run: Run, tmp_path: Path, width_px: int
+) -> None:
+    probed = tmp_path / "probed.html"
+    probed.write_text(report.read_text() + PROBE)
+    dumped = in_browser(probed, tmp_path, "--dump-dom", f"--window-size={width_px},900")
+    title = re.search(r"<title>(.*?)</title>", dumped)
+    assert title is not None
+    found = json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert found["overflow_px"] <= 0
+    assert found["unseen"] == 0
+    assert set(untrained_run.data()["class_names"]) <= set(found["names"])

@@ -1,0 +1,77 @@
+"""Our few lines read what the safetensors library writes, and refuse everything else."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from handlers.engines.weights import read_weights
+from handlers.errors import WeightsError
+
+TENSORS = {
+    "float": torch.randn(3, 4),
+    "half": torch.randn(5).half(),
+    "bfloat": torch.randn(2, 2).bfloat16(),
+    "scalar": torch.tensor(7),
+    "empty": torch.zeros(0, 3),
+    "bool": torch.tensor([True, False, True]),
+    "byte": torch.arange(5, dtype=torch.uint8),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(TENSORS, path, metadata={"from": "a test"})
+    return path
+
+
+def test_reads_what_the_library_wrote(path) -> None:
+    found = read_weights(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert found.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+
+
+def test_another_file_is_refused(path) -> None:
+    with pytest.raises(WeightsError, match="sha256"):
+        read_weights(path, sha256="0" * 64)
+
+
+def test_no_file(tmp_path) -> None:
+    with pytest.raises(WeightsError, match="cannot be read"):
+        read_weights(tmp_path / "none.safetensors")
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=200))
+def test_other_bytes_are_refused(tmp_path, data: bytes) -> None:
+    path = tmp_path / "any.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(WeightsError):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, 80]},
+        {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]},
+        {"dtype": "F32", "shape": [9], "data_offsets": [0, 8]},
+        {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": "x", "data_offsets": [0, 8]},
+        {"shape": [2]},
+        [],
+    ],
+)
+def test_a_lying_header_is_refused(tmp_path, entry: object) -> None:
+    header = json.dumps({"a": entry}).encode()
+    path = tmp_path / "lying.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 8)
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        read_weights(path)

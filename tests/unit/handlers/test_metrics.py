@@ -1,0 +1,153 @@
+"""What goes to TorchServe's metric API: declared metrics only, labels that survive its format."""
+
+import logging
+import re
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from ts.context import Context
+from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
+from ts.metrics.metric_type_enum import MetricTypes
+
+from handlers import load_failures, metrics
+from handlers.entry import HeadswapHandler
+from handlers.metric_buffer import OutputLines
+from tests.unit.handlers.helpers import HTTP, Worker
+
+# TorchServe leaves the file it parsed open.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+DECLARATION = Path(metrics.__file__).parents[1] / "serving" / "metrics.yaml"
+LINE = re.compile(r"\[METRICS\](\w+)\.(\w+):([\d.e-]+)\|#([^|]*)\|#type:(\w+)\|#hostname:\S+,\d+")
+
+
+@pytest.fixture
+def cache() -> MetricsCacheYamlImpl:
+    cache = MetricsCacheYamlImpl(config_file_path=str(DECLARATION))
+    cache.initialize_cache()
+    return cache
+
+
+def emitted(caplog) -> list[tuple[str, str]]:
+    """Return name and labels of each metric printed so far; in one process the writer's thread may be behind."""
+    told = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
+    lines = [line for message in told for line in message.splitlines()]
+    matches = [LINE.fullmatch(line) for line in lines]
+    assert all(matches), lines
+    return [(match[1], match[4]) for match in matches]
+
+
+def test_every_metric_is_declared_with_its_labels() -> None:
+    declared = yaml.safe_load(DECLARATION.read_text())["model_metrics"]
+    found = {metric["name"]: metric["dimensions"] for kind in declared.values() for metric in kind}
+    for name in metrics.HISTOGRAMS + metrics.COUNTERS:
+        extra = metrics.EXTRA_DIMENSION.get(name)
+        assert found[name] == [*metrics.DIMENSIONS, *([extra] if extra else [])]
+
+
+def test_a_version_that_cannot_be_served_is_counted(archive_folder, cache, caplog) -> None:
+    assert (
+        tuple(cache.get_metric(load_failures.NAME, MetricTypes.COUNTER).dimension_names)
+        == load_failures.DIMENSIONS
+    )
+    (archive_folder / "weights.safetensors").write_bytes(b"none")
+    (archive_folder / "model.onnx").write_bytes(b"none")
+    manifest = {"model": {"modelName": "colours", "modelVersion": "1.0:2"}}
+    context = Context(
+        "colours", str(archive_folder), manifest, 8, None, "0.12.0", True, cache, None
+    )
+    with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):
+        HeadswapHandler().initialize(context)
+    assert emitted(caplog) == [(load_failures.NAME, "model:colours,version:1.0_2")]
+
+
+def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
+    worker = Worker(archive_folder)
+    lines = OutputLines()
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
+    with caplog.at_level(logging.INFO):
+        worker.answer(
+            [{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}], [HTTP, HTTP]
+        )
+        lines.flush()
+    lines = emitted(caplog)
+    labels = "model:colours,version:1.0,transport:http"
+    assert ("handler_predictions_total", f"{labels},label:red") in lines
+    assert ("handler_errors_total", f"{labels},code:undecodable_image") in lines
+    assert ("handler_images_total", f"{labels},format:JPEG") in lines
+    assert {name for name, _ in lines} == set(metrics.HISTOGRAMS + metrics.COUNTERS)
+
+
+def test_an_undeclared_metric_costs_nothing(archive_folder, photos, card, caplog, tmp_path) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text("model_metrics:\n  gauge:\n    - {name: Other, unit: ms, dimensions: []}\n")
+    cache = MetricsCacheYamlImpl(config_file_path=str(path))
+    cache.initialize_cache()
+    worker = Worker(archive_folder)
+    lines = OutputLines()
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
+    with caplog.at_level(logging.INFO):
+        worker.answer([{"body": bytearray(photos["red"])}])
+        lines.flush()
+    assert emitted(caplog) == []
+
+
+def test_labels_cannot_break_the_line() -> None:
+    assert metrics._plain("a,b|c#d:e\r\nf") == "a_b_c_d_e__f"
+
+
+def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
+    metric = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    lines = OutputLines()
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    with (
+        caplog.at_level(logging.INFO),
+        caplog.at_level(logging.INFO, logger="ts.metrics.caching_metric"),
+    ):
+        metric.add_or_update(0.25, ["clothing", "1.0", "http"])
+        lines.add(metric, 0.25, "model:clothing,version:1.0,transport:http")
+        lines.flush()
+    messages = [record.getMessage() for record in caplog.records]
+    theirs, ours = messages
+    assert ours == theirs
+
+
+def test_values_have_six_decimals(cache, caplog) -> None:
+    histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    lines = OutputLines(interval_s=3600)
+    with caplog.at_level(logging.INFO):
+        lines.add(histogram, 0.12345678, "transport:six")
+        lines.add(counter, 1, "format:six")
+        lines.flush()
+    printed = "\n".join(record.getMessage() for record in caplog.records).splitlines()
+    values = [LINE.fullmatch(line)[3] for line in printed if ":six" in line]
+    assert values == ["0.123457", "1"]
+
+
+def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
+    lines = OutputLines(interval_s=3600)
+    with caplog.at_level(logging.INFO):
+        for seconds in (0.1, 0.2):
+            lines.add(counter, 1, "format:JPEG")
+            lines.add(histogram, seconds, "transport:http")
+        lines.flush()
+    [record] = caplog.records
+    values = [LINE.fullmatch(line)[3] for line in record.getMessage().splitlines()]
+    assert values == ["0.1", "0.2", "2"]
+
+
+def test_they_are_printed_without_being_asked_for(cache, caplog) -> None:
+    counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
+    lines = OutputLines(interval_s=0.01)
+    with caplog.at_level(logging.INFO):
+        for number in range(2):
+            lines.add(counter, 1, "format:JPEG")
+            deadline = time.monotonic() + 10
+            while len(caplog.records) == number and time.monotonic() < deadline:
+                time.sleep(0.01)
+    assert len(caplog.records) == 2

@@ -1,0 +1,69 @@
+"""Which answers to the probes count as right."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from serving.archive.reader import Archive, Probe, ProbeSet
+from serving.client import Guess, Prediction
+from serving.errors import NotReadyError
+from serving.rollout.readiness import check_probes
+
+OWN = {b"a": (0.9, 0.1), b"b": (0.3, 0.7)}
+FLOAT32 = {b"a": (0.7, 0.3), b"b": (0.4, 0.6)}
+
+
+def probe_set(rows: dict[bytes, tuple[float, ...]], tolerance: float) -> ProbeSet:
+    probes = tuple(Probe(data=data, probabilities=row) for data, row in rows.items())
+    return ProbeSet(probes=probes, tolerance=tolerance)
+
+
+ARCHIVE = Archive(
+    path=Path("x-1.mar"), name="x", version="1", class_names=("cat", "dog"), sha256="",
+    probe_sets=(probe_set(OWN, 0.05), probe_set(FLOAT32, 0.01)),
+)  # fmt: skip
+
+
+class Answering:
+    """A client of a server that gives these probabilities."""
+
+    def __init__(self, rows: dict[bytes, tuple[float, ...]], version: str = "1") -> None:
+        self._rows, self._version = rows, version
+
+    def predict(self, model: str, photo: bytes, **_: object) -> Prediction:
+        guesses = tuple(
+            Guess(label=name, index=index, probability=self._rows[photo][index])
+            for index, name in enumerate(("cat", "dog"))
+        )
+        return Prediction(model=model, version=self._version, guesses=guesses)
+
+
+@pytest.mark.parametrize("rows", [OWN, FLOAT32])
+def test_a_quantised_archive_may_answer_as_either_network(rows) -> None:
+    assert check_probes(Answering(rows), ARCHIVE, version=None) == 0
+
+
+def test_but_not_a_photo_as_the_one_and_a_photo_as_the_other() -> None:
+    mixed = {b"a": OWN[b"a"], b"b": FLOAT32[b"b"]}
+    with pytest.raises(NotReadyError, match=r"0\.100 away .* 0\.05 is tolerated"):
+        check_probes(Answering(mixed), ARCHIVE, version=None)
+
+
+def test_each_network_has_its_own_tolerance() -> None:
+    near = {data: (row[0] - 0.04, row[1] + 0.04) for data, row in OWN.items()}
+    assert check_probes(Answering(near), ARCHIVE, version=None) == pytest.approx(0.04)
+    near = {data: (row[0] - 0.02, row[1] + 0.02) for data, row in FLOAT32.items()}
+    with pytest.raises(NotReadyError, match="is tolerated"):
+        check_probes(Answering(near), ARCHIVE, version=None)
+
+
+def test_a_float32_archive_has_one_network_only() -> None:
+    archive = replace(ARCHIVE, probe_sets=ARCHIVE.probe_sets[:1])
+    with pytest.raises(NotReadyError, match=r"0\.200 away"):
+        check_probes(Answering(FLOAT32), archive, version=None)
+
+
+def test_another_versions_answer_is_none() -> None:
+    with pytest.raises(NotReadyError, match="version 2 of x answered instead of 1"):
+        check_probes(Answering(OWN, version="2"), ARCHIVE, version=None)

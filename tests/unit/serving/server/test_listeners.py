@@ -1,0 +1,48 @@
+"""New connections are refused, the one that is open goes on: on a real listener in another process."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from serving.server.front_door import close_front_door, count_connections
+
+ECHO = """
+import socket
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    connection, _ = listener.accept()
+    with connection:
+        while data := connection.recv(100):
+            connection.sendall(data)
+"""
+
+
+def test_the_door_closes_behind_those_who_are_in() -> None:
+    with subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as inside:
+            inside.sendall(b"before")
+            assert inside.recv(100) == b"before"
+            if not close_front_door(process.pid, {port}):
+                inside.close()
+                process.wait(5)
+                pytest.skip("pidfd_getfd is forbidden here")
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5)
+            inside.sendall(b"after")
+            assert inside.recv(100) == b"after"
+            assert count_connections(process.pid, {port}) == 1
+        assert process.wait(5) == 0
+
+
+def test_there_is_no_door_where_nobody_listens() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
+        assert not close_front_door(process.pid, {1})
+        assert count_connections(process.pid, {1}) == 0
+        process.communicate(b"\n", timeout=5)
+    assert not close_front_door(process.pid, {1})

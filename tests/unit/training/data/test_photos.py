@@ -1,0 +1,220 @@
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.data.files import BadFile, refuse_bad_share
+from training.data.photos import SPLITS, read_photos
+from training.errors import DataError
+
+
+def jpeg(number: int) -> bytes:
+    pixels = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def put(folder: Path, numbers: range) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+
+
+@pytest.fixture
+def split_folder(tmp_path: Path) -> Path:
+    """Two classes, 20 photos to train and 2 to choose by and to test on, all different."""
+    number = 0
+    for split, count in (("train", 20), ("val", 2), ("test", 2)):
+        for name in ("cat", "dog"):
+            put(tmp_path / split / name, range(number, number + count))
+            number += count
+    return tmp_path
+
+
+def test_reads_given_splits_in_class_order(split_folder: Path) -> None:
+    photos = read_photos(split_folder)
+    assert photos.class_names == ("cat", "dog")
+    assert [photos.counts(split) for split in SPLITS] == [(20, 20), (2, 2), (2, 2)]
+    assert photos.bad_files == photos.leaks == ()
+    assert {photo.path.parent.name for photo in photos.photos if photo.label == 1} == {"dog"}
+
+
+def test_cuts_missing_splits_from_a_flat_folder(tmp_path: Path) -> None:
+    put(tmp_path / "a", range(60))
+    put(tmp_path / "b", range(100, 160))
+    photos = read_photos(tmp_path, seed=3)
+    assert sum(sum(photos.counts(split)) for split in SPLITS) == 120
+    # 120 photos at a share of 15 %: 18 expected, standard deviation 4.
+    assert all(5 <= sum(photos.counts(split)) <= 34 for split in ("val", "test"))
+
+
+def test_adding_photos_moves_none_across(tmp_path: Path) -> None:
+    put(tmp_path / "a", range(40))
+    put(tmp_path / "b", range(100, 140))
+    before = {photo.path: photo.split for photo in read_photos(tmp_path).photos}
+    put(tmp_path / "a", range(40, 60))
+    put(tmp_path / "c", range(200, 240))
+    after = {photo.path: photo.split for photo in read_photos(tmp_path).photos}
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 60
+
+
+def test_each_class_is_cut_by_itself(tmp_path: Path) -> None:
+    put(tmp_path / "many", range(60))
+    put(tmp_path / "few", range(100, 103))
+    counts = {split: read_photos(tmp_path).counts(split) for split in SPLITS}
+    assert {split: count[0] for split, count in counts.items()} == dict.fromkeys(SPLITS, 1)
+
+
+def test_another_seed_is_another_split(tmp_path: Path) -> None:
+    put(tmp_path / "a", range(60))
+    put(tmp_path / "b", range(100, 160))
+    splits = [
+        {photo.path: photo.split for photo in read_photos(tmp_path, seed=s).photos} for s in (0, 1)
+    ]
+    assert splits[0] != splits[1]
+
+
+def test_hidden_files_and_folders_are_not_seen(split_folder: Path) -> None:
+    (split_folder / ".cache" / "cat").mkdir(parents=True)
+    (split_folder / "train" / ".ipynb_checkpoints").mkdir()
+    (split_folder / "train" / "cat" / ".DS_Store").write_bytes(b"no photo")
+    (split_folder / "LICENSE").write_text("free")
+    photos = read_photos(split_folder)
+    assert photos.class_names == ("cat", "dog")
+    assert photos.bad_files == ()
+
+
+def test_photos_in_subfolders_of_a_class_count(split_folder: Path) -> None:
+    put(split_folder / "train" / "cat" / "more", range(900, 903))
+    assert read_photos(split_folder).counts("train") == (23, 20)
+
+
+def test_a_few_bad_files_are_skipped_and_named(split_folder: Path) -> None:
+    notes = split_folder / "train" / "cat" / "notes.txt"
+    notes.write_text("this is no photo")
+    cut = split_folder / "train" / "dog" / "cut.jpg"
+    cut.write_bytes(jpeg(999)[:200])
+    photos = read_photos(split_folder)
+    assert {bad.path for bad in photos.bad_files} == {notes, cut}
+    assert all(bad.reason for bad in photos.bad_files)
+    assert photos.counts("train") == (20, 20)
+
+
+def test_many_bad_files_stop_the_run(split_folder: Path) -> None:
+    for number in range(4):
+        (split_folder / "train" / "cat" / f"bad{number}.jpg").write_bytes(b"no photo")
+    with pytest.raises(DataError, match=r"4 of 52 files .*bad0\.jpg.*5%"):
+        read_photos(split_folder)
+
+
+def test_5_percent_is_the_limit() -> None:
+    bad = [BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(51)]
+    refuse_bad_share(bad[:50], total=1000)
+    with pytest.raises(DataError, match="51 of 1000 .*9.jpg .broken.; and 41 more"):
+        refuse_bad_share(bad, total=1000)
+
+
+def test_many_skipped_files_are_not_all_told(split_folder: Path) -> None:
+    photos = read_photos(split_folder)
+    bad = tuple(BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(13))
+    told = replace(photos, bad_files=bad).describe()
+    assert "skipped 13" in told
+    assert told.endswith("9.jpg (broken); and 3 more")
+
+
+def test_a_name_that_is_not_utf_8_is_a_bad_file(split_folder: Path) -> None:
+    name = os.fsencode(split_folder / "train" / "cat") + b"/caf\xe9.jpg"
+    Path(os.fsdecode(name)).write_bytes(jpeg(500))
+    (bad,) = read_photos(split_folder).bad_files
+    assert bad.path.name == r"caf\xe9.jpg"
+    assert bad.reason == "its name is not UTF-8"
+    assert str(bad.path).encode()
+
+
+def test_a_link_to_nowhere_is_a_bad_file(split_folder: Path) -> None:
+    (split_folder / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
+    (bad,) = read_photos(split_folder).bad_files
+    assert bad.reason == "not a regular file"
+
+
+def test_a_photo_that_judges_is_not_learned_from(split_folder: Path) -> None:
+    test_photo = next((split_folder / "test" / "cat").iterdir())
+    copy = split_folder / "train" / "cat" / "copy.jpg"
+    copy.write_bytes(test_photo.read_bytes())
+    photos = read_photos(split_folder)
+    assert [(leak.dropped, leak.kept) for leak in photos.leaks] == [(copy, test_photo)]
+    assert copy not in {photo.path for photo in photos.photos}
+
+
+def test_fingerprint_follows_content_not_names(split_folder: Path) -> None:
+    before = read_photos(split_folder).fingerprint
+    photo = next((split_folder / "train" / "cat").iterdir())
+    photo.rename(photo.with_name("renamed.jpg"))
+    assert read_photos(split_folder).fingerprint == before
+    (split_folder / "train" / "cat" / "renamed.jpg").unlink()
+    assert read_photos(split_folder).fingerprint != before
+
+
+def test_refuses_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'.*nowhere' does not exist") as caught:
+        read_photos(tmp_path / "nowhere")
+    assert caught.value.exit_code == 2
+
+
+def test_refuses_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(jpeg(0))
+    with pytest.raises(DataError, match="is a file"):
+        read_photos(file)
+
+
+def test_refuses_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no class folder"):
+        read_photos(tmp_path)
+
+
+def test_refuses_a_single_class(tmp_path: Path) -> None:
+    put(tmp_path / "cat", range(30))
+    with pytest.raises(DataError, match="only the class 'cat'"):
+        read_photos(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("split", "purpose"), [("train", "learn from"), ("val", "choose"), ("test", "test on")]
+)
+def test_names_the_class_without_a_photo(split_folder: Path, split: str, purpose: str) -> None:
+    for photo in (split_folder / split / "dog").iterdir():
+        photo.unlink()
+    with pytest.raises(DataError, match=f"'dog' has no photo to {purpose}"):
+        read_photos(split_folder)
+
+
+def test_refuses_splits_without_train(split_folder: Path) -> None:
+    (split_folder / "train").rename(split_folder.parent / "elsewhere")
+    with pytest.raises(DataError, match="test, val but no train"):
+        read_photos(split_folder)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for number, name in enumerate(("bus", "test", "train")):
+        put(tmp_path / name, range(100 * number, 100 * number + 20))
+    assert read_photos(tmp_path).class_names == ("bus", "test", "train")
+
+
+def test_splits_without_classes_are_no_classes(tmp_path: Path) -> None:
+    for number, split in enumerate(SPLITS):
+        put(tmp_path / split, range(100 * number, 100 * number + 20))
+    with pytest.raises(DataError, match="no class folder"):
+        read_photos(tmp_path)
+
+
+def test_refuses_two_folders_for_one_split(split_folder: Path) -> None:
+    put(split_folder / "validation" / "cat", range(3))
+    with pytest.raises(DataError, match="both 'val' and 'validation'"):
+        read_photos(split_folder)

@@ -1,0 +1,124 @@
+"""From an archive's settings to a setting and back; what is worth trying where."""
+
+import pytest
+import yaml
+
+from handlers.settings import FRONTEND_DEFAULTS, HandlerSettings
+from serving.archive.reader import read_archive
+from serving.archive.repack import read_model_config, repack, to_yaml
+from tuning import space
+from tuning.errors import InputError
+from tuning.result import Wish
+from tuning.serving_config import Setting, read_setting
+from tuning.space import Host, make_space
+from tuning.trial_server import trial_settings
+from tuning.tune import starting_setting
+
+TUNED = Setting(workers=3, threads=2, batch_size=16, max_delay_ms=10, engine="onnx")
+
+
+def test_a_setting_survives_the_way_through_a_model_config():
+    config = yaml.safe_load(to_yaml(TUNED.to_model_config({})))
+    assert read_setting(config, workers=9) == TUNED
+    assert config["maxWorkers"] == 3
+
+
+def test_what_is_not_tuned_stays():
+    base = {"responseTimeout": 7, "handler": {"max_bytes": 5, "engine": "eager"}}
+    config = TUNED.to_model_config(base)
+    assert config["responseTimeout"] == 7
+    assert config["startupTimeout"] == FRONTEND_DEFAULTS["startupTimeout"]
+    assert HandlerSettings.from_model_config(config).max_bytes == 5
+    assert config["handler"]["engine"] == "onnx"
+
+
+def test_an_archive_without_settings_is_served_with_the_hosts_workers(archive_maker, settings_of):
+    archive = read_archive(archive_maker())
+    host = Host(cores=2, gpus=0, engines=("onnx", "eager"))
+    settings = settings_of("default_workers_per_model=5")
+    setting = starting_setting(archive, settings, host)
+    assert (setting.workers, setting.engine) == (5, "onnx")
+    host = Host(cores=2, gpus=0, engines=("eager",))
+    assert starting_setting(archive, settings, host).engine == "eager"
+
+
+def test_a_gpu_starts_in_half_precision_and_tries_others(archive_maker, settings_of):
+    host = Host(cores=16, gpus=2, engines=("onnx", "eager"))
+    archive = read_archive(archive_maker())
+    setting = starting_setting(archive, settings_of(), host)
+    assert setting.precision == "float16"
+    axes = {axis.name: axis.choices for axis in make_space(host).axes}
+    assert {choice["precision"] for choice in axes["precision"]} == {"float16", "bfloat16", "float32"}  # fmt: skip
+    assert min(choice["workers"] for choice in axes["workers"]) == 2
+    assert "engine" not in axes
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 16, 96])
+def test_the_cores_are_shared_in_ways_that_make_sense(cores):
+    host = Host(cores=cores, gpus=0, engines=("onnx", "eager"))
+    made = make_space(host)
+    pairs = [(one["workers"], one["threads"]) for one in made.axes[0].choices]
+    assert (cores, 1) in pairs
+    assert len(set(pairs)) == len(pairs) <= 12
+    assert all(1 <= workers * threads <= 2 * cores for workers, threads in pairs)
+    assert list(made.connections) == sorted(set(made.connections))
+
+
+@pytest.mark.parametrize(
+    ("files", "installed", "engines"),
+    [
+        (("model.mnn", "model.onnx"), ("MNN", "onnxruntime"), ("mnn", "onnx", "eager")),
+        (("model.mnn", "model.onnx"), ("onnxruntime",), ("onnx", "eager")),
+        (("model.onnx",), ("MNN", "onnxruntime"), ("onnx", "eager")),
+        (("model.mnn",), (), ("eager",)),
+    ],
+)
+def test_only_engines_that_can_serve_the_archive_are_tried(monkeypatch, files, installed, engines):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(
+        space.importlib.util, "find_spec", lambda name: object() if name in installed else None
+    )
+    host = space.read_host(files)
+    assert host.engines == engines
+    assert tuple(one["engine"] for one in make_space(host).axes[1].choices) == engines
+
+
+def test_gpus_are_counted_as_the_server_counts_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert space.read_host(()).gpus == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert space.read_host(()).gpus == 0
+
+
+def test_a_trial_never_leaves_the_machine_and_keeps_the_users_other_settings(settings_of, tmp_path):
+    settings = settings_of(
+        "inference_address=http://0.0.0.0:8443", "default_workers_per_model=9",
+        "max_request_size=123", "job_queue_size=1", listen="0.0.0.0",
+    )  # fmt: skip
+    trial = trial_settings(settings, tmp_path / "trial")
+    assert trial.properties["max_request_size"] == "123"
+    assert int(trial.properties["job_queue_size"]) > 1000
+    assert "default_workers_per_model" not in trial.properties
+    assert trial.inference_url.startswith("http://127.0.0.1:")
+    assert len(set(trial.ports().values())) == 5
+    assert not set(trial.ports().values()) & {8443, 8080, 8081, 8082, 7070, 7071}
+    assert "0.0.0.0" not in trial.render("")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["seconds", "max_p99_ms", "price_per_hour"])
+def test_wishes_that_are_none_are_refused(name, value):
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is"):
+        Wish(**{name: value})
+
+
+def test_an_archive_gets_other_settings_and_a_version_and_nothing_else(archive_maker, tmp_path):
+    archive = read_archive(archive_maker())
+    target = tmp_path / "tiny-1.1.mar"
+    copy = repack(archive, {"batchSize": 8}, target, version="1.1")
+    assert (copy.name, copy.version, copy.probes) == ("tiny", "1.1", archive.probes)
+    assert read_model_config(target) == {"batchSize": 8}
+    assert read_model_config(archive.path) == {}
+    again = repack(copy, {"batchSize": 9}, tmp_path / "again.mar")
+    assert (again.version, read_model_config(again.path)) == ("1.1", {"batchSize": 9})
+    assert sorted(path.name for path in tmp_path.glob("*.part")) == []

@@ -1,0 +1,58 @@
+"""What is wrong with a photo folder before hours are spent on it."""
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from training.data.duplicates import PAIRS_MAX, NearDuplicate, find_near_duplicates
+from training.data.photos import SPLITS, PhotoSet, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck:
+    photos: PhotoSet
+    counts: dict[Split, tuple[int, ...]]
+    """Photos per class, in class order."""
+    imbalance: float
+    """Photos to learn from in the largest class over those in the smallest."""
+    shorter_side_px: tuple[int, int, int]
+    """Smallest, median and largest over the photos."""
+    formats: Counter[str]
+    near_duplicates: list[NearDuplicate]
+
+    @property
+    def leaking(self) -> list[NearDuplicate]:
+        """Return the pairs that stand in two splits: what is judged was learned."""
+        return [pair for pair in self.near_duplicates if pair.first.split != pair.second.split]
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Say whether there are more pairs than were looked for."""
+        return len(self.near_duplicates) >= PAIRS_MAX
+
+    @property
+    def mislabelled(self) -> list[NearDuplicate]:
+        """Return the pairs, of the same bytes too, that stand in two classes: one of the labels is wrong."""
+        return [pair for pair in self.near_duplicates if pair.first.label != pair.second.label]
+
+
+def check_data(photos: PhotoSet) -> DataCheck:
+    """Return what was found in the photos that can be read; `photos` itself has bad files and exact copies."""
+    sizes, formats = zip(*(_header(photo.path) for photo in photos.photos), strict=True)
+    learned = photos.counts("train")
+    return DataCheck(
+        photos=photos,
+        counts={split: photos.counts(split) for split in SPLITS},
+        imbalance=max(learned) / min(learned),
+        shorter_side_px=(min(sizes), int(statistics.median(sizes)), max(sizes)),
+        formats=Counter(formats),
+        near_duplicates=find_near_duplicates(photos.photos),
+    )
+
+
+def _header(path: Path) -> tuple[int, str]:
+    with Image.open(path) as image:
+        return min(image.size), image.format or "unknown"

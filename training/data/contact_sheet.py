@@ -1,0 +1,70 @@
+"""A picture of a photo folder: one row a class, so that a wrong folder or label is seen at a glance."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from handlers.images.decoding import decode_photo
+from training.data.photos import Photo, PhotoSet
+
+THUMBNAIL_PX = 96
+GAP_PX = 4
+LABEL_HEIGHT_PX = 20
+LABEL_SIZE_PX = 13
+PHOTOS_PER_CLASS = 12
+# More rows would make a picture that viewers refuse.
+CLASSES_PER_SHEET = 100
+BACKGROUND, INK = "#ffffff", "#222222"
+
+
+def write_contact_sheets(photos: PhotoSet, path: Path) -> list[Path]:
+    """Write up to 12 photos of each class, evenly picked over the folder's order, and return the PNGs' paths.
+
+    The first is `path`; with more than 100 classes others follow, numbered from 2.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, first in enumerate(range(0, len(photos.class_names), CLASSES_PER_SHEET), start=1):
+        labels = range(first, min(first + CLASSES_PER_SHEET, len(photos.class_names)))
+        numbered = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        beside = numbered.with_name(f".{numbered.name}.part")
+        _draw(photos, labels).save(beside, format="PNG")
+        os.replace(beside, numbered)
+        paths.append(numbered)
+    return paths
+
+
+def _draw(photos: PhotoSet, labels: Sequence[int]) -> Image.Image:
+    row_height = LABEL_HEIGHT_PX + THUMBNAIL_PX + GAP_PX
+    width = GAP_PX + PHOTOS_PER_CLASS * (THUMBNAIL_PX + GAP_PX)
+    sheet = Image.new("RGB", (width, GAP_PX + row_height * len(labels)), BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), _font()
+    for row, label in enumerate(labels):
+        members = [photo for photo in photos.photos if photo.label == label]
+        top = GAP_PX + row * row_height
+        told = f"{photos.class_names[label]}  ({len(members)})"
+        draw.text((GAP_PX, top), told, fill=INK, font=font)
+        for column, photo in enumerate(_evenly(members, PHOTOS_PER_CLASS)):
+            left = GAP_PX + column * (THUMBNAIL_PX + GAP_PX)
+            sheet.paste(_thumbnail(photo.path), (left, top + LABEL_HEIGHT_PX))
+    return sheet
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    # DejaVu, which comes with matplotlib, has the letters of more languages than Pillow's own.
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), LABEL_SIZE_PX
+    )
+
+
+def _evenly(members: Sequence[Photo], count: int) -> list[Photo]:
+    chosen = min(count, len(members))
+    return [members[index * len(members) // chosen] for index in range(chosen)]
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    photo = decode_photo(path.read_bytes(), shorter_side_px=THUMBNAIL_PX)
+    return ImageOps.fit(photo, (THUMBNAIL_PX, THUMBNAIL_PX))

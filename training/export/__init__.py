@@ -1,0 +1,1 @@
+"""A run packed into an archive that TorchServe serves."""

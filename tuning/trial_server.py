@@ -1,0 +1,160 @@
+"""A TorchServe of its own on free loopback ports, with one setting of one archive loaded at a time."""
+
+import contextlib
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from serving.archive.reader import Archive
+from serving.archive.repack import read_model_config, repack
+from serving.client.endpoint import http_endpoint
+from serving.client.grpc_management import manage
+from serving.errors import ServingError
+from serving.rollout.trust import Trust
+from serving.server.server import Server, choose_live
+from serving.settings import ServerSettings
+from tuning.load import Target
+from tuning.memory import host_memory_mb
+from tuning.serving_config import Setting
+
+ADDRESSES = ("inference_address", "management_address", "metrics_address")
+GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
+# Whoever tunes asks it alone, on loopback; and the number of workers is what is tuned.
+LEFT_OUT = frozenset({"certificate_file", "private_key_file", "default_workers_per_model"})
+# More than ever ask at once, so that a short queue of the user's refuses nobody here.
+QUEUE_SIZE = 10_000
+# Already judged, before its settings were replaced.
+TRUSTED = Trust(allow_custom_handler=True)
+
+
+class TrialServer:
+    """A context manager: nothing of it is left afterwards."""
+
+    def __init__(self, archive: Archive, settings: ServerSettings) -> None:
+        self._archive = archive
+        self._base = read_model_config(archive.path)
+        self._user_settings = settings
+        self._folder = tempfile.TemporaryDirectory(prefix="headswap-tune-")
+        self._server: Server | None = None
+        self._loaded: Setting | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+        self._folder.cleanup()
+
+    def load(self, setting: Setting) -> None:
+        """Serve the archive with this setting and nothing else; return when its workers have proved themselves.
+
+        Raises:
+            ServingError: it cannot be served so; the next setting may be tried.
+        """
+        if self._server is not None and self._server.exit_code() is not None:
+            self._stop()
+        if self._server is None:
+            self._start(setting)
+        elif setting != self._loaded:
+            self._loaded = None
+            self._replace(self._server, setting)
+        self._loaded = setting
+
+    def target(self) -> Target:
+        """Return where the archive is asked, with a token that is good now."""
+        settings = self._running.settings
+        endpoint = http_endpoint(settings, "inference")
+        parts = urlsplit(endpoint.address)
+        return Target(
+            host=str(parts.hostname),
+            port=int(parts.port or 80),
+            path=f"/predictions/{quote(self._archive.name, safe='')}",
+            token=endpoint.token.read() if endpoint.token else None,
+        )
+
+    def memory_mb(self) -> float:
+        """Return what Java and its workers take now."""
+        return host_memory_mb(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """Return Java's; the workers are its children."""
+        return self._running.pid
+
+    @property
+    def _running(self) -> Server:
+        assert self._server is not None, "no setting was loaded"
+        return self._server
+
+    def _start(self, setting: Setting) -> None:
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        settings = trial_settings(self._user_settings, folder)
+        settings.model_store.mkdir()
+        choose_live(settings, [self._pack(setting, settings).path], trust=TRUSTED)
+        server = Server(settings)
+        try:
+            server.start()
+            self._server = server
+            server.wait_ready()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _replace(self, server: Server, setting: Setting) -> None:
+        name, version = self._archive.name, self._archive.version
+        with manage(server.settings) as management:
+            if version in management.versions(name):
+                management.unregister(name, version)
+            packed = self._pack(setting, server.settings)
+            management.register(packed.path.name, workers=setting.workers)
+
+    def _pack(self, setting: Setting, settings: ServerSettings) -> Archive:
+        target = settings.model_store / self._archive.file_name
+        return repack(self._archive, setting.to_model_config(self._base), target)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            with contextlib.suppress(ServingError):
+                self._server.stop()
+            self._server, self._loaded = None, None
+
+
+def trial_settings(settings: ServerSettings, folder: Path) -> ServerSettings:
+    """Return the user's settings with a store, a state folder and loopback ports of their own, without TLS."""
+    ports = free_ports(len(ADDRESSES) + len(GRPC_PORTS))
+    urls = [f"http://127.0.0.1:{port}" for port in ports[: len(ADDRESSES)]]
+    kept = {key: value for key, value in settings.properties.items() if key not in LEFT_OUT}
+    properties: Mapping[str, Any] = {
+        **kept,
+        **dict(zip(ADDRESSES, urls, strict=True)),
+        **dict(zip(GRPC_PORTS, map(str, ports[len(ADDRESSES) :]), strict=True)),
+        "grpc_inference_address": "127.0.0.1",
+        "grpc_management_address": "127.0.0.1",
+        "job_queue_size": str(QUEUE_SIZE),
+    }
+    return replace(
+        settings,
+        model_store=folder / "store",
+        state=folder / "state",
+        properties=properties,
+        listen=None,
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
