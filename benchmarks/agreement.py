@@ -25,7 +25,7 @@ from handlers.api.answers import Outcome
 from handlers.engines.cpu_engines import load_network
 from handlers.engines.network import Network
 from handlers.engines.pipelines import choose_pipeline
-from handlers.errors import RefusedError
+from handlers.errors import RequestRejectedError
 from handlers.extracted import open_archive
 from handlers.images.loaders import Photo, Timings
 from handlers.images.preprocessing import PreprocessingSpec, central_square, load_pixels
@@ -77,7 +77,7 @@ def compare(folder: Path, photos: list[Path], engine: EngineChoice) -> dict[str,
 
 def of(outcome: Outcome) -> np.ndarray:
     """Return the probabilities `(K,) float32`. Raises the refusal of a photo that has none."""
-    if isinstance(outcome, RefusedError):
+    if isinstance(outcome, RequestRejectedError):
         raise outcome
     return outcome
 

@@ -28,7 +28,7 @@ from training.data.photos import PhotoSet
 from training.data.source import read_data
 from training.distributed import ALONE
 from training.evaluation.evaluation import compute_logits
-from training.fit.batches import FEATURE_VIEWS, Feed
+from training.fit.batches import FEATURE_VIEWS, BatchSource
 from training.fit.features import compute_features
 from training.fit.pseudo_labels import Teacher
 from training.fit.trainer import Trainer
@@ -49,7 +49,7 @@ class Command:
     results: Path = RESULTS
 
 
-class PassingFeed(Feed):
+class PassingSource(BatchSource):
     """Computes what the head is given anew in every epoch, from new views."""
 
     def step_count(self, epoch: int) -> int:
@@ -67,7 +67,7 @@ def measure(config: TrainConfig, photos: PhotoSet, *, passing: bool) -> Measured
     """Return the seconds of the first and of the median later epoch, val judged, and accuracy on test, 0..1."""
     trainer = Trainer(config, photos, ALONE)
     if passing:
-        trainer.feed = PassingFeed(config, photos, ALONE)
+        trainer.feed = PassingSource(config, photos, ALONE)
     epoch_s = []
     for epoch in range(config.total_epochs):
         began = time.perf_counter()

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.errors import BenchmarkError
-from tuning.load import Seen, open_loop
+from tuning.load import LoadResult, open_loop
 from tuning.load import Target as SocketTarget
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -97,7 +97,7 @@ def measure(target: Target, photo_list: Path, *, connections: int, seconds: floa
 
 def measure_open(
     target: Target, photo_list: Path, *, rate_per_s: float, seconds: float, seed: int
-) -> Seen:
+) -> LoadResult:
     """Return what became of the requests that came at random, `rate_per_s` of them a second on average."""
     photos = [Path(line).read_bytes() for line in photo_list.read_text().splitlines()]
     return open_loop(

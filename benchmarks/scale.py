@@ -23,11 +23,11 @@ import psutil
 from serving.archive.reader import read_archive
 from serving.rollout.gates import percentile
 from serving.settings import load_settings
-from tuning.load import Seen, closed_loop, open_loop, poisson_arrivals_s
+from tuning.load import LoadResult, closed_loop, open_loop, poisson_arrivals_s
 from tuning.measuring import only_good, pick_photos
 from tuning.queueing import Service, fit_service, replay
 from tuning.result import write_beside
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 from tuning.trial_server import TrialServer
 
 ROOT = Path(__file__).parents[1]
@@ -44,20 +44,22 @@ class Bench:
     """One setting. What the model is fitted to and what it is held against take turns, so that both see the same host:
     its speed drifts by a fifth within minutes."""
 
-    def __init__(self, server: TrialServer, photos: Sequence[bytes], setting: Setting) -> None:
+    def __init__(
+        self, server: TrialServer, photos: Sequence[bytes], setting: ServingConfig
+    ) -> None:
         self.server, self.photos, self.setting = server, photos, setting
         self.connections = list(range(1, setting.workers + 1))
-        self.loaded: Setting | None = None
+        self.loaded: ServingConfig | None = None
 
     def measure(self) -> dict[str, Any]:
         """Return the figures of the setting."""
         single = self.setting.changed({"batch_size": 1})
         self._closed(self.setting.workers, WARM_UP_S)
-        alone: dict[int, list[Seen]] = defaultdict(list)
-        rested: list[Seen] = []
-        singles: list[Seen] = []
-        full: list[Seen] = []
-        opened: dict[float, list[Seen]] = defaultdict(list)
+        alone: dict[int, list[LoadResult]] = defaultdict(list)
+        rested: list[LoadResult] = []
+        singles: list[LoadResult] = []
+        full: list[LoadResult] = []
+        opened: dict[float, list[LoadResult]] = defaultdict(list)
         cpu_ms: list[dict[str, float]] = []
         for _ in range(ROUNDS):
             self._load(single)
@@ -103,20 +105,20 @@ class Bench:
             "open": [_told(load, round(load * full[0].per_s, 2), opened[load]) for load in LOADS],
         }
 
-    def _load(self, setting: Setting) -> None:
+    def _load(self, setting: ServingConfig) -> None:
         """Have it served; new workers need a moment to come up to speed."""
         if setting != self.loaded:
             self.server.load(setting)
             self._closed(self.setting.workers, LOADED_WARM_UP_S)
             self.loaded = setting
 
-    def _closed(self, connections: int, seconds: float, *, pause_s: float = 0.0) -> Seen:
+    def _closed(self, connections: int, seconds: float, *, pause_s: float = 0.0) -> LoadResult:
         return closed_loop(
             self.server.target(), self.photos,
             connections=connections, seconds=seconds, pause_s=pause_s,
         )  # fmt: skip
 
-    def _open(self, rate_per_s: float, *, seed: int) -> Seen:
+    def _open(self, rate_per_s: float, *, seed: int) -> LoadResult:
         return open_loop(
             self.server.target(), self.photos, rate_per_s=rate_per_s, seconds=OPEN_S, seed=seed
         )
@@ -147,11 +149,11 @@ def service_of(told: dict[str, Any]) -> Service:
     )
 
 
-def _latencies_ms(found: Sequence[Seen]) -> list[float]:
+def _latencies_ms(found: Sequence[LoadResult]) -> list[float]:
     return [latency for one in found for latency in one.latencies_ms]
 
 
-def _told(load: float, rate_per_s: float, found: Sequence[Seen]) -> dict[str, Any]:
+def _told(load: float, rate_per_s: float, found: Sequence[LoadResult]) -> dict[str, Any]:
     return {
         "load": load,
         "rate_per_s": rate_per_s,
@@ -242,7 +244,7 @@ def main() -> None:
         return
     if arguments.archive is None or arguments.photos is None:
         parser.error("an archive and --photos are needed to measure")
-    setting = Setting(
+    setting = ServingConfig(
         workers=arguments.workers, threads=arguments.threads, batch_size=arguments.batch_size,
         max_delay_ms=1, engine=arguments.engine,
     )  # fmt: skip

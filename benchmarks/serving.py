@@ -21,8 +21,8 @@ from typing import Any
 
 import tyro
 
-from benchmarks import ceiling, contenders, load, photos, processes
-from benchmarks.contenders import CORES, Contender
+from benchmarks import candidates, ceiling, load, photos, processes
+from benchmarks.candidates import CORES, Candidate
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import Network, prepare
 from benchmarks.photos import Kind
@@ -38,27 +38,27 @@ LEADING = 8
 """Connections with which every kind of photos is sent."""
 NOT_TIMED = ("headswap-onnx", "stock", "no-op")
 """In open loops and with other photos: two differ by a setting from another, the third looks at no photo."""
-KINDS: dict[str, Callable[[Network, Path], Contender]] = {
-    "headswap": lambda network, work: contenders.ours(network.archive, work),
-    "headswap-onnx": lambda network, work: contenders.ours(
+KINDS: dict[str, Callable[[Network, Path], Candidate]] = {
+    "headswap": lambda network, work: candidates.ours(network.archive, work),
+    "headswap-onnx": lambda network, work: candidates.ours(
         network.archive,
         work,
         name="headswap with ONNX Runtime",
         changes={"handler": {"engine": "onnx"}},
     ),
-    "headswap-batches": lambda network, work: contenders.ours(
+    "headswap-batches": lambda network, work: candidates.ours(
         network.archive, work, name="headswap with batches of 2", changes={"batchSize": 2}
     ),
-    "stock": lambda network, work: contenders.stock_torchserve(network.folder, work, tuned=False),
-    "stock-tuned": lambda network, work: contenders.stock_torchserve(
+    "stock": lambda network, work: candidates.stock_torchserve(network.folder, work, tuned=False),
+    "stock-tuned": lambda network, work: candidates.stock_torchserve(
         network.folder, work, tuned=True
     ),
-    "fastapi": lambda network, work: contenders.fastapi(network.folder),
-    "litserve": lambda network, work: contenders.litserve(network.folder),
-    "bentoml": lambda network, work: contenders.bentoml(network.folder),
-    "ray": lambda network, work: contenders.ray_serve(network.folder),
-    "no-op": lambda network, work: contenders.noop_torchserve(work),
-    "stock-4": lambda network, work: contenders.stock_torchserve(
+    "fastapi": lambda network, work: candidates.fastapi(network.folder),
+    "litserve": lambda network, work: candidates.litserve(network.folder),
+    "bentoml": lambda network, work: candidates.bentoml(network.folder),
+    "ray": lambda network, work: candidates.ray_serve(network.folder),
+    "no-op": lambda network, work: candidates.noop_torchserve(work),
+    "stock-4": lambda network, work: candidates.stock_torchserve(
         network.folder, work, tuned=True, workers=4
     ),
 }
@@ -88,13 +88,13 @@ class Command:
 class Runner:
     """A contender that runs."""
 
-    contender: Contender
+    candidate: Candidate
     start_s: float
 
     def told(self) -> dict[str, Any]:
         """Return what does not depend on the load."""
-        assert self.contender.process is not None
-        size_bytes = processes.resident_bytes(self.contender.process)
+        assert self.candidate.process is not None
+        size_bytes = processes.resident_bytes(self.candidate.process)
         return {"start_s": self.start_s, "resident_mb": round(size_bytes / 1e6, 2)}
 
 
@@ -143,27 +143,27 @@ class Bench:
             for name in self.command.only:
                 folder = work / name
                 folder.mkdir()
-                contender = KINDS[name](self.network, folder)
-                stack.callback(contender.stop)
+                candidate = KINDS[name](self.network, folder)
+                stack.callback(candidate.stop)
                 with self._noting(name):
-                    start_s = contender.start(self.first, WORK / "logs" / f"{name}.log")
-                    self._warm_up(name, contender)
-                    assert contender.process is not None
-                    processes.suspend(contender.process)
-                    runners[name] = Runner(contender=contender, start_s=round(start_s, 2))
+                    start_s = candidate.start(self.first, WORK / "logs" / f"{name}.log")
+                    self._warm_up(name, candidate)
+                    assert candidate.process is not None
+                    processes.suspend(candidate.process)
+                    runners[name] = Runner(candidate=candidate, start_s=round(start_s, 2))
                     sys.stderr.write(f"{name} answers after {start_s:.1f} s\n")
             yield runners
 
-    def _warm_up(self, name: str, contender: Contender) -> None:
+    def _warm_up(self, name: str, candidate: Candidate) -> None:
         """Bring it up to speed: Java with requests that ask nothing of the network, and with every kind of photos."""
         listings = [self.listings[kind] for kind in self._kinds(name)]
-        if contender.is_java:
+        if candidate.is_java:
             listings.insert(0, photos.make(WORK / "photos", "broken"))
         else:
             del listings[1:]
         for listing in listings:
-            load.measure(contender.asked(), listing, connections=LEADING, seconds=WARM_UP_S)
-        contender.settle(self.first)
+            load.measure(candidate.asked(), listing, connections=LEADING, seconds=WARM_UP_S)
+        candidate.settle(self.first)
 
     def _kinds(self, name: str) -> list[Kind]:
         """Return the kinds of photos that it is sent."""
@@ -187,9 +187,9 @@ class Bench:
             loads = {}
             for name in names:
                 if name not in self.faults and kind in self._kinds(name):
-                    contender = runners[name].contender
-                    with self._noting(name), contender.turn(self.first):
-                        loads[name] = self._turn(name, contender, kind, seed=len(before))
+                    candidate = runners[name].candidate
+                    with self._noting(name), candidate.turn(self.first):
+                        loads[name] = self._turn(name, candidate, kind, seed=len(before))
             kinds[kind] = {
                 "in_process": inside,
                 "open_rates_per_s": self.rates_per_s if kind == self.main_kind else {},
@@ -199,17 +199,17 @@ class Bench:
         faults = {name: {"fault": text} for name, text in self.faults.items()}
         self.rounds.add({"servers": told | faults, "kinds": kinds})
 
-    def _turn(self, name: str, contender: Contender, kind: Kind, *, seed: int) -> dict[str, Any]:
+    def _turn(self, name: str, candidate: Candidate, kind: Kind, *, seed: int) -> dict[str, Any]:
         listing, is_main = self.listings[kind], kind == self.main_kind
         closed = {}
         for count in self.command.connections if is_main else (LEADING,):
-            closed[str(count)] = self._closed(contender, listing, count)
-            contender.settle(self.first)
+            closed[str(count)] = self._closed(candidate, listing, count)
+            candidate.settle(self.first)
         rates_per_s = self.rates_per_s if is_main and name not in NOT_TIMED else {}
         return {
             "closed": closed,
             "open": {
-                share: self._open(contender, listing, rate_per_s, seed=seed)
+                share: self._open(candidate, listing, rate_per_s, seed=seed)
                 for share, rate_per_s in rates_per_s.items()
             },
         }
@@ -223,12 +223,12 @@ class Bench:
             self.faults[name] = str(error)
             sys.stderr.write(f"{name}: {error}\n")
 
-    def _closed(self, contender: Contender, listing: Path, count: int) -> dict[str, float]:
+    def _closed(self, candidate: Candidate, listing: Path, count: int) -> dict[str, float]:
         one = load.measure(
-            contender.asked(), listing, connections=count, seconds=self.command.seconds
+            candidate.asked(), listing, connections=count, seconds=self.command.seconds
         )
         sys.stderr.write(
-            f"{contender.name}, {count} connections: {one.requests_per_s:.1f} a second\n"
+            f"{candidate.name}, {count} connections: {one.requests_per_s:.1f} a second\n"
         )
         return {
             "requests_per_s": one.requests_per_s,
@@ -238,16 +238,16 @@ class Bench:
         }
 
     def _open(
-        self, contender: Contender, listing: Path, rate_per_s: float, *, seed: int
+        self, candidate: Candidate, listing: Path, rate_per_s: float, *, seed: int
     ) -> dict[str, Any]:
         one = load.measure_open(
-            contender.asked(),
+            candidate.asked(),
             listing,
             rate_per_s=rate_per_s,
             seconds=self.command.seconds,
             seed=seed,
         )
-        sys.stderr.write(f"{contender.name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
+        sys.stderr.write(f"{candidate.name}, {rate_per_s:.1f} a second: p99 {one.p(0.99):.0f} ms\n")
         return {
             "latencies_ms": [round(latency, 2) for latency in one.latencies_ms],
             "failed": one.failed,

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contenders, photos
+from benchmarks import candidates, photos
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import HEADSWAP, prepare
 from benchmarks.results import WORK, merge, middle
@@ -26,15 +26,15 @@ def main() -> int:
     listing = photos.make(WORK / "photos", "366x500")
     photo = Path(listing.read_text().splitlines()[0])
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        contender = contenders.ours(network.archive, Path(folder))
+        candidate = candidates.ours(network.archive, Path(folder))
         try:
-            contender.start(photo, WORK / "logs" / "swaps.log")
-            told = _soak(contender.folder, network.folder / "run", photo.parent)
+            candidate.start(photo, WORK / "logs" / "swaps.log")
+            told = _soak(candidate.folder, network.folder / "run", photo.parent)
         except BenchmarkError as error:
             sys.stderr.write(f"benchmarks: {error}\n")
             return 1
         finally:
-            contender.stop()
+            candidate.stop()
     merge(
         "swaps",
         {

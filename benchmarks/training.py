@@ -21,7 +21,7 @@ from typing import Any
 import tyro
 
 from benchmarks import photos
-from benchmarks.contenders import CORES, PEERS, peer_python
+from benchmarks.candidates import CORES, PEERS, peer_python
 from benchmarks.errors import BenchmarkError
 from benchmarks.photos import Size
 from benchmarks.results import WORK, merge
@@ -44,7 +44,7 @@ class Command:
     results: Path = RESULTS
 
 
-def contenders(command: Command, folder: Path) -> dict[str, list[str]]:
+def candidates(command: Command, folder: Path) -> dict[str, list[str]]:
     """Return the command line of each."""
     words = [str(folder), command.architecture, str(EPOCHS)]
     workers = str(command.workers)
@@ -111,7 +111,7 @@ def _run(command: Command) -> None:
         count=COUNTS[command.photos],
     )
     for _ in range(command.rounds):
-        commands = contenders(command, folder)
+        commands = candidates(command, folder)
         # Every other round the other way round: a machine that tires treats all alike.
         names = list(commands)[:: -1 if len(measured.read()) % 2 else 1]
         speeds = {name: measure(commands[name]) for name in names}

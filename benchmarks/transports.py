@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contenders, photos
+from benchmarks import candidates, photos
 from benchmarks.errors import BenchmarkError
 from benchmarks.networks import prepare
 from benchmarks.results import WORK, merge, middle
@@ -32,15 +32,15 @@ def main() -> int:
     listing = photos.make(WORK / "photos", "366x500")
     bodies = [Path(line).read_bytes() for line in listing.read_text().splitlines()]
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        contender = contenders.ours(network.archive, Path(folder))
+        candidate = candidates.ours(network.archive, Path(folder))
         try:
-            contender.start(Path(listing.read_text().splitlines()[0]), WORK / "logs" / "grpc.log")
-            found = _measure(contender.folder, bodies)
+            candidate.start(Path(listing.read_text().splitlines()[0]), WORK / "logs" / "grpc.log")
+            found = _measure(candidate.folder, bodies)
         except BenchmarkError as error:
             sys.stderr.write(f"benchmarks: {error}\n")
             return 1
         finally:
-            contender.stop()
+            candidate.stop()
     merge("transports", found)
     return 0
 

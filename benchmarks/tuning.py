@@ -21,11 +21,11 @@ from typing import Any
 from serving.archive.reader import Archive, read_archive
 from serving.settings import ServerSettings, load_settings
 from tuning.measuring import Measurer, only_good, pick_photos
-from tuning.result import Wish, write_beside
+from tuning.result import TuningGoal, write_beside
 from tuning.search import descend
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 from tuning.space import Axis, Space, read_host
-from tuning.trial import Level, Point, choose
+from tuning.trial import Level, Trial, choose
 from tuning.trial_server import TrialServer
 from tuning.tune import files_of, tune
 
@@ -50,7 +50,7 @@ GRID = Space(
     ),
     connections=(1, 2, 4, 8),
 )  # fmt: skip
-START = Setting(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine="onnx")
+START = ServingConfig(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine="onnx")
 
 
 class Bench:
@@ -107,7 +107,7 @@ class Bench:
                 self._say(f"{rate:7.1f}  {setting}")
 
     def _tune(self) -> None:
-        wish = Wish(seconds=self.arguments.tune_seconds, max_p99_ms=self.arguments.max_p99_ms)
+        wish = TuningGoal(seconds=self.arguments.tune_seconds, max_p99_ms=self.arguments.max_p99_ms)
         tuned = tune(self.archive, self.settings, self.photos, wish, report=self._say, space=GRID)
         self.told["tuned"] = {
             "setting": tuned.chosen.setting.to_dict(),
@@ -126,7 +126,7 @@ class Bench:
             measurer = self._measurer(server)
             while len(self.told["duel"]) < ROUNDS and self._left_s() > 0:
                 rates = [
-                    measurer.thorough(Setting(**one)).rate(self.arguments.max_p99_ms)
+                    measurer.thorough(ServingConfig(**one)).rate(self.arguments.max_p99_ms)
                     for one in (picked, best)
                 ]
                 self._keep("duel", {"picked": rates[0], "best": rates[1]})
@@ -176,7 +176,7 @@ def search_again(grid: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _point_of(told: dict[str, Any]) -> Point:
+def _point_of(told: dict[str, Any]) -> Trial:
     level = Level(
         connections=GRID.connections[-1],
         photos_per_s=told["photos_per_s"],
@@ -184,7 +184,7 @@ def _point_of(told: dict[str, Any]) -> Point:
         p99_ms=told.get("p99_ms", 1.0),
         failed=0,
     )
-    return Point(setting=Setting(**told["setting"]), levels=(level,), memory_mb=0.0)
+    return Trial(setting=ServingConfig(**told["setting"]), levels=(level,), memory_mb=0.0)
 
 
 class _Endless:
@@ -192,7 +192,7 @@ class _Endless:
         return True
 
 
-def settings_of(space: Space) -> Iterator[Setting]:
+def settings_of(space: Space) -> Iterator[ServingConfig]:
     """Yield every combination of the axes' choices."""
     found = [START]
     for axis in space.axes:

@@ -36,10 +36,10 @@ class Command:
     """Of everything, with unlabeled photos: each passes all of them once."""
     epochs_alone: int = 18
     """Of everything, with labels alone: on clothing as many steps."""
-    body_lr_ratio: float = 0.2
+    backbone_lr_ratio: float = 0.2
 
 
-def contenders(command: Command) -> dict[str, TrainConfig]:
+def candidates(command: Command) -> dict[str, TrainConfig]:
     """Return the flags of each way to learn; seed and folder are still those of the first run.
 
     All are judged as averaged weights and learn from labels that are not smoothed: --unlabeled
@@ -54,7 +54,7 @@ def contenders(command: Command) -> dict[str, TrainConfig]:
         photos_per_class=command.labels_per_class,
         label_smoothing=0.0,
         ema_decay=TEACHER_DECAY,
-        body_lr_ratio=command.body_lr_ratio,
+        backbone_lr_ratio=command.backbone_lr_ratio,
         head_epochs=command.head_epochs,
         epochs=command.epochs_alone,
     )
@@ -74,7 +74,7 @@ def folder_of(command: Command, name: str, seed: int) -> Path:
 def main(command: Command) -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in range(command.seeds):
-        for name, config in contenders(command).items():
+        for name, config in candidates(command).items():
             result = judged_run(replace(config, seed=seed, out=folder_of(command, name, seed)))
             found.setdefault(name, []).append(result)
             print(f"{name}, seed {seed}: {result['accuracy']:.3f}", flush=True)

@@ -13,11 +13,11 @@ from handlers.api.request import Request, read_headers, read_request, read_trans
 from handlers.engines.cpu_engines import describe_versions
 from handlers.engines.explanation import Explainer
 from handlers.engines.pipelines import Pipeline, choose_pipeline
-from handlers.errors import InternalError, InvalidRequestError, RefusedError
+from handlers.errors import InternalError, InvalidRequestError, RequestRejectedError
 from handlers.extracted import Archive, open_archive
 from handlers.images.loaders import Photo, Timings
 from handlers.memory import return_freed_memory
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.metrics import Metrics
 from handlers.probes import replay_probes
 from handlers.request_log import RequestLog
@@ -35,7 +35,7 @@ class _Pending:
     transport: str
     request: Request | None = None
     outcomes: list[Outcome] | None = None
-    refused: RefusedError | None = None
+    refused: RequestRejectedError | None = None
 
 
 class Classifier:
@@ -49,7 +49,7 @@ class Classifier:
         self.archive = archive
         self.pipeline = pipeline
         self._settings = settings
-        self._lines = OutputLines()
+        self._lines = MetricBuffer()
         self._metrics = Metrics(metric_cache, archive.card, self._lines)
         self._request_log = RequestLog(archive.card, self._lines)
         self._writer = AnswerWriter(archive.card)
@@ -85,7 +85,7 @@ class Classifier:
 
     def _turn_away(
         self,
-        refusal: RefusedError,
+        refusal: RequestRejectedError,
         items: list[Mapping[str, Any]],
         raw_headers: list[Mapping[str, Any]],
     ) -> list[Answer]:
@@ -107,7 +107,7 @@ class Classifier:
                 item, headers, max_images=self._settings.max_images_per_request
             )
             pending.request.options.check_deadline()
-        except RefusedError as error:
+        except RequestRejectedError as error:
             pending.refused = error
         except Exception:
             pending.refused = _internal("reading a request")
@@ -119,7 +119,9 @@ class Classifier:
         for owner, pending in enumerate(batch):
             if pending.request is not None and pending.refused is None:
                 images = pending.request.images
-                photos += [Photo(i, owner) for i in images if not isinstance(i, RefusedError)]
+                photos += [
+                    Photo(i, owner) for i in images if not isinstance(i, RequestRejectedError)
+                ]
         try:
             found = iter(self.pipeline.classify(photos, timings))
         except Exception:
@@ -128,13 +130,13 @@ class Classifier:
             if pending.request is not None and pending.refused is None:
                 images = pending.request.images
                 pending.outcomes = [
-                    i if isinstance(i, RefusedError) else next(found) for i in images
+                    i if isinstance(i, RequestRejectedError) else next(found) for i in images
                 ]
 
     def _write(self, pending: _Pending) -> Answer:
         try:
             answer = self._write_answer(pending)
-        except RefusedError as error:
+        except RequestRejectedError as error:
             answer = self._writer.refused(error)
         except Exception:
             answer = self._writer.refused(_internal("writing an answer"))
@@ -162,7 +164,7 @@ class Classifier:
     def _write_open_inference(
         self, request: Request, outcomes: list[Outcome], top_k: int
     ) -> Answer:
-        if len(outcomes) == 1 and isinstance(outcomes[0], RefusedError):
+        if len(outcomes) == 1 and isinstance(outcomes[0], RequestRejectedError):
             return self._writer.open_inference_refused(outcomes[0])
         return self._writer.open_inference(outcomes, top_k=top_k, request_id=request.request_id)
 
@@ -170,7 +172,7 @@ class Classifier:
         if len(outcomes) > 1:
             raise InvalidRequestError(f"{len(outcomes)} images to explain; send one at a time.")
         image, outcome = request.images[0], outcomes[0]
-        if isinstance(outcome, RefusedError) or isinstance(image, RefusedError):
+        if isinstance(outcome, RequestRejectedError) or isinstance(image, RequestRejectedError):
             return self._writer.one(outcome, top_k=1)
         explanation = self._explainer.explain(
             image, outcome, class_name=request.options.explain_class

@@ -1,7 +1,7 @@
 """Errors of what runs in the TorchServe worker.
 
 HandlerError                    exit code 1
-    RefusedError                one request or image is answered with it; exit code 2
+    RequestRejectedError                one request or image is answered with it; exit code 2
         PhotoError              the bytes of one image
             EmptyBodyError              400 empty_body
             UndecodableImageError       400 undecodable_image
@@ -27,7 +27,7 @@ class HandlerError(Exception):
     exit_code = 1
 
 
-class RefusedError(HandlerError):
+class RequestRejectedError(HandlerError):
     """An answer that is no prediction: an HTTP status, a code for programs, a text for people."""
 
     exit_code = 2
@@ -35,7 +35,7 @@ class RefusedError(HandlerError):
     code: str = "invalid_request"
 
 
-class PhotoError(RefusedError):
+class PhotoError(RequestRejectedError):
     pass
 
 
@@ -57,7 +57,7 @@ class UnsupportedMediaTypeError(PhotoError):
     code = "unsupported_media_type"
 
 
-class InvalidRequestError(RefusedError):
+class InvalidRequestError(RequestRejectedError):
     pass
 
 
@@ -65,12 +65,12 @@ class InvalidTopKError(InvalidRequestError):
     code = "invalid_top_k"
 
 
-class DeadlineExceededError(RefusedError):
+class DeadlineExceededError(RequestRejectedError):
     status = 504
     code = "deadline_exceeded"
 
 
-class VersionRetiredError(RefusedError):
+class VersionRetiredError(RequestRejectedError):
     status = 404
     code = "version_retired"
 
@@ -78,7 +78,7 @@ class VersionRetiredError(RefusedError):
         super().__init__("this version is being unloaded; ask another one, or none in particular.")
 
 
-class ServerStoppingError(RefusedError):
+class ServerStoppingError(RequestRejectedError):
     status = 503
     code = "server_stopping"
 
@@ -86,7 +86,7 @@ class ServerStoppingError(RefusedError):
         super().__init__("this server is stopping; ask again, it or another one will answer.")
 
 
-class InternalError(RefusedError):
+class InternalError(RequestRejectedError):
     exit_code = 1
     status = 500
     code = "internal"

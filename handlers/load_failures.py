@@ -4,7 +4,7 @@ import contextlib
 import re
 from typing import Any
 
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 
 NAME = "handler_load_failures_total"
 DIMENSIONS = ("model", "version")
@@ -21,7 +21,7 @@ def count_load_failure(context: Any) -> None:
     values = (_plain(named.get("modelName")), _plain(named.get("modelVersion")))
     with contextlib.suppress(MetricsCacheKeyError):
         metric = context.metrics.get_metric(NAME, MetricTypes.COUNTER)
-        lines = OutputLines()
+        lines = MetricBuffer()
         labels = zip(DIMENSIONS, values, strict=True)
         lines.add(metric, 1, ",".join(f"{name}:{value}" for name, value in labels))
         lines.flush()

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 INTERVAL_S = 0.2
 
 
-class OutputLines:
+class MetricBuffer:
     """Collects values and prints them in one write, up to 0.2 s later; what only counts is summed until then."""
 
     def __init__(self, *, interval_s: float = INTERVAL_S) -> None:

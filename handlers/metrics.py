@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from handlers.api.answers import Outcome
-from handlers.errors import RefusedError
+from handlers.errors import RequestRejectedError
 from handlers.images.loaders import Timings
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.model_card import ModelCard
 
 HISTOGRAMS = (
@@ -36,7 +36,7 @@ EXTRA_DIMENSION = {
 class Metrics:
     """Writes one model's metrics; `cache` is TorchServe's MetricsCacheYamlImpl, or None."""
 
-    def __init__(self, cache: Any, card: ModelCard, lines: OutputLines) -> None:
+    def __init__(self, cache: Any, card: ModelCard, lines: MetricBuffer) -> None:
         self._card = card
         self._metrics = _declared(cache) if cache is not None else {}
         self._lines = lines
@@ -65,7 +65,7 @@ class Metrics:
         """Write what became of one image, or of one request that has none."""
         if not self._metrics:
             return
-        if isinstance(outcome, RefusedError):
+        if isinstance(outcome, RequestRejectedError):
             self._write("handler_errors_total", 1, transport, outcome.code)
             return
         index = int(outcome.argmax())

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from handlers.engines.pipelines import Pipeline
-from handlers.errors import ProbeError, RefusedError
+from handlers.errors import ProbeError, RequestRejectedError
 from handlers.extracted import Archive, Probe
 from handlers.images.loaders import Photo, Timings
 
@@ -30,10 +30,10 @@ def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
 
 
 def _difference(
-    archive: Archive, probe: Probe, answer: np.ndarray | RefusedError, tolerance: float
+    archive: Archive, probe: Probe, answer: np.ndarray | RequestRejectedError, tolerance: float
 ) -> float:
     refusing = _refusing(archive)
-    if isinstance(answer, RefusedError):
+    if isinstance(answer, RequestRejectedError):
         raise ProbeError(f"{refusing} its own probe {probe.file} has no answer: {answer}")
     if answer.shape != probe.probabilities.shape:
         raise ProbeError(

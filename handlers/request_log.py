@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 
 from handlers.api.answers import Answer
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.model_card import ModelCard
 
 
 class RequestLog:
     """Writes one model's lines."""
 
-    def __init__(self, card: ModelCard, lines: OutputLines) -> None:
+    def __init__(self, card: ModelCard, lines: MetricBuffer) -> None:
         self._model = f'"model":{json.dumps(card.name)},"version":{json.dumps(card.version)}'
         self._lines = lines
 

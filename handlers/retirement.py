@@ -7,10 +7,10 @@ the note: whatever it did before is answered by then.
 
 from pathlib import Path
 
-from handlers.errors import RefusedError, ServerStoppingError, VersionRetiredError
+from handlers.errors import RequestRejectedError, ServerStoppingError, VersionRetiredError
 
 NOTE = "retiring"
-REASONS: dict[str, type[RefusedError]] = {
+REASONS: dict[str, type[RequestRejectedError]] = {
     VersionRetiredError.code: VersionRetiredError,
     ServerStoppingError.code: ServerStoppingError,
 }
@@ -23,7 +23,7 @@ class Retirement:
         self._note = folder / NOTE
         self._signature = folder / f"{NOTE}.{worker_id}"
 
-    def refusal(self) -> RefusedError | None:
+    def refusal(self) -> RequestRejectedError | None:
         """Return what to answer to every request from now on, or None while the version serves."""
         if not self._note.exists():
             return None

@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
-from headswap.errors import UnknownVerbError
+from headswap.errors import UnknownCommandError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ def _verb(name: str, summary: str, *, module_name: str | None = None) -> Verb:
     return Verb(name=name, summary=summary, module_name=module_name or name)
 
 
-VERBS = {
+COMMANDS = {
     verb.name: verb
     for verb in (
         _verb("demo", "everything below once, on the photos that come with the project"),
@@ -59,15 +59,15 @@ def find(name: str) -> Verb:
     Raises:
         UnknownVerbError: there is none; the message lists those there are.
     """
-    if name not in VERBS:
-        raise UnknownVerbError(name, sorted(VERBS))
-    return VERBS[name]
+    if name not in COMMANDS:
+        raise UnknownCommandError(name, sorted(COMMANDS))
+    return COMMANDS[name]
 
 
 def overview() -> str:
     """Return what `headswap --help` prints."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS.values()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {verb.name:<{width}}  {verb.summary}" for verb in COMMANDS.values()]
     return "\n".join(
         [
             "usage: headswap VERB [options]",

@@ -14,7 +14,7 @@ class CommandError(Exception):
     exit_code = 2
 
 
-class UnknownVerbError(CommandError):
+class UnknownCommandError(CommandError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 if TYPE_CHECKING:
     from serving.client import Client
@@ -13,7 +13,7 @@ Transport = Literal["http", "grpc"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remote:
+class ClientOptions:
     address: str | None = None
     """A server elsewhere, as http://HOST:8080, or https:// where it speaks TLS; with --transport grpc its gRPC port."""
     token: str | None = None
@@ -23,7 +23,7 @@ class Remote:
     ca_file: Path | None = None
     """PEM certificates to trust instead of the system's, such as the server's own self-made one."""
 
-    def connect(self, where: Where, transport: Transport, *, connections: int) -> "Client":
+    def connect(self, where: ServerOptions, transport: Transport, *, connections: int) -> "Client":
         """Return a client of the address, or without one of the server that `where` describes.
 
         Raises:

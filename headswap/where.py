@@ -14,7 +14,7 @@ def path_from(variable: str, otherwise: str) -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class ServerOptions:
     """The defaults fit a checkout of the project; a container sets the variables instead."""
 
     config: Path = path_from("HEADSWAP_CONFIG", "config.properties")

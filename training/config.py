@@ -65,7 +65,7 @@ class TrainConfig:
     """Highest rate of the head while the whole network learns."""
     head_learning_rate: float = 3e-3
     """Highest rate while the head learns alone."""
-    body_lr_ratio: float = 0.5
+    backbone_lr_ratio: float = 0.5
     """The body's rate as a share of the head's: pretrained features need less. 1 with --weights none."""
     weight_decay: float = 0.05
     """On matrices and filters; norms and biases have none."""
@@ -108,7 +108,7 @@ class TrainConfig:
         self._check_range("warmup_epochs", 0, 10_000)
         self._check_range("learning_rate", 1e-8, 10)
         self._check_range("head_learning_rate", 1e-8, 10)
-        self._check_range("body_lr_ratio", 0, 10)
+        self._check_range("backbone_lr_ratio", 0, 10)
         self._check_range("weight_decay", 0, 1)
         self._check_range("label_smoothing", 0, 0.9)
         self._check_range("crop_area_min", 0.01, 1)
@@ -164,7 +164,7 @@ class TrainConfig:
         """How many epochs, the first ones, train the head alone: none on a body of random weights."""
         return 0 if self.weights == "none" else self.head_epochs
 
-    def is_body_frozen(self, epoch: int) -> bool:
+    def is_backbone_frozen(self, epoch: int) -> bool:
         """Say whether an epoch (from 0) trains the head alone: its number decides."""
         return epoch < self.frozen_epochs
 
@@ -210,7 +210,7 @@ def best() -> TrainConfig:
     """
     return TrainConfig(
         data=Path("photos"), epochs=40, batch_size=64, augment="trivial", ema_decay=0.99,
-        body_lr_ratio=0.3,
+        backbone_lr_ratio=0.3,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
+class ProcessGroup:
     """This process among `count`: number `rank`, on its own host number `local_rank`, all from 0."""
 
     rank: int = 0
@@ -46,7 +46,7 @@ class Ranks:
     """Carries what process 0 tells; its timeout is that of preparing, not of a step."""
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
@@ -62,11 +62,11 @@ class Ranks:
 
     def told_once(self, error: TrainingError) -> TrainingError:
         """Return an error that all processes meet alike, such that process 0 alone tells it."""
-        if self.is_first:
+        if self.is_rank_zero:
             return error
         return EndedElsewhereError(exit_code=error.exit_code)
 
-    def from_first(self, make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    def on_rank_zero(self, make: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
         """Return what `make` returns in process 0, in every process; it is called there alone.
 
         Raises:
@@ -76,7 +76,7 @@ class Ranks:
             return make(*args, **options)
         told: list[Any] = [None, None]
         fault: BaseException | None = None
-        if self.is_first:
+        if self.is_rank_zero:
             try:
                 told[0] = make(*args, **options)
             except BaseException as error:
@@ -152,11 +152,11 @@ class Ranks:
             distributed.all_reduce(tensor)
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 @contextmanager
-def join_ranks(wanted_device: Device) -> Iterator[Ranks]:
+def join_ranks(wanted_device: Device) -> Iterator[ProcessGroup]:
     """Yield this process's place among those torchrun started, alone where it started none.
 
     Raises:
@@ -182,7 +182,7 @@ def join_ranks(wanted_device: Device) -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def read_place(environment: Mapping[str, str]) -> Ranks:
+def read_place(environment: Mapping[str, str]) -> ProcessGroup:
     """Return what torchrun says of this process; alone where it says nothing.
 
     Raises:
@@ -201,7 +201,7 @@ def read_place(environment: Mapping[str, str]) -> Ranks:
     rank, count, local_rank = map(int, said.values())
     if not max(rank, local_rank) < count:
         raise ConfigError(f"{said}: numbers go from 0 to WORLD_SIZE - 1; start them with torchrun.")
-    return Ranks(rank=rank, count=count, local_rank=local_rank)
+    return ProcessGroup(rank=rank, count=count, local_rank=local_rank)
 
 
 def refuse_several(verb: str) -> None:

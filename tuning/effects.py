@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class Model:
     coefficients: tuple[float, ...]
     """The common one first, then one a column."""
 
-    def knows(self, setting: Setting) -> bool:
+    def knows(self, setting: ServingConfig) -> bool:
         """Return whether every value of the setting was tried before, somewhere."""
         return all(column in self.columns for column in setting.to_dict().items())
 
-    def predict(self, setting: Setting) -> float:
+    def predict(self, setting: ServingConfig) -> float:
         """Return the rate expected of a setting whose values are known, photos a second."""
         values = setting.to_dict()
         common, *own = self.coefficients
@@ -63,7 +63,7 @@ class Model:
         return sorted(effects, key=lambda effect: -effect.range)
 
 
-def fit(measured: Sequence[tuple[Setting, float]]) -> Model:
+def fit(measured: Sequence[tuple[ServingConfig, float]]) -> Model:
     """Return the model of settings and their rates above 0; one measurement or more."""
     columns = tuple(
         dict.fromkeys(pair for setting, _ in measured for pair in setting.to_dict().items())

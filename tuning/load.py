@@ -40,7 +40,7 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class RequestSample:
     """One request. Times of time.perf_counter()."""
 
     due_s: float
@@ -54,7 +54,7 @@ class Shot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class LoadResult:
     """What a measurement saw, after its warm-up."""
 
     per_s: float
@@ -86,13 +86,13 @@ def closed_loop(
     seconds: float,
     warm_up_s: float = 0.0,
     pause_s: float = 0.0,
-) -> Seen:
+) -> LoadResult:
     """Return what so many connections got through in `seconds`, after `warm_up_s` that do not count.
 
     Each pauses for `pause_s` before it asks.
     """
     requests = [target.request(photo) for photo in photos]
-    shots: list[Shot] = []
+    shots: list[RequestSample] = []
 
     async def ask(number: int, ends_s: float) -> None:
         async with _Connection(target) as connection:
@@ -113,10 +113,10 @@ def closed_loop(
 
 def open_loop(
     target: Target, photos: Sequence[bytes], *, rate_per_s: float, seconds: float, seed: int = 0
-) -> Seen:
+) -> LoadResult:
     """Return what became of the requests that were due within `seconds`, `rate_per_s` of them a second on average."""
     requests = [target.request(photo) for photo in photos]
-    shots: list[Shot] = []
+    shots: list[RequestSample] = []
 
     async def ask_all() -> None:
         idle: list[_Connection] = []
@@ -160,7 +160,7 @@ class _Connection:
     async def __aexit__(self, *_: object) -> None:
         await self._close()
 
-    async def ask(self, request: bytes, due_s: float) -> Shot:
+    async def ask(self, request: bytes, due_s: float) -> RequestSample:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 status = await self._ask(request)
@@ -169,7 +169,7 @@ class _Connection:
             # A server that is gone refuses thousands of connections a second.
             await asyncio.sleep(PAUSE_S)
             status = LOST
-        return Shot(due_s=due_s, ended_s=_now(), status=status)
+        return RequestSample(due_s=due_s, ended_s=_now(), status=status)
 
     async def _ask(self, request: bytes) -> int:
         if self._streams is None:
@@ -192,11 +192,11 @@ class _Connection:
                 await writer.wait_closed()
 
 
-def _seen(shots: Sequence[Shot], seconds: float) -> Seen:
+def _seen(shots: Sequence[RequestSample], seconds: float) -> LoadResult:
     answered = tuple(one.latency_ms for one in shots if one.status == OK)
     if not shots:
         raise TuningError(f"no request was answered within {seconds:g} s; give --seconds more.")
-    return Seen(
+    return LoadResult(
         per_s=len(answered) / seconds, latencies_ms=answered, failed=len(shots) - len(answered)
     )
 

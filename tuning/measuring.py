@@ -8,8 +8,8 @@ from serving.errors import ServingError
 from tuning.errors import InputError, TuningError
 from tuning.load import OK, ask_each, closed_loop, open_loop
 from tuning.memory import free_memory_mb, gpu_memory_mb
-from tuning.serving_config import Setting
-from tuning.trial import Level, OpenLevel, Point
+from tuning.serving_config import ServingConfig
+from tuning.trial import Level, OpenLevel, Trial
 from tuning.trial_server import TrialServer
 
 Photo = TypeVar("Photo")
@@ -42,17 +42,19 @@ class Measurer:
     worker_mb: float = 0.0
     """That, for each of its workers."""
 
-    def quick(self, setting: Setting) -> Point:
+    def quick(self, setting: ServingConfig) -> Trial:
         """Return the point with as few levels as tell its rate within the bound."""
         if self.max_p99_ms is None:
             return self._measure(setting, self.connections[-1:], self.level_s)
         return self._measure(setting, self.connections[1:], self.level_s)
 
-    def thorough(self, setting: Setting) -> Point:
+    def thorough(self, setting: ServingConfig) -> Trial:
         """Return the point with every level."""
         return self._measure(setting, self.connections, 1.5 * self.level_s, stops_early=False)
 
-    def open(self, setting: Setting, loads: Sequence[float], rate_per_s: float) -> list[OpenLevel]:
+    def open(
+        self, setting: ServingConfig, loads: Sequence[float], rate_per_s: float
+    ) -> list[OpenLevel]:
         """Return what clients see when requests come by themselves, at these shares of a rate. Raises ServingError."""
         self.server.load(setting)
         seconds = OPEN_LEVELS * self.level_s
@@ -74,12 +76,12 @@ class Measurer:
 
     def _measure(
         self,
-        setting: Setting,
+        setting: ServingConfig,
         connections: Sequence[int],
         seconds: float,
         *,
         stops_early: bool = True,
-    ) -> Point:
+    ) -> Trial:
         if (missing_mb := self._missing_mb(setting)) > 0:
             return _fault(setting, f"needs about {missing_mb:.0f} MB more than there is")
         try:
@@ -96,7 +98,7 @@ class Measurer:
         except (ServingError, TuningError) as error:
             return _fault(setting, str(error))
         self.held_mb, self.worker_mb = memory_mb, memory_mb / setting.workers
-        return Point(
+        return Trial(
             setting=setting,
             levels=tuple(levels),
             memory_mb=round(memory_mb),
@@ -124,7 +126,7 @@ class Measurer:
     def _is_late(self, level: Level) -> bool:
         return self.max_p99_ms is not None and level.p99_ms > self.max_p99_ms
 
-    def _missing_mb(self, setting: Setting) -> float:
+    def _missing_mb(self, setting: ServingConfig) -> float:
         # What is loaded now goes away first.
         available_mb = MEMORY_SHARE * (free_memory_mb() + self.held_mb)
         return setting.workers * self.worker_mb - available_mb
@@ -148,5 +150,5 @@ def only_good(server: TrialServer, photos: Sequence[bytes]) -> list[bytes]:
     return good
 
 
-def _fault(setting: Setting, why: str) -> Point:
-    return Point(setting=setting, levels=(), memory_mb=0, fault=why)
+def _fault(setting: ServingConfig, why: str) -> Trial:
+    return Trial(setting=setting, levels=(), memory_mb=0, fault=why)

@@ -5,8 +5,8 @@ from typing import Any
 
 from reports.figures import FIRST, INK, SECOND, new_figure, svg_url
 from reports.page import describe_environment, render
-from tuning.result import Tuned, write_beside
-from tuning.trial import SAME_RATE, Level, Point
+from tuning.result import TuningResult, write_beside
+from tuning.trial import SAME_RATE, Level, Trial
 
 TEMPLATE = Path(__file__).parent / "templates" / "capacity.html.j2"
 LIBRARIES = ("torchserve", "torch", "onnxruntime", "pillow", "simplejpeg")
@@ -23,7 +23,7 @@ PHOTOS = 1e6
 SECONDS_PER_HOUR = 3600
 
 
-def write_report(tuned: Tuned, folder: Path) -> Path:
+def write_report(tuned: TuningResult, folder: Path) -> Path:
     """Return the report, written into the folder. Raises OSError."""
     bound = tuned.wish.max_p99_ms
     level = tuned.chosen.best(bound)
@@ -62,7 +62,7 @@ def cost_per_million(price_per_hour: float, photos_per_s: float) -> float:
     return price_per_hour * PHOTOS / (photos_per_s * SECONDS_PER_HOUR)
 
 
-def capacity_rows(tuned: Tuned) -> list[tuple[str, str, str]]:
+def capacity_rows(tuned: TuningResult) -> list[tuple[str, str, str]]:
     """Return name, figure before and figure tuned of each row of the table."""
     rows = [
         ("photos a second", "{photos_per_s:.1f}"),
@@ -85,7 +85,7 @@ def capacity_rows(tuned: Tuned) -> list[tuple[str, str, str]]:
     ]
 
 
-def gain_words(tuned: Tuned) -> str:
+def gain_words(tuned: TuningResult) -> str:
     """Return the sentence that compares it with what is served now."""
     if tuned.before.setting == tuned.chosen.setting:
         return "That is what the archive is served with already."
@@ -95,7 +95,7 @@ def gain_words(tuned: Tuned) -> str:
     return f"Served as it is now: {before:.1f} photos/s."
 
 
-def effect_words(tuned: Tuned) -> str:
+def effect_words(tuned: TuningResult) -> str:
     """Return which settings mattered, the most important first, in one sentence each."""
     real = [effect for effect in tuned.effects if effect.range > SAME_RATE]
     if not real:
@@ -110,14 +110,14 @@ def effect_words(tuned: Tuned) -> str:
     return " ".join(told)
 
 
-def device_words(tuned: Tuned) -> str:
+def device_words(tuned: TuningResult) -> str:
     cores = f"{tuned.host.cores} core{'s' if tuned.host.cores != 1 else ''}"
     if not tuned.host.gpus:
         return cores
     return f"{tuned.host.gpus} GPU{'s' if tuned.host.gpus != 1 else ''} and {cores}"
 
 
-def _figures(point: Point, tuned: Tuned) -> dict[str, Any] | None:
+def _figures(point: Trial, tuned: TuningResult) -> dict[str, Any] | None:
     level = point.best(tuned.wish.max_p99_ms)
     if level is None:
         return None
@@ -131,7 +131,7 @@ def _figures(point: Point, tuned: Tuned) -> dict[str, Any] | None:
     }
 
 
-def _row(point: Point, bound: float | None) -> dict[str, Any]:
+def _row(point: Trial, bound: float | None) -> dict[str, Any]:
     if point.fault is not None:
         return {"setting": str(point.setting), "fault": point.fault}
     return {
@@ -142,12 +142,12 @@ def _row(point: Point, bound: float | None) -> dict[str, Any]:
     }
 
 
-def _shown(point: Point, bound: float | None) -> Level:
+def _shown(point: Trial, bound: float | None) -> Level:
     """Return the level within the bound, or the one nearest to it."""
     return point.best(bound) or min(point.levels, key=lambda level: level.p99_ms)
 
 
-def _curve(point: Point) -> str:
+def _curve(point: Trial) -> str:
     figure, (left, right) = new_figure(8.5, 3.2, columns=2)
     connections = [level.connections for level in point.levels]
     left.plot(connections, [level.photos_per_s for level in point.levels], "o-", color=FIRST)
@@ -168,7 +168,7 @@ def _curve(point: Point) -> str:
     return svg_url(figure)
 
 
-def _effects(tuned: Tuned) -> str:
+def _effects(tuned: TuningResult) -> str:
     bars = [
         (f"{NAMES[effect.name]}: {value}", factor, number)
         for number, effect in enumerate(tuned.effects)
@@ -185,7 +185,7 @@ def _effects(tuned: Tuned) -> str:
     return svg_url(figure)
 
 
-def _scatter(tuned: Tuned) -> str:
+def _scatter(tuned: TuningResult) -> str:
     bound = tuned.wish.max_p99_ms
     shown = [_shown(point, bound) for point in tuned.points if point.fault is None]
     figure, axes = new_figure(4.6, 3.6)

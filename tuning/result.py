@@ -12,7 +12,7 @@ from serving.archive.repack import read_model_config, to_yaml
 from tuning.effects import Effect
 from tuning.errors import InputError
 from tuning.space import Host
-from tuning.trial import OpenLevel, Point
+from tuning.trial import OpenLevel, Trial
 
 # A setting takes its workers' start and a level or more; so many of them fit into the time given.
 LEVELS_IN_BUDGET = 160
@@ -20,7 +20,7 @@ SHORTEST_LEVEL_S, LONGEST_LEVEL_S = 0.4, 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class TuningGoal:
     """What the user wants."""
 
     seconds: float = 480.0
@@ -41,15 +41,15 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuned:
+class TuningResult:
     archive: Archive
     host: Host
-    wish: Wish
-    points: list[Point]
+    wish: TuningGoal
+    points: list[Trial]
     """The search's, in its order; the first is what the archive is served with now."""
-    before: Point
+    before: Trial
     """The first, from the run-off."""
-    chosen: Point
+    chosen: Trial
     """The winner, from the run-off."""
     open_levels: list[OpenLevel]
     """The winner, at shares of its rate; empty where it does not keep the bound."""
@@ -90,7 +90,7 @@ class Tuned:
         }  # fmt: skip
 
 
-def write(tuned: Tuned, folder: Path) -> None:
+def write(tuned: TuningResult, folder: Path) -> None:
     """Write model-config.yaml and tuning.json. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     config = tuned.chosen.setting.to_model_config(read_model_config(tuned.archive.path))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tuning.effects import fit
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 from tuning.space import Space
-from tuning.trial import Point, choose, pool
+from tuning.trial import Trial, choose, pool
 
 # Expected to be further behind than this, a setting is not tried: the model is rough, interactions exist.
 HOPELESS = 0.8
@@ -19,7 +19,7 @@ HOPELESS = 0.8
 FINALISTS = 3
 NEAR = 0.93
 
-Measure = Callable[[Setting], Point]
+Measure = Callable[[ServingConfig], Trial]
 
 
 class Clock(Protocol):
@@ -28,8 +28,8 @@ class Clock(Protocol):
 
 
 def descend(
-    start: Setting, space: Space, measure: Measure, *, max_p99_ms: float | None, clock: Clock
-) -> list[Point]:
+    start: ServingConfig, space: Space, measure: Measure, *, max_p99_ms: float | None, clock: Clock
+) -> list[Trial]:
     """Return every point measured, each setting once; `start` is the first."""
     points = {start: measure(start)}
     best = start
@@ -50,19 +50,19 @@ def descend(
 
 
 def run_off(
-    points: list[Point],
+    points: list[Trial],
     measure: Measure,
     *,
     rounds: int,
     max_p99_ms: float | None,
     clock: Clock,
-) -> dict[Setting, list[Point]]:
+) -> dict[ServingConfig, list[Trial]]:
     """Return the rounds of the best few settings and of the first, measured anew in turns.
 
     Anew, for what was fastest once was also lucky.
     """
     chosen = [*finalists(points, max_p99_ms), points[0].setting]
-    found: dict[Setting, list[Point]] = {setting: [] for setting in chosen}
+    found: dict[ServingConfig, list[Trial]] = {setting: [] for setting in chosen}
     for number in range(rounds):
         if number and not clock.has_time():
             break
@@ -71,7 +71,7 @@ def run_off(
     return found
 
 
-def finalists(points: list[Point], max_p99_ms: float | None) -> list[Setting]:
+def finalists(points: list[Trial], max_p99_ms: float | None) -> list[ServingConfig]:
     """Return the settings to look at again, the best first."""
     leader = choose(points, max_p99_ms)
     others = sorted(
@@ -83,20 +83,22 @@ def finalists(points: list[Point], max_p99_ms: float | None) -> list[Setting]:
     return [point.setting for point in (leader, *near[: FINALISTS - 1])]
 
 
-def winner(rounds: dict[Setting, list[Point]], max_p99_ms: float | None) -> Point:
+def winner(rounds: dict[ServingConfig, list[Trial]], max_p99_ms: float | None) -> Trial:
     """Return the pooled point of the setting that did best in the run-off."""
     return choose([pool(measured) for measured in rounds.values()], max_p99_ms)
 
 
 def _leader(
-    points: dict[Setting, Point], max_p99_ms: float | None, *, otherwise: Setting
-) -> Setting:
+    points: dict[ServingConfig, Trial], max_p99_ms: float | None, *, otherwise: ServingConfig
+) -> ServingConfig:
     if all(point.fault is not None for point in points.values()):
         return otherwise
     return choose(points.values(), max_p99_ms).setting
 
 
-def _is_hopeless(setting: Setting, points: dict[Setting, Point], max_p99_ms: float | None) -> bool:
+def _is_hopeless(
+    setting: ServingConfig, points: dict[ServingConfig, Trial], max_p99_ms: float | None
+) -> bool:
     rates = [(point.setting, point.rate(max_p99_ms)) for point in points.values()]
     measured = [(one, rate) for one, rate in rates if rate > 0]
     if not measured:

@@ -8,7 +8,7 @@ from handlers.settings import FRONTEND_DEFAULTS, HandlerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class ServingConfig:
     workers: int
     threads: int
     """CPU threads of a worker's network."""
@@ -51,7 +51,7 @@ class Setting:
         return told if self.precision == "auto" else f"{told}, {self.precision}"
 
 
-def read_setting(model_config: Mapping[str, Any], *, workers: int) -> Setting:
+def read_setting(model_config: Mapping[str, Any], *, workers: int) -> ServingConfig:
     """Return how an archive with these settings is served; `workers` where it leaves their number to the host.
 
     Raises:
@@ -59,7 +59,7 @@ def read_setting(model_config: Mapping[str, Any], *, workers: int) -> Setting:
     """
     handler = HandlerSettings.from_model_config(model_config)
     config = {**FRONTEND_DEFAULTS, **model_config}
-    return Setting(
+    return ServingConfig(
         workers=int(config.get("minWorkers") or workers),
         threads=handler.thread_count,
         batch_size=int(config["batchSize"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.extracted import ENGINE_FILES
 from serving.gpus import count_gpus
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 
 # Settings that only make sense together.
 Choice = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Axis:
     name: str
     choices: tuple[Choice, ...]
 
-    def around(self, setting: Setting) -> Iterator[Setting]:
+    def around(self, setting: ServingConfig) -> Iterator[ServingConfig]:
         """Yield the setting with each choice of this axis in turn."""
         for choice in self.choices:
             yield setting.changed(choice)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 
 # Rates nearer than this are one: what the same setting shows twice on a quiet host differs by as much.
 SAME_RATE = 0.02
@@ -35,8 +35,8 @@ class OpenLevel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    setting: Setting
+class Trial:
+    setting: ServingConfig
     levels: tuple[Level, ...]
     """Ascending in connections; empty where there is a fault."""
     memory_mb: float
@@ -63,7 +63,7 @@ class Point:
         return asdict(self)
 
 
-def choose(points: Iterable[Point], max_p99_ms: float | None) -> Point:
+def choose(points: Iterable[Trial], max_p99_ms: float | None) -> Trial:
     """Return the fastest point within the bound; of equally fast ones the soonest, then the smallest.
 
     Where none keeps the bound, the one that comes nearest to it. Raises ValueError for no points.
@@ -78,7 +78,7 @@ def choose(points: Iterable[Point], max_p99_ms: float | None) -> Point:
     return min(equal, key=lambda point: _cost(point, max_p99_ms))
 
 
-def pool(rounds: Sequence[Point]) -> Point:
+def pool(rounds: Sequence[Trial]) -> Trial:
     """Return one point for several measurements of a setting: the median of each figure, all failures.
 
     One of which was not served at all counts only where all were not.
@@ -96,7 +96,7 @@ def pool(rounds: Sequence[Point]) -> Point:
         )
         for same in zip(*(point.levels for point in served), strict=True)
     )
-    return Point(
+    return Trial(
         setting=rounds[0].setting,
         levels=levels,
         memory_mb=max(point.memory_mb for point in served),
@@ -104,12 +104,12 @@ def pool(rounds: Sequence[Point]) -> Point:
     )
 
 
-def _least_p99(point: Point) -> float:
+def _least_p99(point: Trial) -> float:
     sound = [level.p99_ms for level in point.levels if not level.failed]
     return min(sound, default=float("inf"))
 
 
-def _cost(point: Point, max_p99_ms: float | None) -> tuple[float, float]:
+def _cost(point: Trial, max_p99_ms: float | None) -> tuple[float, float]:
     level = point.best(max_p99_ms)
     assert level is not None
     # Rounded to a tenth: a p99 of a few hundred requests says no more, and then memory decides.

@@ -20,7 +20,7 @@ from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings
 from tuning.load import Target
 from tuning.memory import host_memory_mb
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 
 ADDRESSES = ("inference_address", "management_address", "metrics_address")
 GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
@@ -41,7 +41,7 @@ class TrialServer:
         self._user_settings = settings
         self._folder = tempfile.TemporaryDirectory(prefix="headswap-tune-")
         self._server: Server | None = None
-        self._loaded: Setting | None = None
+        self._loaded: ServingConfig | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +55,7 @@ class TrialServer:
         self._stop()
         self._folder.cleanup()
 
-    def load(self, setting: Setting) -> None:
+    def load(self, setting: ServingConfig) -> None:
         """Serve the archive with this setting and nothing else; return when its workers have proved themselves.
 
         Raises:
@@ -96,7 +96,7 @@ class TrialServer:
         assert self._server is not None, "no setting was loaded"
         return self._server
 
-    def _start(self, setting: Setting) -> None:
+    def _start(self, setting: ServingConfig) -> None:
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         settings = trial_settings(self._user_settings, folder)
         settings.model_store.mkdir()
@@ -110,7 +110,7 @@ class TrialServer:
             self._stop()
             raise
 
-    def _replace(self, server: Server, setting: Setting) -> None:
+    def _replace(self, server: Server, setting: ServingConfig) -> None:
         name, version = self._archive.name, self._archive.version
         with manage(server.settings) as management:
             if version in management.versions(name):
@@ -118,7 +118,7 @@ class TrialServer:
             packed = self._pack(setting, server.settings)
             management.register(packed.path.name, workers=setting.workers)
 
-    def _pack(self, setting: Setting, settings: ServerSettings) -> Archive:
+    def _pack(self, setting: ServingConfig, settings: ServerSettings) -> Archive:
         target = settings.model_store / self._archive.file_name
         return repack(self._archive, setting.to_model_config(self._base), target)
 

@@ -9,11 +9,11 @@ from serving.settings import ServerSettings
 from tuning.effects import Effect, fit
 from tuning.errors import TuningError
 from tuning.measuring import Measurer, only_good, pick_photos
-from tuning.result import Tuned, Wish
+from tuning.result import TuningGoal, TuningResult
 from tuning.search import descend, run_off, winner
-from tuning.serving_config import Setting, read_setting
+from tuning.serving_config import ServingConfig, read_setting
 from tuning.space import Host, Space, make_space, read_host
-from tuning.trial import Point, pool
+from tuning.trial import Trial, pool
 from tuning.trial_server import TrialServer
 
 # Of the time given; the rest is for the run-off.
@@ -42,11 +42,11 @@ def tune(
     archive: Archive,
     settings: ServerSettings,
     photos: Sequence[bytes],
-    wish: Wish,
+    wish: TuningGoal,
     *,
     report: Report,
     space: Space | None = None,
-) -> Tuned:
+) -> TuningResult:
     """Return what was found; takes about the wished seconds.
 
     Raises:
@@ -81,7 +81,7 @@ def tune(
         chosen = winner(rounds, wish.max_p99_ms)
         rate_per_s = chosen.rate(wish.max_p99_ms)
         open_levels = measurer.open(chosen.setting, LOADS, rate_per_s) if rate_per_s else []
-    return Tuned(
+    return TuningResult(
         archive=archive,
         host=host,
         wish=wish,
@@ -95,7 +95,7 @@ def tune(
     )
 
 
-def starting_setting(archive: Archive, settings: ServerSettings, host: Host) -> Setting:
+def starting_setting(archive: Archive, settings: ServerSettings, host: Host) -> ServingConfig:
     """Return how `headswap serve` would serve the archive now, with what `auto` comes to on this host."""
     setting = read_setting(read_model_config(archive.path), workers=settings.worker_count)
     if host.gpus:
@@ -103,7 +103,7 @@ def starting_setting(archive: Archive, settings: ServerSettings, host: Host) -> 
     return setting.changed({"engine": host.engines[0]}) if setting.engine == "auto" else setting
 
 
-def effects_of(points: Sequence[Point], max_p99_ms: float | None) -> list[Effect]:
+def effects_of(points: Sequence[Trial], max_p99_ms: float | None) -> list[Effect]:
     """Return what each setting did to the rate within the bound; points beyond it tell nothing."""
     measured = [
         (point.setting, point.rate(max_p99_ms)) for point in points if point.rate(max_p99_ms) > 0
@@ -111,18 +111,18 @@ def effects_of(points: Sequence[Point], max_p99_ms: float | None) -> list[Effect
     return fit(measured).effects() if measured else []
 
 
-def _refuse_faults(points: Sequence[Point]) -> None:
+def _refuse_faults(points: Sequence[Trial]) -> None:
     if all(point.fault is not None for point in points):
         raise TuningError(f"no setting could be served: {points[0].fault}")
 
 
 def _telling(
-    report: Report, wish: Wish
-) -> Callable[[Callable[[Setting], Point]], Callable[[Setting], Point]]:
+    report: Report, wish: TuningGoal
+) -> Callable[[Callable[[ServingConfig], Trial]], Callable[[ServingConfig], Trial]]:
     """Return what makes a measure say what it measured."""
 
-    def with_words(measure: Callable[[Setting], Point]) -> Callable[[Setting], Point]:
-        def measured(setting: Setting) -> Point:
+    def with_words(measure: Callable[[ServingConfig], Trial]) -> Callable[[ServingConfig], Trial]:
+        def measured(setting: ServingConfig) -> Trial:
             point = measure(setting)
             report(f"{_result(point, wish.max_p99_ms)}  {setting}")
             return point
@@ -132,7 +132,7 @@ def _telling(
     return with_words
 
 
-def _result(point: Point, max_p99_ms: float | None) -> str:
+def _result(point: Trial, max_p99_ms: float | None) -> str:
     if point.fault is not None:
         return f"cannot be served ({point.fault})"
     level = point.best(max_p99_ms)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from handlers.api.options import ID_NAMES, LONGEST_ID
-from handlers.errors import InternalError, RefusedError
+from handlers.errors import InternalError, RequestRejectedError
 from handlers.model_card import ModelCard
 
 JSON_TYPE = "application/json"
 
 # One image's outcome: its probabilities, or why it has none.
-Outcome = np.ndarray | RefusedError
+Outcome = np.ndarray | RequestRejectedError
 
 # Made once: json.dumps makes one for each call that is not by its defaults.
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -53,7 +53,7 @@ class AnswerWriter:
         results = [self.result(outcome, top_k=top_k) for outcome in outcomes]
         return self._answer(HTTPStatus.OK, {"model": self._model, key: results})
 
-    def refused(self, error: RefusedError) -> Answer:
+    def refused(self, error: RequestRejectedError) -> Answer:
         """Return the answer to a request that has no outcome for any image."""
         return self._answer(error.status, {"model": self._model, "error": describe_error(error)})
 
@@ -75,7 +75,7 @@ class AnswerWriter:
         """
         columns = min(top_k, self._card.class_count)
         rows = [self._columns(outcome, columns) for outcome in outcomes]
-        codes = [o.code if isinstance(o, RefusedError) else "" for o in outcomes]
+        codes = [o.code if isinstance(o, RequestRejectedError) else "" for o in outcomes]
         shape = [len(outcomes), columns]
         body: dict[str, Any] = {
             "model_name": self._card.name,
@@ -93,7 +93,7 @@ class AnswerWriter:
             body["id"] = request_id
         return self._answer(HTTPStatus.OK, body)
 
-    def open_inference_refused(self, error: RefusedError) -> Answer:
+    def open_inference_refused(self, error: RequestRejectedError) -> Answer:
         """Return the protocol's error, a sentence; our own fields stand beside it."""
         described = describe_error(error)
         body = {"error": described.pop("message"), "model": self._model} | described
@@ -101,7 +101,7 @@ class AnswerWriter:
 
     def result(self, outcome: Outcome, *, top_k: int) -> dict[str, Any]:
         """Return `{"predictions": [...]}`, the likeliest first, or `{"error": {...}}`."""
-        if isinstance(outcome, RefusedError):
+        if isinstance(outcome, RequestRejectedError):
             return {"error": describe_error(outcome)}
         best = np.argsort(-outcome, kind="stable")[:top_k]
         return {"predictions": [self._prediction(outcome, int(index)) for index in best]}
@@ -116,7 +116,7 @@ class AnswerWriter:
         }
 
     def _columns(self, outcome: Outcome, count: int) -> list[dict[str, Any]]:
-        if isinstance(outcome, RefusedError):
+        if isinstance(outcome, RequestRejectedError):
             return [{"label": "", "index": -1, "probability": 0.0}] * count
         predictions: list[dict[str, Any]] = self.result(outcome, top_k=count)["predictions"]
         return predictions
@@ -129,7 +129,7 @@ class AnswerWriter:
         return {"X-Model-Version": version} if _SAFE_HEADER.fullmatch(version) else {}
 
 
-def describe_error(error: RefusedError) -> dict[str, Any]:
+def describe_error(error: RequestRejectedError) -> dict[str, Any]:
     """Return the error's status, code and message as the envelope holds them."""
     return {"status": error.status, "code": error.code, "message": str(error)}
 
@@ -156,7 +156,7 @@ def to_json(content: dict[str, Any]) -> bytes:
 
 
 def _status_of(outcome: Outcome) -> int:
-    return outcome.status if isinstance(outcome, RefusedError) else HTTPStatus.OK
+    return outcome.status if isinstance(outcome, RequestRejectedError) else HTTPStatus.OK
 
 
 def _output(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from handlers.api.json_request import Shape, decode_image, parse_json, read_json
 from handlers.api.options import ID_NAMES, LONGEST_ID, OPTION_NAMES, Options, read_options
-from handlers.errors import EmptyBodyError, InvalidRequestError, RefusedError
+from handlers.errors import EmptyBodyError, InvalidRequestError, RequestRejectedError
 from handlers.images.decoding import Bytes
 
 Transport = Literal["http", "grpc"]
@@ -22,7 +22,7 @@ _NAMED = OPTION_NAMES.union(ID_NAMES)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    images: tuple[Bytes | RefusedError, ...]
+    images: tuple[Bytes | RequestRejectedError, ...]
     """In the order sent; one that could not even be read from the request is its error."""
     shape: Shape
     options: Options
@@ -53,7 +53,7 @@ def read_request(
     """Return the images and options of one item of TorchServe's batch.
 
     Raises:
-        RefusedError: the request as a whole cannot be answered.
+        RequestRejectedError: the request as a whole cannot be answered.
     """
     options = {name.lower(): v for name, v in item.items() if name.lower() in OPTION_NAMES}
     parts = [value for name, value in item.items() if name.lower() not in _NAMED]
@@ -91,14 +91,14 @@ def _read_id(value: bytes | bytearray | str) -> str:
 
 def _read_images(
     parts: list[Any], max_images: int, read: Callable[[Any], Bytes]
-) -> tuple[Bytes | RefusedError, ...]:
+) -> tuple[Bytes | RequestRejectedError, ...]:
     if len(parts) > max_images:
         raise InvalidRequestError(f"{len(parts)} images in one request; at most {max_images}.")
-    images: list[Bytes | RefusedError] = []
+    images: list[Bytes | RequestRejectedError] = []
     for part in parts:
         try:
             images.append(read(part))
-        except RefusedError as error:
+        except RequestRejectedError as error:
             images.append(error)
     return tuple(images)
 

@@ -138,7 +138,7 @@ def load_network(archive: Archive) -> Network:
         temperature=card.temperature,
     )
     try:
-        network.body_and_head.load_state_dict(weights)
+        network.backbone_and_head.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"the weights do not fit {card.architecture}: {reason}") from None

@@ -118,7 +118,7 @@ def place_network(network: Network, device: torch.device, precision: Precision =
     if device.type != "cuda":
         return network.to(device)
     network = network.to(device=device, dtype=choose_dtype(precision))
-    network.body_and_head.to(memory_format=torch.channels_last)
+    network.backbone_and_head.to(memory_format=torch.channels_last)
     return network
 
 

@@ -13,13 +13,13 @@ from PIL import Image
 from torch.nn import functional
 
 from handlers.engines.cuda_engine import exit_if_sticky
-from handlers.errors import RefusedError
+from handlers.errors import RequestRejectedError
 from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
 from handlers.images.loaders import CpuLoader, DecodeBudget, Photo, PhotoTiming, Timings
 from handlers.images.preprocessing import PreprocessingSpec, central_square
 from handlers.settings import HandlerSettings
 
-Loaded = torch.Tensor | RefusedError
+Loaded = torch.Tensor | RequestRejectedError
 
 
 class CudaLoader:
@@ -43,7 +43,7 @@ class CudaLoader:
         loaded: list[Loaded] = []
         for index, photo in enumerate(photos):
             header, image = headers[index], on_device.get(index)
-            if isinstance(header, RefusedError):
+            if isinstance(header, RequestRejectedError):
                 loaded.append(header)
             elif image is None or header is None:
                 loaded.append(self._load_on_cpu(photo, timings, budget))
@@ -54,15 +54,15 @@ class CudaLoader:
                 timings.photos.append(PhotoTiming(photo.owner, "JPEG", decode_s, preprocess_s))
         return loaded
 
-    def _read_header(self, data: Bytes) -> JpegHeader | RefusedError | None:
+    def _read_header(self, data: Bytes) -> JpegHeader | RequestRejectedError | None:
         try:
             return read_jpeg_header(data, limits=self._limits)
-        except RefusedError as error:
+        except RequestRejectedError as error:
             return error
 
     def _load_on_cpu(self, photo: Photo, timings: Timings, budget: DecodeBudget) -> Loaded:
         pixels = self._fall_back.load_one(photo, timings, budget)
-        if isinstance(pixels, RefusedError):
+        if isinstance(pixels, RequestRejectedError):
             return pixels
         return torch.from_numpy(pixels).to(self._device, non_blocking=True)
 

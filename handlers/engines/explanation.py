@@ -112,8 +112,8 @@ def grad_cam(network: Network, pixels: np.ndarray, index: int) -> np.ndarray:
             "this server cannot explain: captum is not installed there (pip install captum)."
         ) from None
     images = network.normalise(torch.from_numpy(pixels[None]))  # (1, 3, S, S)
-    layer = _last_map(network.body_and_head, images)
-    heat = LayerGradCam(network.body_and_head, layer).attribute(
+    layer = _last_map(network.backbone_and_head, images)
+    heat = LayerGradCam(network.backbone_and_head, layer).attribute(
         images.requires_grad_(), target=index, relu_attributions=True
     )
     peak = heat.max().clamp(min=1e-12)

@@ -16,7 +16,7 @@ from handlers.images.preprocessing import PreprocessingSpec
 class Network(nn.Module):
     """pixels `(B, S, S, 3) uint8` -> probabilities `(B, K) float32`, rows summing to 1.
 
-    `body_and_head` is the torchvision architecture; its state dict alone is what
+    `backbone_and_head` is the torchvision architecture; its state dict alone is what
     weights.safetensors holds.
     """
 
@@ -26,13 +26,13 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        body_and_head: nn.Module,
+        backbone_and_head: nn.Module,
         *,
         preprocessing: PreprocessingSpec,
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        self.body_and_head = body_and_head
+        self.backbone_and_head = backbone_and_head
         # Buffers follow .to(device); not persistent, because the model card is where they are kept.
         self.register_buffer("mean", _per_channel(preprocessing.mean), persistent=False)
         self.register_buffer("std", _per_channel(preprocessing.std), persistent=False)
@@ -43,7 +43,7 @@ class Network(nn.Module):
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return `(B, K) float32` before temperature and softmax."""
-        logits: torch.Tensor = self.body_and_head(self.normalise(pixels))
+        logits: torch.Tensor = self.backbone_and_head(self.normalise(pixels))
         return logits.float()
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:

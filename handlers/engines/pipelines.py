@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from handlers.api.answers import Outcome, check_row
 from handlers.engines.cpu_engines import Engine, choose_cpu_engine
-from handlers.errors import InternalError, RefusedError
+from handlers.errors import InternalError, RequestRejectedError
 from handlers.extracted import Archive
 from handlers.images import decoding
 from handlers.images.loaders import CpuLoader, DecodeBudget, Loader, PassTiming, Photo, Timings
@@ -47,10 +47,11 @@ class Pipeline(Generic[Pixels]):
         step = self._settings.largest_batch
         for start in range(0, len(photos), step):
             loaded = self._loader.load(photos[start : start + step], timings, budget)
-            good = [pixels for pixels in loaded if not isinstance(pixels, RefusedError)]
+            good = [pixels for pixels in loaded if not isinstance(pixels, RequestRejectedError)]
             rows = iter(self._infer(good, timings))
             outcomes += [
-                pixels if isinstance(pixels, RefusedError) else next(rows) for pixels in loaded
+                pixels if isinstance(pixels, RequestRejectedError) else next(rows)
+                for pixels in loaded
             ]
         return outcomes
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from handlers.errors import ImageTooLargeError, RefusedError
+from handlers.errors import ImageTooLargeError, RequestRejectedError
 from handlers.images import decoding
 from handlers.images.decoding import Bytes, decode_as_stored
 from handlers.images.preprocessing import PreprocessingSpec, crop_pixels
@@ -82,7 +82,7 @@ class Loader(Protocol[Pixels]):
 
     def load(
         self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget
-    ) -> Sequence[Pixels | RefusedError]:
+    ) -> Sequence[Pixels | RequestRejectedError]:
         """Return each photo's `(S, S, 3) uint8` pixels or its error."""
 
 
@@ -94,17 +94,17 @@ class CpuLoader:
 
     def load(
         self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget
-    ) -> list[np.ndarray | RefusedError]:
+    ) -> list[np.ndarray | RequestRejectedError]:
         return [self.load_one(photo, timings, budget) for photo in photos]
 
     def load_one(
         self, photo: Photo, timings: Timings, budget: DecodeBudget
-    ) -> np.ndarray | RefusedError:
+    ) -> np.ndarray | RequestRejectedError:
         """Return one photo's `(S, S, 3) uint8` pixels or its error."""
         try:
             with budget.spend(photo.owner):
                 return self._load(photo, timings)
-        except RefusedError as error:
+        except RequestRejectedError as error:
             return error
 
     def _load(self, photo: Photo, timings: Timings) -> np.ndarray:

@@ -39,7 +39,7 @@ class Command:
 
 
 def run(command: Command) -> int:
-    from training.compare.comparison import compare, list_contenders
+    from training.compare.comparison import compare, list_candidates
     from training.compare.table import draw, markdown_table
     from training.config import quick
     from training.distributed import refuse_several
@@ -55,8 +55,8 @@ def run(command: Command) -> int:
         epochs=command.epochs,
         photos_per_class=command.photos_per_class,
     )
-    contenders = list_contenders(command.models, command.weights, command.freeze)
-    comparison = compare(contenders, shared, seed_count=command.seeds, say=stderr.print)
+    candidates = list_candidates(command.models, command.weights, command.freeze)
+    comparison = compare(candidates, shared, seed_count=command.seeds, say=stderr.print)
     table = markdown_table(comparison)
     write_beside(command.out / "comparison.md", table)
     draw(comparison).savefig(command.out / "comparison.svg", transparent=True)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 if TYPE_CHECKING:
-    from serving.rollout.promotion import Swap
+    from serving.rollout.promotion import PromotionResult
     from serving.server.server import Server
     from serving.settings import ServerSettings
     from training.config import TrainConfig
@@ -39,7 +39,7 @@ class Command:
     """Leave the server up at the end, until Ctrl-C, and print the curl line to try."""
     out: Path = Path("runs/demo")
     """Folder of the two runs and of summary.json; what an earlier demo left there is replaced."""
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -155,7 +155,7 @@ def _under_load(settings: "ServerSettings", swap: "Any") -> dict[str, Any]:
     photos = [photo.read_bytes() for photo in _test_photos()]
     with Load(lambda: HttpClient(settings), MODEL, photos, connections=CONNECTIONS) as load:
         load.wait_for_requests(REQUESTS_BEFORE)
-        done: Swap = swap()
+        done: PromotionResult = swap()
         load.wait_for_requests(load.tally.requests + REQUESTS_AFTER)
     tally = load.tally
     by_version = ", ".join(

@@ -20,10 +20,10 @@ Command = TrainConfig
 def run(command: TrainConfig) -> int:
     from training.data.source import read_data
     from training.distributed import refuse_several
-    from training.fit.lr_finder import find_rate, write_rate_range
+    from training.fit.lr_finder import find_learning_rate, write_rate_range
 
     refuse_several("lr-find")
-    found = find_rate(command, read_data(command), say=stderr.print)
+    found = find_learning_rate(command, read_data(command), say=stderr.print)
     plot = write_rate_range(found, command.out)
     flag = "--head-learning-rate" if command.freeze == "body" else "--learning-rate"
     stdout.print(f"{plot}\nNext: headswap train with {flag} {found.suggestion:g}")

@@ -22,8 +22,8 @@ from headswap.answer_lines import Style, lines_of
 from headswap.errors import FlagError, InputError
 from headswap.output import print_error, stderr
 from headswap.photo_paths import NamedPhoto, find_photos
-from headswap.remote import Remote, Transport
-from headswap.where import Where
+from headswap.remote import ClientOptions, Transport
+from headswap.where import ServerOptions
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
@@ -52,8 +52,8 @@ class Command:
     """A folder for one PNG a photo: what the network saw, hot where it spoke for the first guess."""
     in_flight: int = 8
     """Requests under way at once."""
-    remote: Remote = field(default_factory=Remote)
-    where: Where = field(default_factory=Where)
+    remote: ClientOptions = field(default_factory=ClientOptions)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
     @property
     def style(self) -> Style:

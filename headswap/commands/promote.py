@@ -16,7 +16,7 @@ import tyro
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
 from headswap.trust_flags import TrustFlags
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,18 @@ class Command:
     allow_outside_store: bool = False
     """Copy the archive into the model store first, where it lies elsewhere."""
     trust: TrustFlags = field(default_factory=TrustFlags)
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.gates import Gates
-    from serving.rollout.promotion import Terms, promote
+    from serving.rollout.promotion import PromotionOptions, promote
     from serving.rollout.trust import refuse_outside
 
     settings = command.where.settings()
     if not command.allow_outside_store:
         refuse_outside(command.archive, settings.model_store)
-    terms = Terms(
+    terms = PromotionOptions(
         allow_class_change=command.allow_class_change,
         trust=command.trust.trust(),
         gates=Gates(

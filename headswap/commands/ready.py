@@ -7,12 +7,12 @@ Example:
 from dataclasses import dataclass, field
 
 from headswap.output import stdout
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from headswap.promotion_log import PromotionLog
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Command:
     """The model's name."""
     version: tyro.conf.Positional[str]
     """The version to unload."""
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:

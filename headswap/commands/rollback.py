@@ -11,7 +11,7 @@ import tyro
 
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Command:
     """The model; needed only where several are live."""
     why: str | None = None
     """The reason that `headswap status` shows."""
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:

@@ -12,7 +12,7 @@ import tyro
 
 from headswap.output import stderr
 from headswap.trust_flags import TrustFlags
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Command:
     listen: str | None = None
     """Host of the two inference addresses instead of the configuration's, such as 0.0.0.0."""
     trust: TrustFlags = field(default_factory=TrustFlags)
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:

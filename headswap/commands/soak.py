@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Command:
     """Kill a worker of the live version half-way."""
     json: bool = False
     """One JSON object instead of a table."""
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:

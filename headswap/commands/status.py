@@ -9,14 +9,14 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from headswap.output import stdout
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     json: bool = False
     """One JSON object instead of a table."""
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -34,7 +34,7 @@ def run(command: Command) -> int:
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row.model, row.version, row.standing, f"{row.ready_workers}/{row.workers}",
+            row.model, row.version, row.deployment, f"{row.ready_workers}/{row.workers}",
             str(row.pending_requests), str(row.requests), _errors(row.errors, row.faults),
             _rounded(row.p50_ms), _rounded(row.p99_ms),
         )  # fmt: skip
@@ -42,7 +42,7 @@ def run(command: Command) -> int:
     for row in rows:
         if row.sha256:
             stdout.print(
-                f"{row.model} {row.version} {row.sha256[:12]} {row.standing} since {row.since}: {row.why}",
+                f"{row.model} {row.version} {row.sha256[:12]} {row.deployment} since {row.since}: {row.why}",
                 soft_wrap=True,
             )
     return 0

@@ -48,6 +48,6 @@ def run(command: TrainConfig) -> int:
         run_folder = train(command)
     except EndedElsewhereError as error:
         return error.exit_code
-    if read_place(os.environ).is_first:
+    if read_place(os.environ).is_rank_zero:
         stdout.print(f"{run_folder}\nNext: headswap evaluate {run_folder}")
     return 0

@@ -16,7 +16,7 @@ import tyro
 from headswap.output import stdout
 from headswap.timeline import Timeline
 from headswap.trust_flags import TrustFlags
-from headswap.where import Where
+from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Command:
     price_per_hour: float | None = None
     """What the host costs an hour, for the cost of a million photos."""
     trust: TrustFlags = field(default_factory=TrustFlags)
-    where: Where = field(default_factory=Where)
+    where: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -42,10 +42,10 @@ def run(command: Command) -> int:
     from serving.archive.reader import read_archive
     from tuning.measuring import pick_photos
     from tuning.report import write_report
-    from tuning.result import Wish, write
+    from tuning.result import TuningGoal, write
     from tuning.tune import tune
 
-    wish = Wish(
+    wish = TuningGoal(
         seconds=command.seconds,
         max_p99_ms=command.max_p99_ms,
         price_per_hour=command.price_per_hour,

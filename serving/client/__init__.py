@@ -10,7 +10,7 @@ from serving.client.client import CONNECTIONS, TIMEOUT_S, Client
 from serving.client.grpc_client import GrpcClient
 from serving.client.http_client import HttpClient
 from serving.client.in_order import in_order
-from serving.client.results import Explanation, Guess, Outcome, Prediction, top_labels
+from serving.client.results import ClassScore, Explanation, Outcome, Prediction, top_labels
 
 __all__ = [
     "CONNECTIONS",
@@ -18,7 +18,7 @@ __all__ = [
     "Client",
     "Explanation",
     "GrpcClient",
-    "Guess",
+    "ClassScore",
     "HttpClient",
     "Outcome",
     "Prediction",

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from serving.client.results import Explanation, Guess, Outcome, Prediction
+from serving.client.results import ClassScore, Explanation, Outcome, Prediction
 from serving.errors import InternalServerError, RequestError, request_error
 
 MESSAGE_LIMIT = 300
@@ -101,7 +101,7 @@ def _prediction(model: Any, guesses: Any) -> Prediction:
     return Prediction(
         model=model["name"],
         version=model["version"],
-        guesses=tuple(Guess(**guess) for guess in guesses),
+        guesses=tuple(ClassScore(**guess) for guess in guesses),
     )
 
 

@@ -7,10 +7,10 @@ from typing import Self, TypeVar, overload
 
 from serving.client import bodies
 from serving.client.in_order import in_order
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.client.results import Explanation, Outcome, Prediction
 from serving.client.retries import retried
-from serving.client.transport import Option, Question, Transport
+from serving.client.transport import Option, Request, Transport
 from serving.errors import PHOTO_CODES, AddressError, BadImageError, RequestError, TooLargeError
 
 TIMEOUT_S = 30.0
@@ -24,11 +24,11 @@ class Client:
     """A context manager; may be shared by threads. `timeout_s` covers a call with all its retries."""
 
     def __init__(
-        self, transport: Transport, *, manage: Callable[[], ManagementVerbs] | None = None
+        self, transport: Transport, *, manage: Callable[[], ManagementApi] | None = None
     ) -> None:
         self._transport = transport
         self._manage = manage
-        self._management: ManagementVerbs | None = None
+        self._management: ManagementApi | None = None
         self.retries = 0
         """How many tries beyond the first the questions needed so far."""
 
@@ -95,7 +95,7 @@ class Client:
         if not isinstance(photos, bytes) and not several:
             return []
         sent = (photos,) if isinstance(photos, bytes) else several
-        question = Question(model=model, version=version, photos=sent, options=options)
+        question = Request(model=model, version=version, photos=sent, options=options)
         if len(several) > 1:
             return self._ask(
                 question,
@@ -176,7 +176,7 @@ class Client:
         An empty photo is sent, which costs no computing: only a loaded handler refuses it in its own words. Whether
         the answers are right is what `headswap ready` finds out.
         """
-        question = Question(model=model, version=version, photos=(b"",))
+        question = Request(model=model, version=version, photos=(b"",))
         try:
             self._transport_ask(question, bodies.read_prediction, timeout_s)
         except RequestError as error:
@@ -188,7 +188,7 @@ class Client:
         return self.management.models()
 
     @property
-    def management(self) -> ManagementVerbs:
+    def management(self) -> ManagementApi:
         """Return what registers, describes, scales, switches and unloads versions, over the same transport.
 
         Raises:
@@ -203,7 +203,7 @@ class Client:
         return self._management
 
     def _ask(
-        self, question: Question, read: Callable[[bytes], Result], *, timeout_s: float
+        self, question: Request, read: Callable[[bytes], Result], *, timeout_s: float
     ) -> Result:
         # Read inside a try: what HTTP says by its status, gRPC says in the body alone.
         return retried(
@@ -216,7 +216,7 @@ class Client:
         self.retries += 1
 
     def _transport_ask(
-        self, question: Question, read: Callable[[bytes], Result], timeout_s: float
+        self, question: Request, read: Callable[[bytes], Result], timeout_s: float
     ) -> Result:
         return read(self._transport.ask(question, timeout_s=timeout_s))
 
@@ -235,8 +235,8 @@ def _explain(
     class_name: str | None,
     version: str | None,
     more: dict[Option, str] | None = None,
-) -> Question:
+) -> Request:
     options: dict[Option, str] = {"explain": "true", **(more or {})}
     if class_name is not None:
         options["class"] = class_name
-    return Question(model=model, version=version, photos=(photo,), options=options)
+    return Request(model=model, version=version, photos=(photo,), options=options)

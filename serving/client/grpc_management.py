@@ -19,13 +19,13 @@ from serving.client.management import (
     read_loaded,
     wait_for_workers,
 )
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.errors import NotFoundError
 from serving.settings import ServerSettings
 
 
 @contextmanager
-def manage(settings: ServerSettings) -> Iterator[ManagementVerbs]:
+def manage(settings: ServerSettings) -> Iterator[ManagementApi]:
     """Yield the management of the server on this machine, over gRPC.
 
     Over HTTP, loading a version holds one of Netty's few threads, and every client connected to that thread waits until
@@ -39,7 +39,7 @@ def manage(settings: ServerSettings) -> Iterator[ManagementVerbs]:
 
 
 class GrpcManagement:
-    """Fulfils `serving.client.management_verbs.ManagementVerbs`."""
+    """Fulfils `serving.client.management_api.ManagementApi`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -5,7 +5,7 @@ import grpc
 from serving import stubs
 from serving.client.endpoint import Endpoint
 from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
-from serving.client.transport import Question
+from serving.client.transport import Request
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 
@@ -22,14 +22,14 @@ class GrpcTransport:
             response_deserializer=self._messages.PredictionResponse.FromString,
         )
 
-    def ask(self, question: Question, *, timeout_s: float) -> bytes:
+    def ask(self, question: Request, *, timeout_s: float) -> bytes:
         """Return the body of the answer to one try. Raises RequestError."""
         return self.endpoint.authorised(lambda token: self._call(question, token, timeout_s))
 
     def close(self) -> None:
         self._channel.close()
 
-    def _call(self, question: Question, token: str | None, timeout_s: float) -> bytes:
+    def _call(self, question: Request, token: str | None, timeout_s: float) -> bytes:
         request = self._messages.PredictionsRequest(
             model_name=question.model,
             model_version=question.version or "",
@@ -43,6 +43,6 @@ class GrpcTransport:
         return body
 
 
-def _fields(question: Question) -> dict[str, bytes]:
+def _fields(question: Request) -> dict[str, bytes]:
     fields = {name: value.encode() for name, value in question.options.items()}
     return fields | {f"{number:06}": photo for number, photo in enumerate(question.photos)}

@@ -7,7 +7,7 @@ import requests
 from serving.client.bodies import error_in, shorten
 from serving.client.endpoint import Endpoint
 from serving.client.sessions import session_to
-from serving.client.transport import CONNECT_TIMEOUT_S, Option, Question
+from serving.client.transport import CONNECT_TIMEOUT_S, Option, Request
 from serving.errors import DeadlineError, UnreachableError
 
 HEADER_OF: dict[Option, str] = {
@@ -25,14 +25,14 @@ class HttpTransport:
         self.endpoint = endpoint
         self._session = session_to(endpoint.address, connections=connections, tls=endpoint.tls)
 
-    def ask(self, question: Question, *, timeout_s: float) -> bytes:
+    def ask(self, question: Request, *, timeout_s: float) -> bytes:
         """Return the body of the answer to one try. Raises RequestError."""
         return self.endpoint.authorised(lambda token: self._post(question, token, timeout_s))
 
     def close(self) -> None:
         self._session.close()
 
-    def _post(self, question: Question, token: str | None, timeout_s: float) -> bytes:
+    def _post(self, question: Request, token: str | None, timeout_s: float) -> bytes:
         url = f"{self.endpoint.address}/{_path(question)}"
         headers = _headers(question)
         if token is not None:
@@ -66,13 +66,13 @@ def _reason(error: BaseException) -> str:
     return shorten(getattr(told, "strerror", None) or told)
 
 
-def _path(question: Question) -> str:
+def _path(question: Request) -> str:
     api = "explanations" if "explain" in question.options else "predictions"
     words = [api, question.model] + ([question.version] if question.version else [])
     return "/".join(quote(word, safe="") for word in words)
 
 
-def _headers(question: Question) -> dict[str, str]:
+def _headers(question: Request) -> dict[str, str]:
     headers = {
         HEADER_OF[name]: value for name, value in question.options.items() if name in HEADER_OF
     }
@@ -83,7 +83,7 @@ def _headers(question: Question) -> dict[str, str]:
     return headers
 
 
-def _content(question: Question) -> tuple[bytes | None, list[Part] | None]:
+def _content(question: Request) -> tuple[bytes | None, list[Part] | None]:
     """Return the body, or the parts of a form."""
     if len(question.photos) == 1:
         return question.photos[0], None

@@ -6,12 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-Question = TypeVar("Question")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_order(
-    answer: Callable[[Question], Result], questions: Iterable[Question], *, in_flight: int
+    answer: Callable[[Item], Result], questions: Iterable[Item], *, in_flight: int
 ) -> Generator[Result | Exception, None, None]:
     """Yield the results in the questions' order, `in_flight` of them under way; an exception in its result's place.
 

@@ -7,7 +7,7 @@ from serving.errors import RequestError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class ClassScore:
     label: str
     index: int
     probability: float
@@ -19,10 +19,10 @@ class Prediction:
 
     model: str
     version: str
-    guesses: tuple[Guess, ...]
+    guesses: tuple[ClassScore, ...]
 
     @property
-    def top(self) -> Guess:
+    def top(self) -> ClassScore:
         return self.guesses[0]
 
 

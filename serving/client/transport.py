@@ -12,7 +12,7 @@ Option = Literal["top_k", "explain", "class", "format", "x-correlation-id"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class Request:
     model: str
     version: str | None = None
     """None: the live one."""
@@ -24,7 +24,7 @@ class Question:
 class Transport(Protocol):
     endpoint: Endpoint
 
-    def ask(self, question: Question, *, timeout_s: float) -> bytes:
+    def ask(self, question: Request, *, timeout_s: float) -> bytes:
         """Return the body of the answer to one try; over gRPC an error may still stand in it.
 
         Raises:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from serving.archive.reader import Archive
 from serving.client import Client, GrpcClient, HttpClient, Prediction
 from serving.client.grpc_management import manage
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.errors import InputError, ServerError
 from serving.loadtest.load import Load, Sample, Tally
 from serving.rollout.gates import percentile
@@ -65,7 +65,7 @@ class SwapTime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Soaked:
+class SoakResult:
     """What a soak saw. Times are of time.monotonic()."""
 
     tally: Tally
@@ -135,7 +135,7 @@ class Soaked:
 
 def soak(
     settings: ServerSettings, plan: Plan, photos: Sequence[bytes], *, report: Report
-) -> Soaked:
+) -> SoakResult:
     """Promote the two versions in turns under load and return what was seen; the first is live at the end.
 
     Raises:
@@ -167,7 +167,7 @@ def soak(
             if time.monotonic() - began_s >= plan.seconds and archive is second:
                 break
             swaps.append(_swap(settings, archive, plan, report=report))
-    return Soaked(
+    return SoakResult(
         tally=load.tally,
         swaps=swaps,
         wrong=_count_wrong(load.tally, own),
@@ -246,14 +246,14 @@ def _kill_worker(settings: ServerSettings, model: str, *, report: Report) -> flo
         return killed_s
 
 
-def _has_workers(management: ManagementVerbs, model: str, version: str) -> bool:
+def _has_workers(management: ManagementApi, model: str, version: str) -> bool:
     loaded = management.versions(model)[version]
     return len(loaded.ready_pids) >= loaded.min_workers
 
 
 def _live(settings: ServerSettings, model: str) -> str | None:
-    standing = read_record(settings.model_store).get(model)
-    return standing.live.version if standing else None
+    deployment = read_record(settings.model_store).get(model)
+    return deployment.live.version if deployment else None
 
 
 def _p(samples: Sequence[Sample], share: float) -> float:

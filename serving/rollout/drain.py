@@ -19,7 +19,7 @@ import psutil
 
 from serving.client import HttpClient
 from serving.client.management import Loaded
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.errors import PromotionError
 from serving.rollout.readiness import Report
 from serving.settings import ServerSettings
@@ -44,7 +44,7 @@ POLL_S = 0.05
 
 def unload(
     settings: ServerSettings,
-    management: ManagementVerbs,
+    management: ManagementApi,
     model: str,
     version: str,
     *,
@@ -65,7 +65,7 @@ def unload(
 @contextmanager
 def drain(
     settings: ServerSettings,
-    management: ManagementVerbs,
+    management: ManagementApi,
     model: str,
     version: str,
     *,
@@ -110,7 +110,7 @@ def _withdraw(folder: Path) -> None:
 
 
 def _wait_for_empty_queue(
-    management: ManagementVerbs, model: str, version: str, timeout_s: float
+    management: ManagementApi, model: str, version: str, timeout_s: float
 ) -> None:
     # A client that never stops asking for this very version may keep it filled; it is told when the note is up.
     deadline = time.monotonic() + timeout_s
@@ -120,7 +120,7 @@ def _wait_for_empty_queue(
 
 def _wait_for_workers(
     client: HttpClient | None,
-    management: ManagementVerbs,
+    management: ManagementApi,
     loaded: Loaded,
     folder: Path | None,
     *,
@@ -180,7 +180,7 @@ def _cpu_s(pid: int) -> float:
     return 0.0
 
 
-def _pending(management: ManagementVerbs, model: str, version: str) -> int:
+def _pending(management: ManagementApi, model: str, version: str) -> int:
     loaded = management.versions(model).get(version)
     return loaded.pending_requests if loaded is not None else 0
 

@@ -14,7 +14,7 @@ class Intent:
     version: str
     was_loaded: bool
     """Before the promotion: then undoing it leaves the version loaded."""
-    falls_out: tuple[str, ...] = ()
+    evicted: tuple[str, ...] = ()
     """Versions to be unloaded once this one is live."""
 
 
@@ -22,7 +22,7 @@ def read_intent(model_store: Path) -> Intent | None:
     """Return what was begun and not ended; None when all was."""
     try:
         told = json.loads((model_store / FILE_NAME).read_text())
-        return Intent(**{**told, "falls_out": tuple(told["falls_out"])})
+        return Intent(**{**told, "evicted": tuple(told["evicted"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):

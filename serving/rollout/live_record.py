@@ -27,7 +27,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Deployment:
     live: Entry
     kept: tuple[Entry, ...] = ()
     """Versions that stay loaded for a rollback, the last live one first."""
@@ -36,13 +36,13 @@ class Standing:
     def previous(self) -> Entry | None:
         return self.kept[0] if self.kept else None
 
-    def succeeded_by(self, entry: Entry, *, keep: int) -> "Standing":
+    def succeeded_by(self, entry: Entry, *, keep: int) -> "Deployment":
         """Return the standing once `entry` is live, with `keep` versions before it."""
         before = [one for one in (self.live, *self.kept) if one.version != entry.version]
-        return Standing(live=entry, kept=tuple(before[:keep]))
+        return Deployment(live=entry, kept=tuple(before[:keep]))
 
-    def without(self, version: str) -> "Standing":
-        return Standing(
+    def without(self, version: str) -> "Deployment":
+        return Deployment(
             live=self.live, kept=tuple(one for one in self.kept if one.version != version)
         )
 
@@ -58,7 +58,7 @@ def entry_of(archive: Archive, *, why: str) -> Entry:
     )
 
 
-def read_record(model_store: Path) -> dict[str, Standing]:
+def read_record(model_store: Path) -> dict[str, Deployment]:
     """Return the standing of every model by name; empty when nothing was ever live.
 
     Raises:
@@ -70,11 +70,11 @@ def read_record(model_store: Path) -> dict[str, Standing]:
     try:
         models = json.loads(path.read_text())["models"]
         return {
-            name: Standing(
-                live=Entry(**standing["live"]),
-                kept=tuple(Entry(**entry) for entry in standing["kept"]),
+            name: Deployment(
+                live=Entry(**deployment["live"]),
+                kept=tuple(Entry(**entry) for entry in deployment["kept"]),
             )
-            for name, standing in models.items()
+            for name, deployment in models.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -82,10 +82,10 @@ def read_record(model_store: Path) -> dict[str, Standing]:
         ) from None
 
 
-def write_record(model_store: Path, record: dict[str, Standing]) -> None:
+def write_record(model_store: Path, record: dict[str, Deployment]) -> None:
     path = model_store / FILE_NAME
     beside = path.with_name(f".{FILE_NAME}.part")
-    models = {name: asdict(standing) for name, standing in record.items()}
+    models = {name: asdict(deployment) for name, deployment in record.items()}
     with beside.open("w") as file:
         json.dump({"models": models}, file, indent=2)
         file.flush()
@@ -108,8 +108,8 @@ def open_entry(model_store: Path, entry: Entry) -> Archive:
 
 def refuse_overwrite(model_store: Path, name: str, version: str) -> None:
     """Raise InputError where the version is live or kept for a rollback."""
-    standing = read_record(model_store).get(name)
-    entries = (standing.live, *standing.kept) if standing else ()
+    deployment = read_record(model_store).get(name)
+    entries = (deployment.live, *deployment.kept) if deployment else ()
     if any(entry.version == version for entry in entries):
         raise InputError(
             f"{name} {version} is live or kept for a rollback and cannot be replaced; give a new --version."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serving.archive.reader import Archive, read_archive, read_copy, sha256_of
 from serving.client import GrpcClient, HttpClient
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.errors import (
     InputError,
     NotReadyError,
@@ -51,7 +51,7 @@ def install(archive: Archive, model_store: Path) -> Archive:
 
 def load(
     settings: ServerSettings,
-    management: ManagementVerbs,
+    management: ManagementApi,
     archive: Archive,
     *,
     live: Entry | None,
@@ -82,7 +82,7 @@ def load(
 
 
 def switch(
-    settings: ServerSettings, management: ManagementVerbs, archive: Archive, *, report: Report
+    settings: ServerSettings, management: ManagementApi, archive: Archive, *, report: Report
 ) -> str:
     """Send requests without a version to this one and return which had them; or put that one back.
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from serving.archive.reader import Archive, read_archive
 from serving.client.grpc_management import manage
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.errors import InputError, PromotionError, RequestError, ServingError
 from serving.rollout import journal
 from serving.rollout.bake import watch
 from serving.rollout.drain import unload
 from serving.rollout.gates import Gates
 from serving.rollout.live_record import (
-    Standing,
+    Deployment,
     entry_of,
     locked,
     open_entry,
@@ -34,7 +34,7 @@ from serving.settings import ServerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class PromotionOptions:
     """On what terms a version goes live."""
 
     allow_class_change: bool = False
@@ -54,7 +54,7 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swap:
+class PromotionResult:
     """What was done, and the seconds until it was recorded."""
 
     model: str
@@ -64,8 +64,12 @@ class Swap:
 
 
 def promote(
-    settings: ServerSettings, archive_path: Path, *, report: Report, terms: Terms | None = None
-) -> Swap:
+    settings: ServerSettings,
+    archive_path: Path,
+    *,
+    report: Report,
+    terms: PromotionOptions | None = None,
+) -> PromotionResult:
     """Put the archive live and return what happened; the version before stays loaded for a rollback.
 
     Raises:
@@ -73,22 +77,24 @@ def promote(
         PromotionError: it failed a check, or failed while it was watched; the old version serves.
     """
     began = time.monotonic()
-    terms = terms or Terms()
+    terms = terms or PromotionOptions()
     candidate = terms.trust.accept(read_archive(archive_path))
     with locked(settings.model_store), manage(settings) as management:
         finish_half_done(settings, management, report=report)
         record = read_record(settings.model_store)
-        standing = record.get(candidate.name)
-        _refuse_misfit(settings, candidate, standing, terms)
+        deployment = record.get(candidate.name)
+        _refuse_misfit(settings, candidate, deployment, terms)
         archive = install(candidate, settings.model_store)
         report(f"{archive.name} {archive.version} is in {settings.model_store}")
         entry = entry_of(archive, why=terms.why or f"promoted from {archive_path}")
         successor = (
-            standing.succeeded_by(entry, keep=terms.keep) if standing else Standing(live=entry)
+            deployment.succeeded_by(entry, keep=terms.keep)
+            if deployment
+            else Deployment(live=entry)
         )
-        intent = _intend(management, archive, standing, successor)
+        intent = _intend(management, archive, deployment, successor)
         journal.begin(settings.model_store, intent)
-        live = standing.live if standing else None
+        live = deployment.live if deployment else None
         try:
             load(settings, management, archive, live=live, gates=terms.gates, report=report)
             before = switch(settings, management, archive, report=report)
@@ -98,12 +104,12 @@ def promote(
             _forget_if_undone(settings, management, intent)
             raise
         seconds = time.monotonic() - began
-        for version in intent.falls_out:
+        for version in intent.evicted:
             _unload_quietly(settings, management, archive.name, version, report)
         journal.end(settings.model_store)
     if terms.bake_s:
         _bake(settings, archive, terms, report)
-    return Swap(
+    return PromotionResult(
         model=archive.name,
         live=archive.version,
         previous=live.version if live else None,
@@ -113,7 +119,7 @@ def promote(
 
 def rollback(
     settings: ServerSettings, model: str | None, *, report: Report, why: str | None = None
-) -> Swap:
+) -> PromotionResult:
     """Put the previous version back live, at once, and return what happened.
 
     Raises:
@@ -124,30 +130,30 @@ def rollback(
         finish_half_done(settings, management, report=report)
         record = read_record(settings.model_store)
         name = choose_model(record, model)
-        standing = record[name]
-        if standing.previous is None:
+        deployment = record[name]
+        if deployment.previous is None:
             raise InputError(
-                f"{name} {standing.live.version} has no version before it to go back to; promote one instead."
+                f"{name} {deployment.live.version} has no version before it to go back to; promote one instead."
             )
-        archive = open_entry(settings.model_store, standing.previous)
-        load(settings, management, archive, live=standing.live, gates=Gates(), report=report)
+        archive = open_entry(settings.model_store, deployment.previous)
+        load(settings, management, archive, live=deployment.live, gates=Gates(), report=report)
         before = switch(settings, management, archive, report=report)
         back = replace(
-            standing.previous,
+            deployment.previous,
             since=entry_of(archive, why="").since,
-            why=why or f"rolled back from {standing.live.version}",
+            why=why or f"rolled back from {deployment.live.version}",
         )
-        record[name] = standing.succeeded_by(back, keep=len(standing.kept))
+        record[name] = deployment.succeeded_by(back, keep=len(deployment.kept))
         _record_or_go_back(settings, management, name, record, before=before)
-    return Swap(
+    return PromotionResult(
         model=name,
         live=archive.version,
-        previous=standing.live.version,
+        previous=deployment.live.version,
         seconds=time.monotonic() - began,
     )
 
 
-def choose_model(record: dict[str, Standing], model: str | None) -> str:
+def choose_model(record: dict[str, Deployment], model: str | None) -> str:
     """Return the model that is meant; where only one is live, it needs no name. Raises InputError."""
     if model is None and len(record) == 1:
         return next(iter(record))
@@ -158,13 +164,16 @@ def choose_model(record: dict[str, Standing], model: str | None) -> str:
 
 
 def _refuse_misfit(
-    settings: ServerSettings, candidate: Archive, standing: Standing | None, terms: Terms
+    settings: ServerSettings,
+    candidate: Archive,
+    deployment: Deployment | None,
+    terms: PromotionOptions,
 ) -> None:
-    if standing is None:
+    if deployment is None:
         return
-    if standing.live.version == candidate.version:
+    if deployment.live.version == candidate.version:
         raise InputError(f"{candidate.name} {candidate.version} is live already.")
-    live = open_entry(settings.model_store, standing.live)
+    live = open_entry(settings.model_store, deployment.live)
     if live.class_names != candidate.class_names and not terms.allow_class_change:
         raise InputError(
             f"{candidate.name} {candidate.version} answers {', '.join(candidate.class_names)}, the live version "
@@ -173,21 +182,24 @@ def _refuse_misfit(
 
 
 def _intend(
-    management: ManagementVerbs, archive: Archive, standing: Standing | None, successor: Standing
+    management: ManagementApi,
+    archive: Archive,
+    deployment: Deployment | None,
+    successor: Deployment,
 ) -> journal.Intent:
     loaded = management.versions(archive.name)
     stay = {entry.version for entry in (successor.live, *successor.kept)}
-    known = [entry.version for entry in (standing.live, *standing.kept)] if standing else []
+    known = [entry.version for entry in (deployment.live, *deployment.kept)] if deployment else []
     return journal.Intent(
         model=archive.name,
         version=archive.version,
         was_loaded=archive.version in loaded,
-        falls_out=tuple(version for version in known if version not in stay),
+        evicted=tuple(version for version in known if version not in stay),
     )
 
 
 def _forget_if_undone(
-    settings: ServerSettings, management: ManagementVerbs, intent: journal.Intent
+    settings: ServerSettings, management: ManagementApi, intent: journal.Intent
 ) -> None:
     # Where the server does not answer, the next command finds the note and looks again.
     with contextlib.suppress(RequestError):
@@ -197,9 +209,9 @@ def _forget_if_undone(
 
 def _record_or_go_back(
     settings: ServerSettings,
-    management: ManagementVerbs,
+    management: ManagementApi,
     model: str,
-    record: dict[str, Standing],
+    record: dict[str, Deployment],
     *,
     before: str,
 ) -> None:
@@ -214,7 +226,7 @@ def _record_or_go_back(
 
 
 def _unload_quietly(
-    settings: ServerSettings, management: ManagementVerbs, model: str, version: str, report: Report
+    settings: ServerSettings, management: ManagementApi, model: str, version: str, report: Report
 ) -> None:
     """Unload a version nobody can roll back to any more; one that is still computing stays, and is named."""
     try:
@@ -223,20 +235,22 @@ def _unload_quietly(
         report(f"{model} {version} stays loaded: {error}")
 
 
-def _bake(settings: ServerSettings, archive: Archive, terms: Terms, report: Report) -> None:
+def _bake(
+    settings: ServerSettings, archive: Archive, terms: PromotionOptions, report: Report
+) -> None:
     """Watch the new version, without keeping others from rolling back by hand. Raises PromotionError."""
     report(f"watching {archive.name} {archive.version} for {terms.bake_s:g} s")
     verdict = watch(settings, archive, seconds=terms.bake_s, max_p99_ms=terms.gates.max_p99_ms)
     if verdict.fault is None:
         report(f"{verdict.requests} requests in {verdict.seconds:.0f} s, and no fault")
         return
-    standing = read_record(settings.model_store)[archive.name]
-    if standing.live.version != archive.version:
+    deployment = read_record(settings.model_store)[archive.name]
+    if deployment.live.version != archive.version:
         raise PromotionError(
-            f"{archive.name} {archive.version} showed a fault ({verdict.fault}); {standing.live.version} was put live "
-            "meanwhile and serves."
+            f"{archive.name} {archive.version} showed a fault ({verdict.fault}); {deployment.live.version} was put "
+            "live meanwhile and serves."
         )
-    if standing.previous is None:
+    if deployment.previous is None:
         raise PromotionError(
             f"{archive.name} {archive.version} shows a fault, and no version was live before it: {verdict.fault}"
         )

@@ -22,8 +22,8 @@ def check_live(settings: ServerSettings) -> list[str]:
     if not record:
         raise NotReadyError(f"nothing is live: {settings.model_store} has no live.json.")
     told = []
-    for standing in record.values():
-        archive = open_entry(settings.model_store, standing.live)
+    for deployment in record.values():
+        archive = open_entry(settings.model_store, deployment.live)
         check_workers(settings, archive)
         with HttpClient(settings) as client:
             worst = check_probes(client, archive, version=None)

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from serving.client.management_verbs import ManagementVerbs
+from serving.client.management_api import ManagementApi
 from serving.rollout import journal
 from serving.rollout.drain import unload
-from serving.rollout.live_record import Standing, read_record
+from serving.rollout.live_record import Deployment, read_record
 from serving.rollout.readiness import Report
 from serving.settings import ServerSettings
 
 
 def finish_half_done(
-    settings: ServerSettings, management: ManagementVerbs, *, report: Report
+    settings: ServerSettings, management: ManagementApi, *, report: Report
 ) -> None:
     """Make TorchServe agree with the record, which a killed promotion wrote last: it goes back, or on.
 
@@ -20,8 +20,8 @@ def finish_half_done(
     """
     clear_leftovers(settings.model_store)
     record = read_record(settings.model_store)
-    for name, standing in record.items():
-        live = standing.live.version
+    for name, deployment in record.items():
+        live = deployment.live.version
         if live in management.versions(name) and management.default_version(name) != live:
             management.set_default(name, live)
             report(f"{name} {live} is live again: a promotion was cut off before it was recorded")
@@ -35,11 +35,13 @@ def finish_half_done(
     report(f"a promotion of {intent.model} {intent.version} that was cut off is cleared up")
 
 
-def _leftovers(intent: journal.Intent, standing: Standing | None) -> list[str]:
+def _leftovers(intent: journal.Intent, deployment: Deployment | None) -> list[str]:
     """Return the versions that nobody needs: what falls out of a promotion that was recorded, or its newcomer."""
-    recorded = {entry.version for entry in (standing.live, *standing.kept)} if standing else set()
+    recorded = (
+        {entry.version for entry in (deployment.live, *deployment.kept)} if deployment else set()
+    )
     if intent.version in recorded:
-        candidates: tuple[str, ...] = intent.falls_out
+        candidates: tuple[str, ...] = intent.evicted
     else:
         candidates = () if intent.was_loaded else (intent.version,)
     return [version for version in candidates if version not in recorded]

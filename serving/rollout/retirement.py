@@ -18,8 +18,8 @@ def retire(settings: ServerSettings, model: str, version: str, *, report: Report
     with locked(settings.model_store), manage(settings) as management:
         finish_half_done(settings, management, report=report)
         record = read_record(settings.model_store)
-        standing = record.get(model)
-        if standing is not None and standing.live.version == version:
+        deployment = record.get(model)
+        if deployment is not None and deployment.live.version == version:
             raise InputError(f"{model} {version} is live; promote another version first.")
         loaded = management.versions(model)
         if version not in loaded:
@@ -27,6 +27,6 @@ def retire(settings: ServerSettings, model: str, version: str, *, report: Report
                 f"{model} {version} is not loaded; these are: {', '.join(loaded) or 'none'}."
             )
         unload(settings, management, model, version, report=report)
-        if standing is not None:
-            record[model] = standing.without(version)
+        if deployment is not None:
+            record[model] = deployment.without(version)
             write_record(settings.model_store, record)

@@ -14,7 +14,7 @@ from serving.settings import ServerSettings
 class VersionStatus:
     model: str
     version: str
-    standing: str
+    deployment: str
     """live, kept (for a rollback), or loaded."""
     ready_workers: int
     workers: int
@@ -45,11 +45,11 @@ def read_status(settings: ServerSettings) -> list[VersionStatus]:
     rows = []
     for model in [*record, *sorted(set(management.models()) - set(record))]:
         loaded = management.versions(model)
-        standing = record.get(model)
+        deployment = record.get(model)
         entries: dict[str, tuple[str, Entry | None]] = {}
-        if standing is not None:
-            entries[standing.live.version] = ("live", standing.live)
-            entries |= {entry.version: ("kept", entry) for entry in standing.kept}
+        if deployment is not None:
+            entries[deployment.live.version] = ("live", deployment.live)
+            entries |= {entry.version: ("kept", entry) for entry in deployment.kept}
         for version in [*entries, *sorted(set(loaded) - set(entries))]:
             role, entry = entries.get(version, ("loaded", None))
             counted = counts.get((model, version), Counts())
@@ -71,7 +71,7 @@ def _row(
     return VersionStatus(
         model=model,
         version=version,
-        standing=role,
+        deployment=role,
         ready_workers=len(loaded.ready_pids) if loaded else 0,
         workers=loaded.min_workers if loaded else 0,
         pending_requests=loaded.pending_requests if loaded else 0,

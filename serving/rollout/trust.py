@@ -8,7 +8,7 @@ from pathlib import Path
 from serving.archive.handler_code import find_foreign_code
 from serving.archive.reader import Archive
 from serving.errors import ArchiveError, ForeignCodeError
-from serving.rollout.live_record import Standing, open_entry
+from serving.rollout.live_record import Deployment, open_entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Trust:
             )
         return archive
 
-    def check_record(self, model_store: Path, record: Mapping[str, Standing]) -> None:
+    def check_record(self, model_store: Path, record: Mapping[str, Deployment]) -> None:
         """Return if every live and every kept version has the signature asked for, or none is.
 
         Their code was judged when they came in, and their sha256 has been watched ever since.
@@ -43,8 +43,8 @@ class Trust:
         """
         if self.public_key is None:
             return
-        for standing in record.values():
-            for entry in (standing.live, *standing.kept):
+        for deployment in record.values():
+            for entry in (deployment.live, *deployment.kept):
                 self._check_signature(open_entry(model_store, entry))
 
     def _check_signature(self, archive: Archive) -> None:

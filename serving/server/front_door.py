@@ -17,7 +17,7 @@ import psutil
 SYS_PIDFD_GETFD = 438
 
 
-def close_front_door(pid: int, ports: Collection[int]) -> bool:
+def close_listeners(pid: int, ports: Collection[int]) -> bool:
     """Refuse new connections to these ports of the process; return whether that was possible.
 
     It is not where a container's seccomp profile forbids pidfd_getfd.

@@ -29,7 +29,7 @@ from serving.errors import (
 )
 from serving.rollout import journal
 from serving.rollout.live_record import (
-    Standing,
+    Deployment,
     entry_of,
     locked,
     open_entry,
@@ -92,7 +92,7 @@ class Server:
         _refuse_busy_ports(settings)
         _forget_half_done(settings)
         record = read_record(settings.model_store)
-        live = [open_entry(settings.model_store, standing.live) for standing in record.values()]
+        live = [open_entry(settings.model_store, deployment.live) for deployment in record.values()]
         # Archives a killed server had unpacked; the sockets of its workers.
         shutil.rmtree(settings.state / "tmp", ignore_errors=True)
         for folder in (settings.state, settings.state / "tmp", settings.state / "logs"):
@@ -201,9 +201,9 @@ class Server:
         settings = self.settings
         # A rollback that cannot be prepared must not keep the live version from serving.
         with contextlib.suppress(RequestError, InputError), manage(settings) as management:
-            for name, standing in read_record(settings.model_store).items():
+            for name, deployment in read_record(settings.model_store).items():
                 loaded = management.versions(name)
-                for entry in standing.kept:
+                for entry in deployment.kept:
                     if entry.version not in loaded:
                         kept = open_entry(settings.model_store, entry)
                         management.register(kept.path.name, workers=settings.worker_count)
@@ -270,13 +270,13 @@ def choose_live(
         if not chosen and not record:
             chosen = [trust.accept(one) for one in _only_archives(settings.model_store)]
         for archive in chosen:
-            standing = record.get(archive.name)
-            if standing is None or standing.live.version != archive.version:
+            deployment = record.get(archive.name)
+            if deployment is None or deployment.live.version != archive.version:
                 entry = entry_of(
                     archive, why="named at serve" if archives else "only version in the store"
                 )
                 record[archive.name] = (
-                    standing.succeeded_by(entry, keep=1) if standing else Standing(live=entry)
+                    deployment.succeeded_by(entry, keep=1) if deployment else Deployment(live=entry)
                 )
         trust.check_record(settings.model_store, record)
         write_record(settings.model_store, record)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from serving.client.grpc_management import manage
 from serving.errors import ServingError
 from serving.rollout.drain import STOPPING, drain
-from serving.server.front_door import close_front_door, count_connections
+from serving.server.front_door import close_listeners, count_connections
 from serving.settings import ServerSettings
 
 # A container is killed 30 s after TERM, and TorchServe itself takes 2 to 17 s to close.
@@ -29,7 +29,7 @@ def answer_what_is_under_way(settings: ServerSettings, pid: int) -> None:
         int(settings.properties.get("grpc_inference_port", "7070")),
     }
     with contextlib.suppress(ServingError), contextlib.ExitStack() as stack:
-        is_closed = close_front_door(pid, ports)
+        is_closed = close_listeners(pid, ports)
         if is_closed and _wait_until_left(pid, ports):
             return
         management = stack.enter_context(manage(settings))

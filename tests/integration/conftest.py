@@ -35,7 +35,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     network = build_network(
         architecture="resnet18", class_count=5, preprocessing=preprocessing_of(config)
     )
-    save_file(network.body_and_head.state_dict(), run.best_path)
+    save_file(network.backbone_and_head.state_dict(), run.best_path)
     losses = {"train_loss": 1.0, "val_loss": 1.2, "val_accuracy": 0.4, "seconds": 1.0}
     lines = [{"epoch": epoch, "frozen": epoch < 3, **losses} for epoch in range(1, 6)]
     run.metrics_path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class Candidate:
     architecture: str
     weights: str
     freeze: Freeze
@@ -82,41 +82,41 @@ class Comparison:
         return asdict(self)
 
 
-def list_contenders(
+def list_candidates(
     architectures: Iterable[str], weights: Iterable[str], freezes: Iterable[Freeze]
-) -> list[Contender]:
+) -> list[Candidate]:
     """Return all combinations but a frozen body that has learned nothing."""
     return [
-        Contender(architecture=architecture, weights=start, freeze=freeze)
+        Candidate(architecture=architecture, weights=start, freeze=freeze)
         for architecture, start, freeze in itertools.product(architectures, weights, freezes)
         if not (start == "none" and freeze == "body")
     ]
 
 
-def config_of(contender: Contender, shared: TrainConfig, *, seed: int) -> TrainConfig:
+def config_of(candidate: Candidate, shared: TrainConfig, *, seed: int) -> TrainConfig:
     """Return a contender's flags: the shared ones, and as many epochs as every other contender has.
 
     They are spent where they can help: on the head alone where the body is frozen, on everything
     where it starts from nothing, else on the head first.
     """
     in_all = shared.head_epochs + shared.epochs
-    head_epochs = in_all if contender.freeze == "body" else shared.head_epochs
-    if contender.weights == "none":
+    head_epochs = in_all if candidate.freeze == "body" else shared.head_epochs
+    if candidate.weights == "none":
         head_epochs = 0
     return replace(
         shared,
-        architecture=contender.architecture,
-        weights=contender.weights,
-        freeze=contender.freeze,
+        architecture=candidate.architecture,
+        weights=candidate.weights,
+        freeze=candidate.freeze,
         head_epochs=head_epochs,
         epochs=in_all - head_epochs,
         seed=seed,
-        out=shared.out / "runs" / f"{contender.name}-{seed}",
+        out=shared.out / "runs" / f"{candidate.name}-{seed}",
     )
 
 
 def compare(
-    contenders: Sequence[Contender], shared: TrainConfig, *, seed_count: int, say: Say
+    candidates: Sequence[Candidate], shared: TrainConfig, *, seed_count: int, say: Say
 ) -> Comparison:
     """Train and judge what is not finished yet and return the rows; `shared.out` keeps all of it.
 
@@ -124,24 +124,24 @@ def compare(
         ConfigError: a kept run was trained with other flags, or there is nothing to compare.
         TrainingError: whatever a single run raises.
     """
-    if not contenders or seed_count < 1:
+    if not candidates or seed_count < 1:
         raise ConfigError(
             "nothing to compare; give at least one model, one start and one seed (a body that stays frozen "
             "from scratch learns nothing and is left out)."
         )
-    _check(config_of(contender, shared, seed=shared.seed) for contender in contenders)
-    results: dict[Contender, list[dict[str, Any]]] = {one: [] for one in contenders}
+    _check(config_of(candidate, shared, seed=shared.seed) for candidate in candidates)
+    results: dict[Candidate, list[dict[str, Any]]] = {one: [] for one in candidates}
     # Seeds outside: stopped early, every contender has been run as often as the others.
-    for seed, contender in itertools.product(range(seed_count), contenders):
-        config = config_of(contender, shared, seed=shared.seed + seed)
+    for seed, candidate in itertools.product(range(seed_count), candidates):
+        config = config_of(candidate, shared, seed=shared.seed + seed)
         result = judged_run(config)
-        results[contender].append(result)
-        say(f"{contender.name}, seed {config.seed}: {result['accuracy']:.3f} on test")
+        results[candidate].append(result)
+        say(f"{candidate.name}, seed {config.seed}: {result['accuracy']:.3f} on test")
     speeds = {
         one.architecture: _speed_of(one.architecture, shared.out, results[one][0]["run"], say)
-        for one in reversed(contenders)
+        for one in reversed(candidates)
     }
-    rows = [_row(one, shared, results[one], speeds[one.architecture]) for one in contenders]
+    rows = [_row(one, shared, results[one], speeds[one.architecture]) for one in candidates]
     comparison = Comparison(
         rows=sorted(rows, key=lambda row: -row.mean),
         config={
@@ -149,7 +149,7 @@ def compare(
             for key, value in shared.to_dict().items()
             if key not in ("architecture", "weights", "freeze", "out", "resume", "data")
         },
-        train_n=results[contenders[0]][0]["train_n"],
+        train_n=results[candidates[0]][0]["train_n"],
     )
     write_json(shared.out / "comparison.json", comparison.to_dict())
     return comparison
@@ -199,7 +199,7 @@ def _run(config: TrainConfig) -> dict[str, Any]:
         "test_n": evaluation.n,
         "train_n": sum(run.data()["counts"]["train"]),
         "unlabeled_n": run.data().get("unlabeled_count", 0),
-        "parameters": sum(one.numel() for one in network.body_and_head.parameters()),
+        "parameters": sum(one.numel() for one in network.backbone_and_head.parameters()),
         "training_s": sum(line["seconds"] for line in run.history()),
     }
     write_json(config.out / "result.json", result)
@@ -221,14 +221,14 @@ def _speed_of(architecture: str, out: Path, run: str, say: Say) -> ServingSpeed:
 
 
 def _row(
-    contender: Contender,
+    candidate: Candidate,
     shared: TrainConfig,
     results: Sequence[dict[str, Any]],
     speed: ServingSpeed,
 ) -> Row:
-    config = config_of(contender, shared, seed=shared.seed)
+    config = config_of(candidate, shared, seed=shared.seed)
     return Row(
-        **asdict(contender),
+        **asdict(candidate),
         head_epochs=config.head_epochs,
         epochs=config.epochs,
         accuracies=[result["accuracy"] for result in results],

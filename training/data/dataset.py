@@ -17,7 +17,7 @@ from training.data.augmentation import Augmentation
 from training.data.balance import draw_order
 from training.data.photos import Photo
 from training.data.strong_view import StrongView
-from training.distributed import ALONE, Ranks
+from training.distributed import ALONE, ProcessGroup
 
 # Decoded photos are kept up to this much; a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
@@ -69,7 +69,7 @@ class TrainingPhotos:
         epoch: int,
         balanced: bool = False,
         steps: int | None = None,
-        ranks: Ranks = ALONE,
+        ranks: ProcessGroup = ALONE,
     ) -> Iterator[Batch]:
         """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch.
 

@@ -20,7 +20,7 @@ from training.data.files import (
 )
 from training.data.splitting import SPLITS as SPLITS
 from training.data.splitting import Split as Split
-from training.data.splitting import cut_class, draw_place
+from training.data.splitting import cut_class, hash_fraction
 from training.errors import DataError
 
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -154,7 +154,7 @@ def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
     kept: set[Path] = set()
     for label in range(len(photos.class_names)):
         own = [photo for photo in photos.of("train") if photo.label == label]
-        own.sort(key=lambda photo: draw_place(photo.sha256, seed=seed))
+        own.sort(key=lambda photo: hash_fraction(photo.sha256, seed=seed))
         kept.update(photo.path for photo in own[:count])
     return replace(
         photos,

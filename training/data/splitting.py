@@ -21,7 +21,7 @@ def cut_class(sha256s: Iterable[str], *, missing: Collection[Split], seed: int) 
     A class so small that one of them would have stayed empty lends it the photo drawn nearest; only
     that one may change sides when photos are added. Needs as many photos as splits for that.
     """
-    places = {one: draw_place(one, seed=seed) for one in sha256s}
+    places = {one: hash_fraction(one, seed=seed) for one in sha256s}
     ordered = sorted(places, key=lambda one: places[one])
     test_count = sum(place < TEST_SHARE for place in places.values())
     val_count = sum(place >= 1 - VAL_SHARE for place in places.values())
@@ -40,7 +40,7 @@ def cut_class(sha256s: Iterable[str], *, missing: Collection[Split], seed: int) 
     }
 
 
-def draw_place(sha256: str, *, seed: int) -> float:
+def hash_fraction(sha256: str, *, seed: int) -> float:
     """Return a number in 0..1 that looks random and depends on the photo and the seed alone."""
     drawn = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
     return int.from_bytes(drawn[:8], "big") / 2**64

@@ -27,7 +27,7 @@ GUESSES_KEPT = 5
 # 95 % of a normal distribution lie within this many standard deviations.
 Z_95 = 1.959964
 
-JudgedSplit = Literal["val", "test"]
+EvaluatedSplit = Literal["val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +40,19 @@ class ClassResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class ClassScore:
     index: int
     probability: float
     """Calibrated."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class Prediction:
     """One photo: its path, its class, and what it was taken for."""
 
     path: str
     label: int
-    guesses: list[Guess]
+    guesses: list[ClassScore]
     """The 5 likeliest classes, best first: all 1000 probabilities of 2,000 photos would be 72 MB."""
     confidence_before: float
     """The best one's probability before the temperature."""
@@ -77,7 +77,7 @@ class Evaluation:
     confusion: list[list[int]]
     """Rows are the true classes, columns the answers."""
     val: dict[str, Any]
-    photos: list[Judged]
+    photos: list[Prediction]
     weights_sha256: str
     """Of the best.safetensors that was judged."""
 
@@ -95,7 +95,7 @@ def load_network(run: Run, *, temperature: float = 1.0) -> Network:
         temperature=temperature,
     )
     try:
-        network.body_and_head.load_state_dict(load_file(run.best_path))
+        network.backbone_and_head.load_state_dict(load_file(run.best_path))
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{run.best_path} cannot be read: {reason}. Train anew.") from None
@@ -103,7 +103,7 @@ def load_network(run: Run, *, temperature: float = 1.0) -> Network:
 
 
 def evaluate(
-    run_folder: Path, *, data: Path | None = None, split: JudgedSplit = "test"
+    run_folder: Path, *, data: Path | None = None, split: EvaluatedSplit = "test"
 ) -> Evaluation:
     """Return how the run does on a split, and keep it as evaluation.json.
 
@@ -236,15 +236,17 @@ def _judged(
     *,
     probabilities: torch.Tensor,
     raw: torch.Tensor,
-) -> list[Judged]:
+) -> list[Prediction]:
     """Return the photos with the classes of `best` `(N, G)`, most likely first."""
     columns = (labels, best, probabilities.gather(1, best), raw.amax(1))
     rows = zip(paths, *(column.tolist() for column in columns), strict=True)
     return [
-        Judged(
+        Prediction(
             path=path,
             label=label,
-            guesses=[Guess(index=i, probability=p) for i, p in zip(indices, sure, strict=True)],
+            guesses=[
+                ClassScore(index=i, probability=p) for i, p in zip(indices, sure, strict=True)
+            ],
             confidence_before=before,
         )
         for path, label, indices, sure, before in rows

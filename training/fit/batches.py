@@ -9,7 +9,7 @@ from handlers.engines.network import Network
 from training.config import TrainConfig
 from training.data.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
 from training.data.photos import PhotoSet
-from training.distributed import Ranks
+from training.distributed import ProcessGroup
 from training.fit.features import compute_features, feature_batches
 from training.fit.mixing import Mixing
 from training.fit.pseudo_labels import UNLABELED_RATIO, PseudoLabels, Teacher
@@ -19,10 +19,10 @@ FEATURE_VIEWS = 4
 JUDGING_BATCH_SIZE = 64
 
 
-class Feed:
+class BatchSource:
     """This process's batches; while the body is frozen they hold what the head is given."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
+    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: ProcessGroup) -> None:
         self._config, self._ranks = config, ranks
         self._spec = preprocessing_of(config)
         self._val = ranks.share(photos.of("val"))
@@ -44,7 +44,7 @@ class Feed:
 
     def step_count(self, epoch: int) -> int:
         size, count = self._config.batch_size, len(self._train.photos)
-        if self._config.is_body_frozen(epoch):
+        if self._config.is_backbone_frozen(epoch):
             count *= FEATURE_VIEWS
         elif self._unlabeled is not None:
             size, count = size * UNLABELED_RATIO, len(self._unlabeled.photos)
@@ -59,7 +59,7 @@ class Feed:
         """
         size, seed = self._config.batch_size, self._config.seed
         balanced = self._config.balance == "sampling"
-        if self._config.is_body_frozen(epoch):
+        if self._config.is_backbone_frozen(epoch):
             if self._features is None:
                 self._features = self._compute_features(network)
             return feature_batches(
@@ -96,7 +96,7 @@ class Feed:
         if not self._val:
             return
         served = served_pixels(self._val, self._spec, batch_size=JUDGING_BATCH_SIZE)
-        if not self._config.is_body_frozen(epoch):
+        if not self._config.is_backbone_frozen(epoch):
             yield from served
             return
         if self._val_features is None:

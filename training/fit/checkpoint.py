@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from handlers.engines.network import Network, find_head
-from training.distributed import Ranks
+from training.distributed import ProcessGroup
 from training.errors import RunError
 
 
@@ -57,7 +57,7 @@ class State:
         return network
 
     @cached_property
-    def body_sha256(self) -> str:
+    def backbone_sha256(self) -> str:
         """The sha256 of the body when this was first asked for, which is while it is frozen."""
         digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
@@ -65,21 +65,21 @@ class State:
                 digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
-    def without_body(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    def without_backbone(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the network's or the average's tensors that are not the body's."""
         return {name: value for name, value in tensors.items() if not self._is_of_body(name)}
 
     def _is_of_body(self, name: str) -> bool:
-        _, of_classifier, inner = name.partition("body_and_head.")
+        _, of_classifier, inner = name.partition("backbone_and_head.")
         return bool(of_classifier) and not inner.startswith(f"{self._head_name}.")
 
     @cached_property
     def _head_name(self) -> str:
-        return find_head(self.network.body_and_head)
+        return find_head(self.network.backbone_and_head)
 
 
 def save_checkpoint(
-    path: Path, state: State, *, finished_epochs: int, is_body_frozen: bool
+    path: Path, state: State, *, finished_epochs: int, is_backbone_frozen: bool
 ) -> None:
     """Write the state whole or not at all; of a body that was frozen so far, its sha256."""
     beside = path.with_suffix(".part")
@@ -88,9 +88,9 @@ def save_checkpoint(
     torch.save(
         {
             "epoch": finished_epochs,
-            "body_sha256": state.body_sha256 if is_body_frozen else "",
-            "network": state.without_body(network) if is_body_frozen else network,
-            "average": state.without_body(average) if is_body_frozen else average,
+            "backbone_sha256": state.backbone_sha256 if is_backbone_frozen else "",
+            "network": state.without_backbone(network) if is_backbone_frozen else network,
+            "average": state.without_backbone(average) if is_backbone_frozen else average,
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),
             "best_accuracy": state.best.accuracy,
@@ -101,20 +101,20 @@ def save_checkpoint(
     beside.replace(path)
 
 
-def load_checkpoint(path: Path, state: State, ranks: Ranks) -> int:
+def load_checkpoint(path: Path, state: State, ranks: ProcessGroup) -> int:
     """Put what the file holds into every process's state and return how many epochs are finished.
 
     Raises:
         RunError: the file is damaged, or the starting weights are no longer those the run began with.
     """
-    packed = ranks.from_first(path.read_bytes)
+    packed = ranks.on_rank_zero(path.read_bytes)
     try:
         saved = torch.load(io.BytesIO(packed), map_location=ranks.device, weights_only=True)
-        if body_sha256 := saved.get("body_sha256"):
-            _check_body(path, state, body_sha256)
-        _load(state.network, saved["network"], is_whole=not body_sha256)
+        if backbone_sha256 := saved.get("backbone_sha256"):
+            _check_backbone(path, state, backbone_sha256)
+        _load(state.network, saved["network"], is_whole=not backbone_sha256)
         if state.average is not None:
-            _load(state.average, saved["average"], is_whole=not body_sha256)
+            _load(state.average, saved["average"], is_whole=not backbone_sha256)
         state.optimizer.load_state_dict(saved["optimizer"])
         state.scaler.load_state_dict(saved["scaler"])
         state.best = Score(saved["best_accuracy"], -saved["best_loss"])
@@ -131,8 +131,8 @@ def load_checkpoint(path: Path, state: State, ranks: Ranks) -> int:
         ) from None
 
 
-def _check_body(path: Path, state: State, body_sha256: str) -> None:
-    if state.body_sha256 != body_sha256:
+def _check_backbone(path: Path, state: State, backbone_sha256: str) -> None:
+    if state.backbone_sha256 != backbone_sha256:
         raise RunError(
             f"{path} was trained on other starting weights than --weights gives now; "
             "give those again, or train anew into another --out."

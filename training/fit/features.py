@@ -9,11 +9,11 @@ from torch import nn
 from handlers.engines.network import Network, find_head
 from training.data.balance import balanced_order
 from training.data.dataset import Batch
-from training.distributed import ALONE, Ranks
+from training.distributed import ALONE, ProcessGroup
 
 
 def head_of(network: Network) -> nn.Linear:
-    head = network.body_and_head.get_submodule(find_head(network.body_and_head))
+    head = network.backbone_and_head.get_submodule(find_head(network.backbone_and_head))
     assert isinstance(head, nn.Linear)
     return head
 
@@ -44,7 +44,7 @@ def feature_batches(
     seed: int,
     epoch: int,
     balanced: bool = False,
-    ranks: Ranks = ALONE,
+    ranks: ProcessGroup = ALONE,
 ) -> Iterator[Batch]:
     """Yield this process's features `(B, D)` and labels `(B,)` in an order that seed and epoch decide."""
     if balanced:

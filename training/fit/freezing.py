@@ -22,10 +22,10 @@ THAWING_SHARE = 0.5
 
 def set_learning(network: Network, config: TrainConfig, epoch: int) -> None:
     """Put every weight and layer into the state that this epoch trains it in."""
-    blocks = body_blocks(network)
+    blocks = backbone_blocks(network)
     frozen_count = len(blocks) - learning_block_count(config, epoch, block_count=len(blocks))
     # What lies outside of all blocks, such as a token or a dropout layer, goes with the first.
-    network.train(not config.is_body_frozen(epoch))
+    network.train(not config.is_backbone_frozen(epoch))
     for parameter in network.parameters():
         parameter.requires_grad_(frozen_count == 0)
     for number, block in enumerate(blocks):
@@ -43,7 +43,7 @@ def learning_block_count(config: TrainConfig, epoch: int, *, block_count: int) -
     With --freeze gradual they thaw evenly over the first half of the whole network's epochs (Howard
     and Ruder, 2018).
     """
-    if config.is_body_frozen(epoch):
+    if config.is_backbone_frozen(epoch):
         return 0
     if config.freeze != "gradual":
         return block_count
@@ -52,12 +52,12 @@ def learning_block_count(config: TrainConfig, epoch: int, *, block_count: int) -
     return min(block_count, math.ceil(block_count * thawed_epochs / thawing_epochs))
 
 
-def body_blocks(network: Network) -> list[nn.Module]:
+def backbone_blocks(network: Network) -> list[nn.Module]:
     """Return the parts of the body that have weights, in the order in which torchvision lists them:
     from the photo to the head, which is in none of them."""
     head = head_of(network)
-    deepest = LARGEST_SHARE * _layer_count(network.body_and_head)
-    return _cut(network.body_and_head, head, deepest=deepest)
+    deepest = LARGEST_SHARE * _layer_count(network.backbone_and_head)
+    return _cut(network.backbone_and_head, head, deepest=deepest)
 
 
 def _cut(module: nn.Module, head: nn.Module, *, deepest: float) -> list[nn.Module]:

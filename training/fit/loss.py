@@ -9,7 +9,7 @@ from torch.nn import functional
 from training.config import TrainConfig
 from training.data.balance import class_weights
 from training.data.dataset import Batch
-from training.distributed import Ranks
+from training.distributed import ProcessGroup
 
 # BatchNorm cannot train on a single photo.
 SMALLEST_PART = 2
@@ -32,7 +32,7 @@ def make_loss(config: TrainConfig, counts: Sequence[int], device: torch.device) 
     )
 
 
-def count_parts(photo_count: int, wanted: int, ranks: Ranks) -> int:
+def count_parts(photo_count: int, wanted: int, ranks: ProcessGroup) -> int:
     """Return in how many parts every process computes a step of so many photos in all."""
     return max(1, min(wanted, photo_count // (SMALLEST_PART * ranks.count)))
 

@@ -17,10 +17,10 @@ from training.config import TrainConfig
 from training.data.dataset import Batch
 from training.data.photos import PhotoSet
 from training.device import choose_device
-from training.distributed import Ranks
+from training.distributed import ProcessGroup
 from training.errors import ConfigError, DivergedError
 from training.fit.freezing import set_learning
-from training.fit.optimizer import set_rates
+from training.fit.optimizer import set_learning_rates
 from training.fit.trainer import Trainer
 from training.run import write_json
 
@@ -36,7 +36,7 @@ INK, LINE = "#888888", "#2f6fd0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateRange:
+class LearningRateRange:
     """What was seen while the rate rose, and what follows from it."""
 
     rates: list[float]
@@ -47,7 +47,9 @@ class RateRange:
     """For --learning-rate, or with --freeze body for --head-learning-rate."""
 
 
-def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], None]) -> RateRange:
+def find_learning_rate(
+    config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], None]
+) -> LearningRateRange:
     """Return the losses over rising rates: of the whole network, or with --freeze body of the head.
 
     The head learns alone first, as it will in the run, for that is where the whole network starts.
@@ -61,7 +63,7 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
         raise ConfigError("--epochs is 0, so there is no rate of the whole network to look for.")
     # Every block learns: gradually, the rate would rise while the network grows.
     thawed = replace(config, freeze="none" if config.freeze == "gradual" else config.freeze)
-    trainer = Trainer(thawed, photos, Ranks(device=choose_device(config.device)))
+    trainer = Trainer(thawed, photos, ProcessGroup(device=choose_device(config.device)))
     first_epoch = 0 if config.freeze == "body" else config.frozen_epochs
     say(f"{first_epoch} epochs of the head, then {STEP_COUNT} steps from {LOWEST_RATE:g} upwards")
     for epoch in range(first_epoch):
@@ -73,7 +75,7 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
     average = 0.0
     for step, batch in enumerate(_steps(trainer, first_epoch)):
         rate = LOWEST_RATE * (HIGHEST_RATE / LOWEST_RATE) ** (step / (STEP_COUNT - 1))
-        set_rates(trainer.state.optimizer, rate, thawed)
+        set_learning_rates(trainer.state.optimizer, rate, thawed)
         mean_loss = trainer.step(batch, first_epoch).item() / len(batch[1])
         average = SMOOTHING * average + (1 - SMOOTHING) * mean_loss
         loss = average / (1 - SMOOTHING ** (step + 1))
@@ -88,7 +90,7 @@ def find_rate(config: TrainConfig, photos: PhotoSet, *, say: Callable[[str], Non
             f"the loss is no number at a rate of {LOWEST_RATE:g} already; check that --weights "
             f"{config.weights} holds finite numbers, or give others."
         )
-    return RateRange(rates=rates, losses=losses, suggestion=suggest(rates, losses))
+    return LearningRateRange(rates=rates, losses=losses, suggestion=suggest(rates, losses))
 
 
 def suggest(rates: list[float], losses: list[float]) -> float:
@@ -97,7 +99,7 @@ def suggest(rates: list[float], losses: list[float]) -> float:
     return float(f"{best:.0e}")
 
 
-def write_rate_range(found: RateRange, folder: Path) -> Path:
+def write_rate_range(found: LearningRateRange, folder: Path) -> Path:
     """Write learning-rate.json and the plot beside it, learning-rate.svg, and return the plot's path."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(
@@ -111,7 +113,7 @@ def write_rate_range(found: RateRange, folder: Path) -> Path:
     return path
 
 
-def draw(found: RateRange) -> Any:
+def draw(found: LearningRateRange) -> Any:
     """Return a matplotlib figure: loss over rate, the suggestion marked."""
     from matplotlib.figure import Figure
 
@@ -134,7 +136,7 @@ def draw(found: RateRange) -> Any:
 
 def _steps(trainer: Trainer, epoch: int) -> Iterator[Batch]:
     """Yield as many batches as there are rates, from as many passes as that takes."""
-    is_frozen = trainer.config.is_body_frozen(epoch)
+    is_frozen = trainer.config.is_backbone_frozen(epoch)
     # Another pass sees other crops; a frozen body's features are the same in every one.
     passes = itertools.count(epoch, 0 if is_frozen else 1)
     batches = (

@@ -39,14 +39,14 @@ def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimiz
     return torch.optim.AdamW(described, lr=config.learning_rate, fused=True)
 
 
-def set_rates(optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig) -> None:
+def set_learning_rates(optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig) -> None:
     """Give the head's groups the rate and the body's their share of it.
 
     A body of random weights has as much to learn as the head.
     """
-    body_lr_ratio = 1 if config.weights == "none" else config.body_lr_ratio
+    backbone_lr_ratio = 1 if config.weights == "none" else config.backbone_lr_ratio
     for group in optimizer.param_groups:
-        group["lr"] = rate * (body_lr_ratio if group["part"] == "body" else 1)
+        group["lr"] = rate * (backbone_lr_ratio if group["part"] == "body" else 1)
 
 
 def rate_of_head(optimizer: torch.optim.Optimizer) -> float:

@@ -50,7 +50,7 @@ def start(network: Network, config: TrainConfig) -> str:
             "give another --image-size-px, such as 224."
         ) from None
     return load_starting_weights(
-        network.body_and_head, config.weights, architecture=config.architecture
+        network.backbone_and_head, config.weights, architecture=config.architecture
     )
 
 
@@ -69,7 +69,7 @@ def load_starting_weights(classifier: nn.Module, weights: str, *, architecture: 
         state = _read_imagenet(architecture)
     else:
         state = _read_file(Path(weights))
-    _fill_body(classifier, state, source=weights, architecture=architecture)
+    _fill_backbone(classifier, state, source=weights, architecture=architecture)
     return LICENCE_NOTES.get(weights, f"Started from the file {Path(weights).name}.")
 
 
@@ -131,7 +131,7 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def _fill_body(
+def _fill_backbone(
     classifier: nn.Module, state: Mapping[str, torch.Tensor], *, source: str, architecture: str
 ) -> None:
     head = find_head(classifier)

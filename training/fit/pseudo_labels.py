@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from training.data.dataset import Batch
-from training.distributed import Ranks
+from training.distributed import ProcessGroup
 
 Teacher = Callable[[torch.Tensor], torch.Tensor]
 """Pixels `(U, S, S, 3)` to logits `(U, K)`, in evaluation mode and without gradients."""
@@ -30,7 +30,7 @@ PRIOR_ANSWERS = 512
 class PseudoLabels:
     """An epoch's unlabeled photos get labels. Begun anew in each epoch, so that resuming needs nothing of it."""
 
-    def __init__(self, teacher: Teacher, class_counts: torch.Tensor, ranks: Ranks) -> None:
+    def __init__(self, teacher: Teacher, class_counts: torch.Tensor, ranks: ProcessGroup) -> None:
         self._teacher, self._ranks = teacher, ranks
         self._class_shares = (class_counts / class_counts.sum()).to(ranks.device)
         self._answers = self._class_shares * PRIOR_ANSWERS

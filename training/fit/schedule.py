@@ -9,12 +9,12 @@ LONGEST_WARM_UP_SHARE = 0.5
 START_DIVISOR = 25
 
 
-def rate_at(config: TrainConfig, epoch: int, share_of_epoch: float) -> float:
+def learning_rate_at(config: TrainConfig, epoch: int, share_of_epoch: float) -> float:
     """Return the head's rate at a moment in 0..1 of an epoch, counted from 0.
 
     The head's own epochs and those of the whole network are two stages, each with its rise and fall.
     """
-    if config.is_body_frozen(epoch):
+    if config.is_backbone_frozen(epoch):
         highest, first, count = config.head_learning_rate, 0, config.frozen_epochs
     else:
         highest, first, count = config.learning_rate, config.frozen_epochs, config.epochs

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from training.distributed import Ranks, lost_peers
+from training.distributed import ProcessGroup, lost_peers
 
 
-def sync_norms(network: nn.Module, ranks: Ranks) -> None:
+def sync_norms(network: nn.Module, ranks: ProcessGroup) -> None:
     """Have every BatchNorm of the network see the whole step; parameters and names stay the same."""
     if ranks.count == 1:
         return

@@ -26,9 +26,9 @@ from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
 from training.data.photos import PhotoSet
 from training.data.source import check_photos_are_here, read_data
-from training.distributed import Ranks, join_ranks
+from training.distributed import ProcessGroup, join_ranks
 from training.errors import DivergedError, InterruptedRunError
-from training.fit.batches import Feed
+from training.fit.batches import BatchSource
 from training.fit.checkpoint import Score, State, load_checkpoint, save_checkpoint
 from training.fit.compiling import compiled
 from training.fit.features import head_of
@@ -39,14 +39,14 @@ from training.fit.optimizer import (
     make_average,
     make_optimizer,
     rate_of_head,
-    set_rates,
+    set_learning_rates,
     update_average,
 )
 from training.fit.patience import is_out_of_patience
 from training.fit.precision import choose_precision, make_autocast, make_scaler
 from training.fit.pretrained import start
 from training.fit.progress import Progress, Shown, show_nothing, show_progress
-from training.fit.schedule import rate_at
+from training.fit.schedule import learning_rate_at
 from training.fit.synced_norm import sync_norms
 from training.fit.threads import one_thread_for
 from training.run import Run, begin_run, check_run, write_beside
@@ -63,21 +63,21 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
     """
     run = Run(folder=config.out)
     with join_ranks(config.device) as ranks:
-        photos = ranks.from_first(read_and_check, run, config)
+        photos = ranks.on_rank_zero(read_and_check, run, config)
         check_photos_are_here(photos)
         trainer = Trainer(config, photos, ranks)
         if not config.resume:
-            ranks.from_first(begin_run, run, config, photos, licence_note=trainer.licence_note)
-        first_epoch = take_up(run, trainer) if config.resume else 0
+            ranks.on_rank_zero(begin_run, run, config, photos, licence_note=trainer.licence_note)
+        first_epoch = resume_run(run, trainer) if config.resume else 0
         with progress or _progress(config, first_epoch, ranks) as shown:
             shown.say(photos.describe())
             try:
                 for epoch in range(first_epoch, config.total_epochs):
-                    if ranks.from_first(is_over, run, config):
+                    if ranks.on_rank_zero(should_stop, run, config):
                         shown.say(f"stopped: {config.patience_epochs} epochs without a better val.")
                         break
                     line = trainer.run_epoch(epoch)
-                    trainer.state.best = ranks.from_first(keep, run, trainer.state, line)
+                    trainer.state.best = ranks.on_rank_zero(keep, run, trainer.state, line)
                     shown.epoch(line)
             except KeyboardInterrupt:
                 raise ranks.told_once(
@@ -98,31 +98,33 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     return with_near_leaks(photos)
 
 
-def is_over(run: Run, config: TrainConfig) -> bool:
+def should_stop(run: Run, config: TrainConfig) -> bool:
     """Say whether to stop before the last epoch, from what the run folder tells."""
     return is_out_of_patience(run.history(), config)
 
 
-def _progress(config: TrainConfig, first_epoch: int, ranks: Ranks) -> AbstractContextManager[Shown]:
-    return show_progress(config.total_epochs, first_epoch) if ranks.is_first else show_nothing()
+def _progress(
+    config: TrainConfig, first_epoch: int, ranks: ProcessGroup
+) -> AbstractContextManager[Shown]:
+    return show_progress(config.total_epochs, first_epoch) if ranks.is_rank_zero else show_nothing()
 
 
 class Trainer:
     """A network that learns, epoch by epoch. Writes nothing."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: Ranks) -> None:
+    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: ProcessGroup) -> None:
         self.config, self.ranks, self.device = config, ranks, ranks.device
         if self.device.type == "cpu":
             keep_freed_memory()
         self.dtype = choose_precision(config.precision, self.device)
-        self.feed = Feed(config, photos, ranks)
+        self.feed = BatchSource(config, photos, ranks)
         torch.manual_seed(config.seed)
         network = build_network(
             architecture=config.architecture,
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
         )
-        self.licence_note = ranks.from_first(start, network, config)
+        self.licence_note = ranks.on_rank_zero(start, network, config)
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ranks.copy_from_first(network)
         sync_norms(network, ranks)
@@ -147,7 +149,7 @@ class Trainer:
         score = self.judge(epoch)
         return {
             "epoch": epoch + 1,
-            "frozen": self.config.is_body_frozen(epoch),
+            "frozen": self.config.is_backbone_frozen(epoch),
             "train_loss": round(train_loss, 6),
             "val_loss": round(score.loss, 6),
             "val_accuracy": round(score.accuracy, 6),
@@ -165,7 +167,9 @@ class Trainer:
         batches = self.feed.learning(state.network, epoch, teacher=self.answer)
         with self._threads(epoch):
             for step, batch in enumerate(batches):
-                set_rates(state.optimizer, rate_at(config, epoch, step / step_count), config)
+                set_learning_rates(
+                    state.optimizer, learning_rate_at(config, epoch, step / step_count), config
+                )
                 loss_sum += self.step(batch, epoch)
                 seen += len(batch[1])
         train_loss_sum, train_count = self.ranks.sum(loss_sum.item(), seen)
@@ -185,8 +189,8 @@ class Trainer:
         It stays on the device: reading it would make the processor wait for the GPU.
         """
         state = self.state
-        is_body_frozen = self.config.is_body_frozen(epoch)
-        forward = self.head if is_body_frozen else self.whole
+        is_backbone_frozen = self.config.is_backbone_frozen(epoch)
+        forward = self.head if is_backbone_frozen else self.whole
         photo_count = int(self.ranks.sum(len(batch[1]))[0])
         part_count = count_parts(photo_count, self.config.accumulate_steps, self.ranks)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -203,11 +207,11 @@ class Trainer:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         if state.average is not None:
-            update_average(state.average, state.network, head_alone=is_body_frozen)
+            update_average(state.average, state.network, head_alone=is_backbone_frozen)
         return loss_sum
 
     def _threads(self, epoch: int) -> AbstractContextManager[None]:
-        if self.device.type != "cpu" or not self.config.is_body_frozen(epoch):
+        if self.device.type != "cpu" or not self.config.is_backbone_frozen(epoch):
             return nullcontext()
         return one_thread_for(self.config.batch_size * self.head.weight.numel())
 
@@ -221,7 +225,7 @@ class Trainer:
     def judge(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
         network = self.state.judged.eval()
-        forward = head_of(network) if self.config.is_body_frozen(epoch) else network.logits
+        forward = head_of(network) if self.config.is_backbone_frozen(epoch) else network.logits
         loss, right, seen = 0.0, 0.0, 0.0
         for inputs, labels in self.feed.judging(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()
@@ -239,32 +243,32 @@ def keep(run: Run, state: State, line: dict[str, Any]) -> Score:
     score = Score.of(line)
     if score > state.best:
         state.best = score
-        weights = state.judged.body_and_head.state_dict()
+        weights = state.judged.backbone_and_head.state_dict()
         write_beside(
             run.best_path,
             save({name: value.cpu().contiguous() for name, value in weights.items()}),
         )
     save_checkpoint(
-        run.last_path, state, finished_epochs=line["epoch"], is_body_frozen=line["frozen"]
+        run.last_path, state, finished_epochs=line["epoch"], is_backbone_frozen=line["frozen"]
     )
     return state.best
 
 
-def take_up(run: Run, trainer: Trainer) -> int:
+def resume_run(run: Run, trainer: Trainer) -> int:
     """Put the trainer where the run's last finished epoch left off; return the next one, from 0.
 
     Raises:
         RunError: last.pt is damaged, or belongs to other starting weights.
     """
     ranks = trainer.ranks
-    if not ranks.from_first(run.last_path.exists):
+    if not ranks.on_rank_zero(run.last_path.exists):
         return 0
     finished_epochs = load_checkpoint(run.last_path, trainer.state, ranks)
-    ranks.from_first(cut_log, run, finished_epochs)
+    ranks.on_rank_zero(truncate_log, run, finished_epochs)
     return finished_epochs
 
 
-def cut_log(run: Run, finished_epochs: int) -> None:
+def truncate_log(run: Run, finished_epochs: int) -> None:
     """Leave the lines of the finished epochs: a crash between log and checkpoint leaves one too many."""
     history = run.history()[:finished_epochs]
     write_beside(run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))

@@ -6,14 +6,14 @@ import numpy as np
 
 from handlers.errors import UndecodableImageError
 from handlers.images.loaders import PassTiming, PhotoTiming, Timings
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.metrics import Metrics
 
 
 class MeasuredHandler:
     def initialize(self, context):
         card = SimpleNamespace(name="clothing", version="1.0", class_names=("hat", "shoes"))
-        self.metrics = Metrics(context.metrics, card, OutputLines())
+        self.metrics = Metrics(context.metrics, card, MetricBuffer())
 
     def handle(self, data, context):
         bodies = [bytes(item.get("body") or b"") for item in data]

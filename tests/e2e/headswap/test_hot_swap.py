@@ -13,7 +13,7 @@ from serving.client.management import Management
 from serving.errors import ArchiveError, BusyError, InputError, PromotionError, ServerError
 from serving.loadtest.load import Load
 from serving.rollout.live_record import locked, read_record
-from serving.rollout.promotion import Swap, promote, rollback
+from serving.rollout.promotion import PromotionResult, promote, rollback
 from serving.rollout.retirement import retire
 from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings
@@ -24,7 +24,10 @@ def quiet(_: str) -> None:
 
 
 def swap_under_load(
-    served: ServerSettings, photos: list[bytes], transport: type, swap: Callable[[], Swap]
+    served: ServerSettings,
+    photos: list[bytes],
+    transport: type,
+    swap: Callable[[], PromotionResult],
 ) -> None:
     with Load(lambda: transport(served), "clothing", photos) as load:
         load.wait_for_requests(60)

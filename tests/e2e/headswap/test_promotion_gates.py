@@ -14,7 +14,7 @@ from serving.errors import InputError, PromotionError
 from serving.loadtest.load import Load
 from serving.rollout.gates import Gates
 from serving.rollout.live_record import read_record
-from serving.rollout.promotion import Terms, promote, rollback
+from serving.rollout.promotion import PromotionOptions, promote, rollback
 from serving.rollout.status import read_status
 from serving.settings import ServerSettings
 
@@ -40,7 +40,7 @@ def test_a_version_that_fails_a_gate_changes_nothing(
     served: ServerSettings, archives: dict[str, Path], gates: Gates, told: str
 ) -> None:
     with pytest.raises(PromotionError, match=told) as refused:
-        promote(served, archives["2.0"], report=quiet, terms=Terms(gates=gates))
+        promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(gates=gates))
     assert "nothing has changed" in str(refused.value)
     assert live(served) == "1.0"
     assert set(Management(served).versions("clothing")) == {"1.0"}
@@ -54,7 +54,7 @@ def test_photos_of_an_unknown_class_are_named(
             served,
             archives["2.0"],
             report=quiet,
-            terms=Terms(gates=Gates(data=DATA.parent, max_drop=0.1)),
+            terms=PromotionOptions(gates=Gates(data=DATA.parent, max_drop=0.1)),
         )
     assert set(Management(served).versions("clothing")) == {"1.0"}
 
@@ -64,14 +64,14 @@ def test_a_version_that_passes_goes_live_and_says_why(
 ) -> None:
     said: list[str] = []
     gates = Gates(data=DATA, min_accuracy=0.1, max_drop=0.5, max_p99_ms=60_000, shadow=16)
-    terms = Terms(gates=gates, why="better shoes", bake_s=2)
+    terms = PromotionOptions(gates=gates, why="better shoes", bake_s=2)
     promote(served, archives["2.0"], report=said.append, terms=terms)
     told = "\n".join(said)
     for part in ("photos right", "the live version", "agree on", "with a p99 of", "no fault"):
         assert part in told
     rows = {row.version: row for row in read_status(served)}
-    assert (rows["2.0"].standing, rows["2.0"].why) == ("live", "better shoes")
-    assert rows["1.0"].standing == "kept"
+    assert (rows["2.0"].deployment, rows["2.0"].why) == ("live", "better shoes")
+    assert rows["1.0"].deployment == "kept"
     assert rows["2.0"].requests > 100
     assert rows["2.0"].p99_ms is not None
     assert rollback(served, None, report=quiet).live == "1.0"
@@ -90,7 +90,7 @@ def test_a_fault_in_the_watch_brings_the_old_version_back(
     with Load(lambda: HttpClient(served), "clothing", photos) as load:
         killer.start()
         with pytest.raises(PromotionError, match=r"1\.0 serves again"):
-            promote(served, archives["2.0"], report=quiet, terms=Terms(bake_s=60))
+            promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(bake_s=60))
         load.wait_for_requests(load.tally.requests + 30)
     killer.join()
     assert load.tally.failures == {}
@@ -104,7 +104,7 @@ def test_keep_0_unloads_the_version_before(
     # 2.0 may still be replacing the worker that the test above killed.
     until_all_workers(served, "2.0")
     with Load(lambda: HttpClient(served), "clothing", photos) as load:
-        promote(served, archives["2.0"], report=quiet, terms=Terms(keep=0))
+        promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(keep=0))
         assert set(Management(served).versions("clothing")) == {"2.0"}
         with pytest.raises(InputError, match="no version before it"):
             rollback(served, None, report=quiet)

@@ -85,7 +85,7 @@ def test_killed_between_switch_and_record_the_old_version_is_live_again(
     assert set(Management(served).versions("clothing")) == {"1.0"}
 
 
-def test_killed_after_the_record_what_falls_out_is_unloaded(
+def test_killed_after_the_record_what_evicted_is_unloaded(
     served: ServerSettings, archives: dict[str, Path], photos: list[bytes]
 ) -> None:
     promote(served, archives["2.0"], report=quiet)
@@ -93,7 +93,7 @@ def test_killed_after_the_record_what_falls_out_is_unloaded(
     record = read_record(served.model_store)
     record["clothing"] = record["clothing"].without("1.0")
     write_record(served.model_store, record)
-    intent = journal.Intent(model="clothing", version="2.0", was_loaded=False, falls_out=("1.0",))
+    intent = journal.Intent(model="clothing", version="2.0", was_loaded=False, evicted=("1.0",))
     journal.begin(served.model_store, intent)
     with pytest.raises(InputError, match="no version before it"):
         rollback(served, None, report=quiet)

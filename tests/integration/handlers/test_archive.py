@@ -80,7 +80,7 @@ def archive(tmp_path_factory, photo) -> tuple[Path, list[float]]:
     folder = tmp_path_factory.mktemp("archive")
     torch.manual_seed(0)
     network = build_network(architecture="resnet18", class_count=3, preprocessing=SPEC).eval()
-    save_file(network.body_and_head.state_dict(), folder / "weights.safetensors")
+    save_file(network.backbone_and_head.state_dict(), folder / "weights.safetensors")
     with torch.inference_mode():
         pixels = torch.from_numpy(load_pixels(photo.read_bytes(), SPEC))
         row = network(pixels[None])[0].tolist()

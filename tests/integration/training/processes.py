@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.distributed import Ranks, join_ranks
+from training.distributed import ProcessGroup, join_ranks
 from training.errors import DataError, EndedElsewhereError, TrainingError
 from training.fit.pseudo_labels import PseudoLabels
 from training.fit.synced_norm import sync_norms
@@ -28,7 +28,7 @@ def make_network() -> nn.Sequential:
     )  # fmt: skip
 
 
-def step(network: nn.Module, ranks: Ranks, photo_count: int) -> None:
+def step(network: nn.Module, ranks: ProcessGroup, photo_count: int) -> None:
     network.to(memory_format=torch.channels_last).zero_grad()
     own = ranks.share_of_step(0, photo_count)
     loss = nn.functional.cross_entropy(network(PHOTOS[own]), LABELS[own], reduction="sum")
@@ -36,15 +36,15 @@ def step(network: nn.Module, ranks: Ranks, photo_count: int) -> None:
     ranks.sum_gradients(network.parameters())
 
 
-def step_is_that_of_one_process(ranks: Ranks) -> None:
+def step_is_that_of_one_process(ranks: ProcessGroup) -> None:
     alone, together = make_network(), make_network()
-    if not ranks.is_first:
+    if not ranks.is_rank_zero:
         nn.init.zeros_(together[0].weight)
     ranks.copy_from_first(together)
     sync_norms(together, ranks)
     # The last step has a photo for one process alone.
     for photo_count in (5, 5, 1):
-        step(alone, Ranks(), photo_count)
+        step(alone, ProcessGroup(), photo_count)
         step(together, ranks, photo_count)
     for (name, one), other in zip(alone.named_parameters(), together.parameters(), strict=True):
         torch.testing.assert_close(
@@ -55,15 +55,15 @@ def step_is_that_of_one_process(ranks: Ranks) -> None:
     torch.testing.assert_close(alone.eval()(PHOTOS), together.eval()(PHOTOS))
 
 
-def parts_make_the_whole(ranks: Ranks) -> None:
+def parts_make_the_whole(ranks: ProcessGroup) -> None:
     rows = torch.arange(10.0).reshape(5, 2)
     assert torch.equal(ranks.gather(ranks.share(rows), 5), rows)
     assert ranks.sum(1.5, ranks.rank) == [3.0, 1.0]
     assert torch.equal(ranks.sum_tensor(rows[ranks.rank]), rows[0] + rows[1])
-    assert ranks.from_first(lambda: ("told", os.getpid()))[0] == "told"
+    assert ranks.on_rank_zero(lambda: ("told", os.getpid()))[0] == "told"
 
 
-def pseudo_labels_are_those_of_one_process(ranks: Ranks) -> None:
+def pseudo_labels_are_those_of_one_process(ranks: ProcessGroup) -> None:
     generator = torch.Generator().manual_seed(2)
     weights = torch.randn(12, 3, generator=generator)
     counts = torch.tensor([1.0, 2.0, 3.0])
@@ -71,7 +71,7 @@ def pseudo_labels_are_those_of_one_process(ranks: Ranks) -> None:
     def teacher(weak: torch.Tensor) -> torch.Tensor:
         return weak.flatten(1) @ weights
 
-    alone, together = (PseudoLabels(teacher, counts, one) for one in (Ranks(), ranks))
+    alone, together = (PseudoLabels(teacher, counts, one) for one in (ProcessGroup(), ranks))
     kept = 0.0
     for _ in range(9):
         weak = torch.randn(301, 2, 2, 3, generator=generator)
@@ -83,19 +83,19 @@ def pseudo_labels_are_those_of_one_process(ranks: Ranks) -> None:
     assert 0.1 < kept < 0.9
 
 
-def fault_of_the_first_ends_all(ranks: Ranks) -> None:
+def fault_of_the_first_ends_all(ranks: ProcessGroup) -> None:
     def make() -> None:
         raise DataError("no photos")
 
-    expected = DataError if ranks.is_first else EndedElsewhereError
+    expected = DataError if ranks.is_rank_zero else EndedElsewhereError
     with pytest.raises(expected) as caught:
-        ranks.from_first(make)
+        ranks.on_rank_zero(make)
     assert caught.value.exit_code == DataError.exit_code
 
 
-def lost_process_is_an_error(ranks: Ranks) -> None:
+def lost_process_is_an_error(ranks: ProcessGroup) -> None:
     ranks.sum(1.0)
-    if not ranks.is_first:
+    if not ranks.is_rank_zero:
         os.kill(os.getpid(), signal.SIGKILL)
     ranks.sum(1.0)
 

@@ -14,7 +14,7 @@ from training.config import TrainConfig
 from training.data.source import read_data
 from training.errors import ConfigError, DivergedError
 from training.fit import lr_finder
-from training.fit.lr_finder import find_rate, suggest, write_rate_range
+from training.fit.lr_finder import find_learning_rate, suggest, write_rate_range
 
 Config = Callable[..., TrainConfig]
 
@@ -26,7 +26,7 @@ def test_a_rate_is_found(
     monkeypatch.setattr(lr_finder, "STEP_COUNT", 12)
     config = small_config(freeze=freeze)
     said: list[str] = []
-    found = find_rate(config, read_data(config), say=said.append)
+    found = find_learning_rate(config, read_data(config), say=said.append)
     assert said == [
         f"{0 if freeze == 'body' else 1} epochs of the head, then 12 steps from 1e-06 upwards"
     ]
@@ -56,14 +56,14 @@ def test_the_same_flags_find_the_same_rate(
     monkeypatch.setattr(lr_finder, "STEP_COUNT", 5)
     config = small_config(weights="none", mix="both", augment="trivial")
     photos = read_data(config)
-    one, other = (find_rate(config, photos, say=lambda _: None) for _ in range(2))
+    one, other = (find_learning_rate(config, photos, say=lambda _: None) for _ in range(2))
     assert one == other
 
 
 def test_without_epochs_of_the_whole_network_there_is_nothing_to_find(small_config: Config) -> None:
     config = small_config(epochs=0)
     with pytest.raises(ConfigError, match="--epochs is 0"):
-        find_rate(config, read_data(config), say=lambda _: None)
+        find_learning_rate(config, read_data(config), say=lambda _: None)
 
 
 def test_weights_that_are_no_numbers_are_said_so(small_config: Config, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_weights_that_are_no_numbers_are_said_so(small_config: Config, tmp_path:
     save_file(broken, tmp_path / "broken.safetensors")
     config = small_config(weights=str(tmp_path / "broken.safetensors"), head_epochs=0)
     with pytest.raises(DivergedError, match="no number .*broken.safetensors"):
-        find_rate(config, read_data(config), say=lambda _: None)
+        find_learning_rate(config, read_data(config), say=lambda _: None)
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss() -> None:

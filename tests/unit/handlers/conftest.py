@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from handlers.images.preprocessing import PreprocessingSpec
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.model_card import ModelCard
 from tests.unit.handlers.helpers import (
     COLOURS,
@@ -25,14 +25,14 @@ from tests.unit.handlers.helpers import (
 @pytest.fixture(autouse=True)
 def nothing_left_to_print(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Print what a test's workers have to tell before the next test listens."""
-    made: list[OutputLines] = []
-    real = OutputLines.__init__
+    made: list[MetricBuffer] = []
+    real = MetricBuffer.__init__
 
-    def note(lines: OutputLines, **options: Any) -> None:
+    def note(lines: MetricBuffer, **options: Any) -> None:
         real(lines, **options)
         made.append(lines)
 
-    monkeypatch.setattr(OutputLines, "__init__", note)
+    monkeypatch.setattr(MetricBuffer, "__init__", note)
     yield
     for lines in made:
         lines.flush()

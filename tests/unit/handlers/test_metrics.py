@@ -13,7 +13,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 
 from handlers import load_failures, metrics
 from handlers.entry import HeadswapHandler
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from tests.unit.handlers.helpers import HTTP, Worker
 
 # TorchServe leaves the file it parsed open.
@@ -65,7 +65,7 @@ def test_a_version_that_cannot_be_served_is_counted(archive_folder, cache, caplo
 
 def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
     worker = Worker(archive_folder)
-    lines = OutputLines()
+    lines = MetricBuffer()
     worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
     with caplog.at_level(logging.INFO):
         worker.answer(
@@ -86,7 +86,7 @@ def test_an_undeclared_metric_costs_nothing(archive_folder, photos, card, caplog
     cache = MetricsCacheYamlImpl(config_file_path=str(path))
     cache.initialize_cache()
     worker = Worker(archive_folder)
-    lines = OutputLines()
+    lines = MetricBuffer()
     worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
     with caplog.at_level(logging.INFO):
         worker.answer([{"body": bytearray(photos["red"])}])
@@ -100,7 +100,7 @@ def test_labels_cannot_break_the_line() -> None:
 
 def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
     metric = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
-    lines = OutputLines()
+    lines = MetricBuffer()
     monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
     with (
         caplog.at_level(logging.INFO),
@@ -117,7 +117,7 @@ def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
 def test_values_have_six_decimals(cache, caplog) -> None:
     histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
-    lines = OutputLines(interval_s=3600)
+    lines = MetricBuffer(interval_s=3600)
     with caplog.at_level(logging.INFO):
         lines.add(histogram, 0.12345678, "transport:six")
         lines.add(counter, 1, "format:six")
@@ -130,7 +130,7 @@ def test_values_have_six_decimals(cache, caplog) -> None:
 def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
     histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
-    lines = OutputLines(interval_s=3600)
+    lines = MetricBuffer(interval_s=3600)
     with caplog.at_level(logging.INFO):
         for seconds in (0.1, 0.2):
             lines.add(counter, 1, "format:JPEG")
@@ -143,7 +143,7 @@ def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
 
 def test_they_are_printed_without_being_asked_for(cache, caplog) -> None:
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
-    lines = OutputLines(interval_s=0.01)
+    lines = MetricBuffer(interval_s=0.01)
     with caplog.at_level(logging.INFO):
         for number in range(2):
             lines.add(counter, 1, "format:JPEG")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handlers import metric_buffer
 from handlers.api.answers import Answer, echo_headers
-from handlers.metric_buffer import OutputLines
+from handlers.metric_buffer import MetricBuffer
 from handlers.model_card import ModelCard
 from handlers.request_log import RequestLog
 from handlers.retirement import NOTE
@@ -26,7 +26,7 @@ def written(caplog: pytest.LogCaptureFixture) -> list[dict]:
 
 def logged(card: ModelCard, answers: list[Answer], caplog: pytest.LogCaptureFixture) -> list[dict]:
     caplog.clear()
-    lines = OutputLines()
+    lines = MetricBuffer()
     with caplog.at_level(logging.INFO, logger="handlers.metric_buffer"):
         RequestLog(card, lines).write(answers, transports=["http"] * len(answers), duration_ms=1.0)
         lines.flush()
@@ -64,7 +64,7 @@ def test_what_was_flushed_is_printed(monkeypatch) -> None:
         printed.append(text)
 
     monkeypatch.setattr(metric_buffer.logger, "info", print_slowly)
-    lines = OutputLines(interval_s=0)
+    lines = MetricBuffer(interval_s=0)
     lines.add_lines(["a request"])
     assert is_printing.wait(10)
     lines.flush()

@@ -14,7 +14,7 @@ from training.config import PRESETS
 def test_bare_call_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for name in cli.VERBS:
+    for name in cli.COMMANDS:
         assert f"  {name} " in shown
 
 
@@ -27,7 +27,7 @@ def test_unknown_verb_names_the_nearest_and_exits_with_2(
     assert "Did you mean 'promote'?" in complaint
 
 
-@pytest.mark.parametrize("name", sorted(cli.VERBS))
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_help_of_every_verb_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
@@ -35,7 +35,7 @@ def test_help_of_every_verb_has_an_example(name: str, capsys: pytest.CaptureFixt
     assert f"headswap {name}" in capsys.readouterr().out.split("Example")[1]
 
 
-@pytest.mark.parametrize("name", sorted(cli.VERBS))
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
 def test_unknown_flag_is_one_line_and_exits_with_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

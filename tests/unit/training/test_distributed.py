@@ -5,7 +5,7 @@ import torch
 
 from headswap.__main__ import main
 from training.device import choose_device
-from training.distributed import Ranks, read_place
+from training.distributed import ProcessGroup, read_place
 from training.errors import ConfigError
 
 TORCHRUN = {
@@ -20,13 +20,13 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_torchrun_says_which_process_this_is() -> None:
-    assert read_place(TORCHRUN) == Ranks(rank=3, count=4, local_rank=1)
+    assert read_place(TORCHRUN) == ProcessGroup(rank=3, count=4, local_rank=1)
 
 
 @pytest.mark.parametrize("said", [{}, {"WORLD_SIZE": "1", "RANK": "0"}, {"WORLD_SIZE": ""}])
 def test_without_torchrun_a_process_is_alone(said: dict[str, str]) -> None:
     place = read_place(said)
-    assert place.is_first
+    assert place.is_rank_zero
     assert place.count == 1
 
 
@@ -64,15 +64,15 @@ def test_nonsense_in_the_environment_is_an_error(name: str, value: str) -> None:
 
 
 def test_alone_nothing_is_shared() -> None:
-    alone = Ranks()
+    alone = ProcessGroup()
     assert alone.share([1, 2, 3]) == [1, 2, 3]
     assert alone.sum(2.5) == [2.5]
-    assert alone.from_first(lambda: 7) == 7
+    assert alone.on_rank_zero(lambda: 7) == 7
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_shares_are_the_whole_and_nearly_even(count: int) -> None:
-    shares = [Ranks(rank=rank, count=count).share(range(11)) for rank in range(count)]
+    shares = [ProcessGroup(rank=rank, count=count).share(range(11)) for rank in range(count)]
     assert sorted(item for share in shares for item in share) == list(range(11))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -82,7 +82,7 @@ def test_shares_are_the_whole_and_nearly_even(count: int) -> None:
 def test_shares_of_the_steps_are_the_share_of_the_epoch(count: int, step_size: int) -> None:
     order = list(range(11))
     for rank in range(count):
-        ranks = Ranks(rank=rank, count=count)
+        ranks = ProcessGroup(rank=rank, count=count)
         steps = [
             order[ranks.share_of_step(first, min(first + step_size, 11))]
             for first in range(0, 11, step_size)

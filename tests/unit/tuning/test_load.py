@@ -12,11 +12,11 @@ from serving.errors import ServerError
 from tuning.errors import InputError, TuningError
 from tuning.load import LOST, Target, ask_each, closed_loop, open_loop
 from tuning.measuring import LARGEST_PHOTO_COUNT, Measurer, only_good, pick_photos
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 
 ANSWER_S = 0.02
 PHOTOS = (b"one", b"another")
-SETTING = Setting(workers=2, threads=1, batch_size=4, max_delay_ms=1)
+SETTING = ServingConfig(workers=2, threads=1, batch_size=4, max_delay_ms=1)
 
 
 class Answering(socketserver.StreamRequestHandler):
@@ -130,10 +130,10 @@ class Trial:
     """A trial server that serves everything alike, and of which nothing is left after `fault`."""
 
     def __init__(self, target: Target, fault: Exception | None = None) -> None:
-        self.loaded: list[Setting] = []
+        self.loaded: list[ServingConfig] = []
         self._target, self._fault = target, fault
 
-    def load(self, setting: Setting) -> None:
+    def load(self, setting: ServingConfig) -> None:
         self.loaded.append(setting)
         if self._fault is not None:
             raise self._fault

@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from tests.unit.tuning.test_search import START, host, level, point
 
 from serving.archive.reader import read_archive
+from tests.unit.tuning.test_search import START, host, level, point
 from tuning.report import capacity_rows, cost_per_million, effect_words, gain_words, write_report
-from tuning.result import Tuned, Wish, write
+from tuning.result import TuningGoal, TuningResult, write
 from tuning.space import Host
-from tuning.trial import OpenLevel, Point
+from tuning.trial import OpenLevel, Trial
 from tuning.tune import effects_of
 
 FASTER = START.changed({"workers": 1, "batch_size": 8})
@@ -17,13 +17,13 @@ FASTER = START.changed({"workers": 1, "batch_size": 8})
 
 @pytest.fixture
 def tuned_of(archive_maker):
-    def make(points: list[Point] | None = None, **wish: float) -> Tuned:
+    def make(points: list[Trial] | None = None, **wish: float) -> TuningResult:
         found = points or [
             host(START.changed(change))
             for change in ({}, {"engine": "eager"}, {"workers": 1}, {"batch_size": 8})
         ]
-        asked = Wish(**wish)
-        return Tuned(
+        asked = TuningGoal(**wish)
+        return TuningResult(
             archive=read_archive(archive_maker()),
             host=Host(cores=2, gpus=0, engines=("onnx", "eager")),
             wish=asked,

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tuning.effects import fit
 from tuning.search import descend, finalists, run_off, winner
-from tuning.serving_config import Setting
+from tuning.serving_config import ServingConfig
 from tuning.space import Host, make_space
-from tuning.trial import Level, Point, choose, pool
+from tuning.trial import Level, Trial, choose, pool
 
-START = Setting(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine="onnx")
+START = ServingConfig(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine="onnx")
 SPACE = make_space(Host(cores=2, gpus=0, engines=("onnx", "eager")))
 
 
@@ -37,11 +37,13 @@ def level(rate: float, p99_ms: float = 50.0, *, connections: int = 8, failed: in
     )
 
 
-def point(setting: Setting, *levels: Level, memory_mb: float = 1000, fault: str | None = None):
-    return Point(setting=setting, levels=levels, memory_mb=memory_mb, fault=fault)
+def point(
+    setting: ServingConfig, *levels: Level, memory_mb: float = 1000, fault: str | None = None
+):
+    return Trial(setting=setting, levels=levels, memory_mb=memory_mb, fault=fault)
 
 
-def host(setting: Setting) -> Point:
+def host(setting: ServingConfig) -> Trial:
     """Two cores: a worker uses one, several threads lose a fifth, a third worker gets in the way."""
     used = min(2.0, setting.workers * (1 + 0.6 * (setting.threads - 1)))
     crowd = max(0, setting.workers * setting.threads - 2)
@@ -87,7 +89,7 @@ def test_a_bound_changes_what_is_best():
 )
 @hypothesis_settings(max_examples=25)
 def test_where_settings_do_not_interact_the_best_is_found(factors):
-    def measure(setting: Setting) -> Point:
+    def measure(setting: ServingConfig) -> Trial:
         rate = 50 * factors["workers"][setting.workers] * factors["threads"][setting.threads]
         rate *= factors["batch"][setting.batch_size]
         return point(setting, level(rate * (factors["engine"] if setting.engine == "eager" else 1)))
@@ -104,7 +106,7 @@ def test_the_search_stops_when_its_time_is_over_and_keeps_what_it_has():
 
 
 def test_settings_that_cannot_be_served_are_passed_over():
-    def measure(setting: Setting) -> Point:
+    def measure(setting: ServingConfig) -> Trial:
         return point(setting, fault="too large") if setting.workers > 1 else host(setting)
 
     points = descend(START, SPACE, measure, max_p99_ms=None, clock=Endless())
@@ -133,9 +135,9 @@ def test_without_one_within_the_bound_the_nearest_is_chosen():
 
 def test_the_run_off_meets_the_best_and_the_first_again_in_turns():
     points = [host(setting) for setting in whole_grid()]
-    order: list[Setting] = []
+    order: list[ServingConfig] = []
 
-    def measure(setting: Setting) -> Point:
+    def measure(setting: ServingConfig) -> Trial:
         order.append(setting)
         return host(setting)
 

@@ -8,13 +8,13 @@ from serving.archive.reader import read_archive
 from serving.archive.repack import read_model_config, repack, to_yaml
 from tuning import space
 from tuning.errors import InputError
-from tuning.result import Wish
-from tuning.serving_config import Setting, read_setting
+from tuning.result import TuningGoal
+from tuning.serving_config import ServingConfig, read_setting
 from tuning.space import Host, make_space
 from tuning.trial_server import trial_settings
 from tuning.tune import starting_setting
 
-TUNED = Setting(workers=3, threads=2, batch_size=16, max_delay_ms=10, engine="onnx")
+TUNED = ServingConfig(workers=3, threads=2, batch_size=16, max_delay_ms=10, engine="onnx")
 
 
 def test_a_setting_survives_the_way_through_a_model_config():
@@ -109,7 +109,7 @@ def test_a_trial_never_leaves_the_machine_and_keeps_the_users_other_settings(set
 @pytest.mark.parametrize("name", ["seconds", "max_p99_ms", "price_per_hour"])
 def test_wishes_that_are_none_are_refused(name, value):
     with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is"):
-        Wish(**{name: value})
+        TuningGoal(**{name: value})
 
 
 def test_an_archive_gets_other_settings_and_a_version_and_nothing_else(archive_maker, tmp_path):

@@ -92,7 +92,7 @@ def test_captum_is_optional(network, pixels, monkeypatch) -> None:
 
 @pytest.fixture
 def explaining_worker(worker, network, monkeypatch):
-    network.body_and_head.convolution = nn.Conv2d(3, 3, 4, stride=4)
+    network.backbone_and_head.convolution = nn.Conv2d(3, 3, 4, stride=4)
     monkeypatch.setattr(Explainer, "_load", lambda self: network)
     return worker
 

@@ -38,7 +38,7 @@ def test_the_temperature_divides_the_logits() -> None:
 
 def test_the_weights_have_torchvisions_own_names() -> None:
     network = build_network(architecture="resnet18", class_count=3, preprocessing=SPEC)
-    names = set(network.body_and_head.state_dict())
+    names = set(network.backbone_and_head.state_dict())
     assert {"conv1.weight", "fc.weight", "fc.bias"} <= names
     assert not {"mean", "std", "temperature"} & set(network.state_dict())
 
@@ -67,7 +67,7 @@ def test_networks_pretrained_on_other_pixels_are_given_those() -> None:
         network = build_network(
             architecture="googlenet", class_count=3, preprocessing=PreprocessingSpec()
         )
-    assert network.body_and_head.transform_input
+    assert network.backbone_and_head.transform_input
 
 
 def test_no_classes_are_refused() -> None:
@@ -118,5 +118,5 @@ def test_every_classifier_of_torchvision_with_a_linear_head_gets_a_new_one(
     spec = PreprocessingSpec(image_size_px=224)
     with torch.device("meta"):
         network = build_network(architecture=architecture, class_count=5, preprocessing=spec)
-        logits = network.eval().body_and_head(torch.empty(2, 3, 224, 224))
+        logits = network.eval().backbone_and_head(torch.empty(2, 3, 224, 224))
     assert logits.shape == (2, 5)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from serving.archive.reader import read_archive, read_copy
 from serving.archive.signature import make_keys, sign, signature_of
 from serving.errors import ArchiveError, ForeignCodeError, InputError, SignatureError
-from serving.rollout.live_record import Standing, entry_of
+from serving.rollout.live_record import Deployment, entry_of
 from serving.rollout.trust import STRICT, Trust, copy_signature, refuse_outside
 
 
@@ -227,12 +227,12 @@ def test_a_signed_archive_is_trusted_and_its_signature_travels(archive_maker, ke
     copy.write_bytes(archive.path.read_bytes())
     copy_signature(archive.path, copy)
     trust.accept(read_archive(copy))
-    standing = Standing(live=entry_of(archive, why=""))
-    trust.check_record(copy.parent, {"tiny": standing})
+    deployment = Deployment(live=entry_of(archive, why=""))
+    trust.check_record(copy.parent, {"tiny": deployment})
     signature_of(copy).unlink()
     with pytest.raises(SignatureError):
-        trust.check_record(copy.parent, {"tiny": standing})
-    STRICT.check_record(copy.parent, {"tiny": standing})
+        trust.check_record(copy.parent, {"tiny": deployment})
+    STRICT.check_record(copy.parent, {"tiny": deployment})
 
 
 def test_a_signature_of_another_key_or_another_archive_is_refused(archive_maker, keys, tmp_path):

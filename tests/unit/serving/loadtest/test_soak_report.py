@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from serving.archive.reader import Archive
-from serving.client import Guess, Prediction
+from serving.client import ClassScore, Prediction
 from serving.errors import InputError
 from serving.loadtest.load import Sample, Tally
-from serving.loadtest.soak import Plan, Soaked, SwapTime, _count_wrong
+from serving.loadtest.soak import Plan, SoakResult, SwapTime, _count_wrong
 
 
 def prediction(version: str, probability: float = 0.9) -> Prediction:
-    guesses = (Guess(label="hat", index=0, probability=probability),)
+    guesses = (ClassScore(label="hat", index=0, probability=probability),)
     return Prediction(model="m", version=version, guesses=guesses)
 
 
@@ -33,7 +33,7 @@ def test_latencies_are_parted_by_the_swaps() -> None:
     samples = [sample(100 + i / 10, 10.0) for i in range(20)]
     # Begun before the swap, answered within it.
     samples += [sample(101.95, 100.0), sample(102.5, 50.0, "2"), sample(104.5, 20.0, "2")]
-    soaked = Soaked(
+    soaked = SoakResult(
         tally=Tally(samples=samples, retries=3),
         swaps=[SwapTime(to="2", began_s=102.0, ended_s=103.0)],
         wrong=0,
@@ -52,8 +52,8 @@ def test_latencies_are_parted_by_the_swaps() -> None:
 
 
 def test_a_failure_or_a_wrong_answer_is_not_sound() -> None:
-    def soaked(tally: Tally, wrong: int) -> Soaked:
-        return Soaked(tally=tally, swaps=[], wrong=wrong, began_s=0.0, killed_s=None)
+    def soaked(tally: Tally, wrong: int) -> SoakResult:
+        return SoakResult(tally=tally, swaps=[], wrong=wrong, began_s=0.0, killed_s=None)
 
     assert soaked(Tally(), 0).is_sound
     assert not soaked(Tally(), 1).is_sound

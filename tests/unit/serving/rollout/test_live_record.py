@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from serving.archive.reader import read_archive
 from serving.errors import ArchiveError, BusyError, InputError
 from serving.rollout.live_record import (
-    Standing,
+    Deployment,
     entry_of,
     locked,
     open_entry,
@@ -30,10 +30,10 @@ def test_nothing_was_ever_live(tmp_path):
 
 def test_what_is_written_is_read(tmp_path, archive):
     entry = entry_of(archive, why="test")
-    record = {"tiny": Standing(live=entry)}
+    record = {"tiny": Deployment(live=entry)}
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
-    record["tiny"] = Standing(live=entry, kept=(entry,))
+    record["tiny"] = Deployment(live=entry, kept=(entry,))
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
@@ -70,7 +70,7 @@ def test_a_changed_archive_is_not_what_was_promoted(archive, archive_maker):
 
 
 def test_versions_that_matter_are_not_overwritten(tmp_path, archive):
-    write_record(tmp_path, {"tiny": Standing(live=entry_of(archive, why="test"))})
+    write_record(tmp_path, {"tiny": Deployment(live=entry_of(archive, why="test"))})
     with pytest.raises(InputError, match="give a new --version"):
         refuse_overwrite(tmp_path, "tiny", "1.0")
     refuse_overwrite(tmp_path, "tiny", "2.0")

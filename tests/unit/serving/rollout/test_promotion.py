@@ -22,8 +22,8 @@ from serving.errors import (
 )
 from serving.rollout import drain, journal, loading, promotion, retirement
 from serving.rollout.gates import Gates
-from serving.rollout.live_record import Standing, entry_of, locked, read_record, write_record
-from serving.rollout.promotion import Terms, promote, rollback
+from serving.rollout.live_record import Deployment, entry_of, locked, read_record, write_record
+from serving.rollout.promotion import PromotionOptions, promote, rollback
 from serving.rollout.retirement import retire
 from serving.settings import ServerSettings
 
@@ -108,7 +108,7 @@ def settings(
     made = settings_of()
     made.model_store.mkdir(parents=True, exist_ok=True)
     live = loading.install(read_archive(archives["1.0"]), made.model_store)
-    write_record(made.model_store, {"tiny": Standing(live=entry_of(live, why="test"))})
+    write_record(made.model_store, {"tiny": Deployment(live=entry_of(live, why="test"))})
     return made
 
 
@@ -217,14 +217,14 @@ def test_other_classes_only_where_they_are_meant(
         promote(settings, archives["3.0"], report=quiet)
     assert server.calls == []
     assert promote(
-        settings, archives["3.0"], report=quiet, terms=Terms(allow_class_change=True)
+        settings, archives["3.0"], report=quiet, terms=PromotionOptions(allow_class_change=True)
     ).live == "3.0"  # fmt: skip
 
 
-def test_what_falls_out_is_drained_before_it_is_unloaded(
+def test_what_evicted_is_drained_before_it_is_unloaded(
     server: FakeServer, settings: ServerSettings, archives: dict[str, Path]
 ) -> None:
-    promote(settings, archives["2.0"], report=quiet, terms=Terms(keep=0))
+    promote(settings, archives["2.0"], report=quiet, terms=PromotionOptions(keep=0))
     assert server.calls == ["register", "set_default", "drain", "unregister"]
     assert server.loaded == {"2.0"}
     with pytest.raises(InputError, match="no version before it"):
@@ -261,5 +261,5 @@ def test_gates_reach_the_check(
 
     monkeypatch.setattr(loading, "check_gates", look)
     gates = Gates(max_p99_ms=5.0)
-    promote(settings, archives["2.0"], report=quiet, terms=Terms(gates=gates))
+    promote(settings, archives["2.0"], report=quiet, terms=PromotionOptions(gates=gates))
     assert seen == [gates]

@@ -12,9 +12,9 @@ from serving.rollout import journal
 from serving.rollout.bake import _fault_in
 from serving.rollout.gate_photos import read_labelled_photos
 from serving.rollout.gates import Gates, percentile
-from serving.rollout.live_record import FILE_NAME, Entry, Standing, read_record, write_record
+from serving.rollout.live_record import FILE_NAME, Deployment, Entry, read_record, write_record
 from serving.rollout.metrics_page import Counts, parse_counts
-from serving.rollout.promotion import Terms, choose_model
+from serving.rollout.promotion import PromotionOptions, choose_model
 from serving.rollout.recovery import _leftovers
 
 PAGE = """# HELP handler_predictions_total x
@@ -43,18 +43,18 @@ def entry(version: str) -> Entry:
 
 
 def test_each_promotion_keeps_as_many_versions_as_told() -> None:
-    standing = Standing(live=entry("1"))
+    deployment = Deployment(live=entry("1"))
     for version in ("2", "3"):
-        standing = standing.succeeded_by(entry(version), keep=2)
-    assert (standing.live.version, [one.version for one in standing.kept]) == ("3", ["2", "1"])
-    again = standing.succeeded_by(entry("2"), keep=2)
+        deployment = deployment.succeeded_by(entry(version), keep=2)
+    assert (deployment.live.version, [one.version for one in deployment.kept]) == ("3", ["2", "1"])
+    again = deployment.succeeded_by(entry("2"), keep=2)
     assert [one.version for one in again.kept] == ["3", "1"]
-    assert standing.succeeded_by(entry("4"), keep=0).previous is None
-    assert [one.version for one in standing.without("2").kept] == ["1"]
+    assert deployment.succeeded_by(entry("4"), keep=0).previous is None
+    assert [one.version for one in deployment.without("2").kept] == ["1"]
 
 
 def test_the_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    record = {"m": Standing(live=entry("3"), kept=(entry("2"), entry("1")))}
+    record = {"m": Deployment(live=entry("3"), kept=(entry("2"), entry("1")))}
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
     (tmp_path / FILE_NAME).write_text('{"models": {"m": {"live": 3}}}')
@@ -63,7 +63,7 @@ def test_the_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_journal_names_what_was_begun_until_it_is_ended(tmp_path: Path) -> None:
-    intent = journal.Intent(model="m", version="2", was_loaded=False, falls_out=("0",))
+    intent = journal.Intent(model="m", version="2", was_loaded=False, evicted=("0",))
     assert journal.read_intent(tmp_path) is None
     journal.begin(tmp_path, intent)
     assert journal.read_intent(tmp_path) == intent
@@ -74,9 +74,9 @@ def test_the_journal_names_what_was_begun_until_it_is_ended(tmp_path: Path) -> N
     assert journal.read_intent(tmp_path) is None
 
 
-def test_a_cut_off_promotion_leaves_its_newcomer_or_what_falls_out() -> None:
-    intent = journal.Intent(model="m", version="2", was_loaded=False, falls_out=("0",))
-    before = Standing(live=entry("1"), kept=(entry("0"),))
+def test_a_cut_off_promotion_leaves_its_newcomer_or_what_evicted() -> None:
+    intent = journal.Intent(model="m", version="2", was_loaded=False, evicted=("0",))
+    before = Deployment(live=entry("1"), kept=(entry("0"),))
     assert _leftovers(intent, before) == ["2"]
     assert _leftovers(intent, before.succeeded_by(entry("2"), keep=1)) == ["0"]
     assert _leftovers(replace(intent, was_loaded=True), before) == []
@@ -101,7 +101,7 @@ def test_gates_that_make_no_sense_are_refused(wrong: dict[str, float], named: st
 
 def test_terms_below_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="keep"):
-        Terms(keep=-1)
+        PromotionOptions(keep=-1)
 
 
 def test_gate_photos_take_turns_between_the_classes(tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ def test_the_watch_tells_faults_from_bad_luck() -> None:
 
 
 def test_a_model_needs_its_name_only_among_others() -> None:
-    one = {"m": Standing(live=entry("1"))}
+    one = {"m": Deployment(live=entry("1"))}
     assert choose_model(one, None) == "m"
     with pytest.raises(InputError, match="name a model that is live"):
-        choose_model(one | {"n": Standing(live=entry("1"))}, None)
+        choose_model(one | {"n": Deployment(live=entry("1"))}, None)
     with pytest.raises(InputError, match="'x' is not"):
         choose_model(one, "x")
 

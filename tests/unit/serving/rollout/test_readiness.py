@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.archive.reader import Archive, Probe, ProbeSet
-from serving.client import Guess, Prediction
+from serving.client import ClassScore, Prediction
 from serving.errors import NotReadyError
 from serving.rollout.readiness import check_probes
 
@@ -33,7 +33,7 @@ class Answering:
 
     def predict(self, model: str, photo: bytes, **_: object) -> Prediction:
         guesses = tuple(
-            Guess(label=name, index=index, probability=self._rows[photo][index])
+            ClassScore(label=name, index=index, probability=self._rows[photo][index])
             for index, name in enumerate(("cat", "dog"))
         )
         return Prediction(model=model, version=self._version, guesses=guesses)

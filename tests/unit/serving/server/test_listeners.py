@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from serving.server.front_door import close_front_door, count_connections
+from serving.server.front_door import close_listeners, count_connections
 
 ECHO = """
 import socket
@@ -26,7 +26,7 @@ def test_the_door_closes_behind_those_who_are_in() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as inside:
             inside.sendall(b"before")
             assert inside.recv(100) == b"before"
-            if not close_front_door(process.pid, {port}):
+            if not close_listeners(process.pid, {port}):
                 inside.close()
                 process.wait(5)
                 pytest.skip("pidfd_getfd is forbidden here")
@@ -42,7 +42,7 @@ def test_there_is_no_door_where_nobody_listens() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
-        assert not close_front_door(process.pid, {1})
+        assert not close_listeners(process.pid, {1})
         assert count_connections(process.pid, {1}) == 0
         process.communicate(b"\n", timeout=5)
-    assert not close_front_door(process.pid, {1})
+    assert not close_listeners(process.pid, {1})

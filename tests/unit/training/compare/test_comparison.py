@@ -10,12 +10,12 @@ from benchmarks import readme, training_tables
 from handlers.errors import ArchitectureError
 from training.compare import comparison
 from training.compare.comparison import (
+    Candidate,
     Comparison,
-    Contender,
     Row,
     compare,
     config_of,
-    list_contenders,
+    list_candidates,
 )
 from training.compare.speeds import ServingSpeed
 from training.compare.table import draw, markdown_table, read_comparison
@@ -26,20 +26,20 @@ from training.run import Run, write_json
 
 def test_a_frozen_body_that_has_learned_nothing_is_left_out() -> None:
     names = [
-        one.name for one in list_contenders(["resnet18"], ["embedded", "none"], ["none", "body"])
+        one.name for one in list_candidates(["resnet18"], ["embedded", "none"], ["none", "body"])
     ]
     assert names == ["resnet18-embedded-full", "resnet18-embedded-head", "resnet18-none-full"]
 
 
 def test_a_weights_file_can_stand_in_a_run_s_name() -> None:
-    one = Contender(architecture="resnet18", weights="../my files/a.pt", freeze="none")
+    one = Candidate(architecture="resnet18", weights="../my files/a.pt", freeze="none")
     assert "/" not in one.name
 
 
 def test_all_contenders_have_as_many_epochs() -> None:
     shared = TrainConfig(data=Path("photos"), head_epochs=3, epochs=8)
     spent = {}
-    for one in list_contenders(["resnet18"], ["embedded", "none"], ["none", "body"]):
+    for one in list_candidates(["resnet18"], ["embedded", "none"], ["none", "body"]):
         config = config_of(one, shared, seed=1)
         assert config.total_epochs == 11
         spent[one.name] = config.head_epochs
@@ -73,17 +73,17 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_second_start_goes_on(tmp_path: Path, ran: list[str]) -> None:
-    contenders = list_contenders(["resnet18"], ["none", "embedded"], ["none"])
+    candidates = list_candidates(["resnet18"], ["none", "embedded"], ["none"])
     shared = TrainConfig(data=Path("photos"), out=tmp_path, image_size_px=32)
     with pytest.raises(KeyboardInterrupt):
-        compare(contenders, shared, seed_count=2, say=lambda _: None)
-    done = compare(contenders, shared, seed_count=2, say=lambda _: None)
+        compare(candidates, shared, seed_count=2, say=lambda _: None)
+    done = compare(candidates, shared, seed_count=2, say=lambda _: None)
     assert len(ran) == 5
     assert ran[2] == ran[3]
     assert [row.weights for row in done.rows] == ["embedded", "none"]
     with pytest.raises(ConfigError, match="other flags"):
         compare(
-            contenders,
+            candidates,
             TrainConfig(data=Path("photos"), out=tmp_path, epochs=3),
             seed_count=2,
             say=lambda _: None,
@@ -103,9 +103,9 @@ def test_what_cannot_be_compared_is_said_before_the_first_run(
     tmp_path: Path, ran: list[str], models: list[str], weights: list[str], complaint: str
 ) -> None:
     shared = TrainConfig(data=Path("photos"), out=tmp_path, image_size_px=32)
-    contenders = list_contenders(models, weights, ["none"])
+    candidates = list_candidates(models, weights, ["none"])
     with pytest.raises((TrainingError, ArchitectureError), match=complaint):
-        compare(contenders, shared, seed_count=1, say=lambda _: None)
+        compare(candidates, shared, seed_count=1, say=lambda _: None)
     assert ran == []
 
 
@@ -113,7 +113,7 @@ def test_nothing_to_compare_is_refused(tmp_path: Path) -> None:
     shared = TrainConfig(data=Path("photos"), out=tmp_path)
     with pytest.raises(ConfigError, match="left out"):
         compare(
-            list_contenders(["resnet18"], ["none"], ["body"]),
+            list_candidates(["resnet18"], ["none"], ["body"]),
             shared, seed_count=1, say=lambda _: None,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.splitting import SPLITS, TEST_SHARE, VAL_SHARE, cut_class, draw_place
+from training.data.splitting import SPLITS, TEST_SHARE, VAL_SHARE, cut_class, hash_fraction
 
 PHOTOS = st.sets(st.integers(0, 10_000), max_size=60).map(
     lambda numbers: [hashlib.sha256(str(number).encode()).hexdigest() for number in numbers]
@@ -15,7 +15,7 @@ SEEDS = st.integers(-(2**40), 2**40)
 
 
 def drawn(sha256: str, missing: tuple[str, ...], seed: int) -> str:
-    place = draw_place(sha256, seed=seed)
+    place = hash_fraction(sha256, seed=seed)
     if place < TEST_SHARE and "test" in missing:
         return "test"
     return "val" if place >= 1 - VAL_SHARE and "val" in missing else "train"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.unlabeled import Command, contenders, table
+from benchmarks.unlabeled import Command, candidates, table
 from training.config import TrainConfig
 from training.data.photos import PhotoSet, read_photos
 from training.data.source import read_data
@@ -91,7 +91,7 @@ def test_a_strong_view_is_another_photo_nearly_always() -> None:
 
 def test_the_benchmark_changes_nothing_but_what_is_learned_from() -> None:
     command = Command(data=Path("clothing"))
-    head, everything, both = (one.to_dict() for one in contenders(command).values())
+    head, everything, both = (one.to_dict() for one in candidates(command).values())
     changed = {name for name in both if both[name] != everything[name]}
     assert changed == {"unlabeled", "epochs"}
     assert {name for name in head if head[name] != everything[name]} == {"freeze"}

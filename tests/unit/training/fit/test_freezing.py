@@ -14,10 +14,10 @@ from tests.unit.training.helpers import config_of, pixels, small_network
 from training.config import TrainConfig
 from training.errors import ConfigError
 from training.fit.features import head_of
-from training.fit.freezing import body_blocks, learning_block_count, set_learning
+from training.fit.freezing import backbone_blocks, learning_block_count, set_learning
 from training.fit.optimizer import make_optimizer
 from training.fit.patience import is_out_of_patience
-from training.fit.schedule import rate_at
+from training.fit.schedule import learning_rate_at
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_blocks_are_found_by_structure(architecture: str, least: int) -> None:
             class_count=2,
             preprocessing=PreprocessingSpec(image_size_px=32),
         )
-    blocks = body_blocks(built)
+    blocks = backbone_blocks(built)
     assert len(blocks) >= least
     held = [id(one) for block in blocks for one in block.parameters()]
     assert len(held) == len(set(held))
@@ -50,7 +50,7 @@ def test_blocks_are_found_by_structure(architecture: str, least: int) -> None:
     assert head.isdisjoint(held)
     # vit_b_16's class token and positions lie outside of all blocks, and nothing else.
     left = {n for n, one in built.named_parameters() if id(one) not in held and id(one) not in head}
-    assert left <= {"body_and_head.class_token", "body_and_head.encoder.pos_embedding"}
+    assert left <= {"backbone_and_head.class_token", "backbone_and_head.encoder.pos_embedding"}
 
 
 @given(epochs=st.integers(1, 60), block_count=st.integers(1, 30), head_epochs=st.integers(0, 5))
@@ -75,7 +75,7 @@ def learn_once(network: Network, config: TrainConfig, epoch: int) -> set[str]:
     nn.functional.cross_entropy(network.logits(pixels(4)), torch.tensor([0, 1, 2, 0])).backward()
     optimizer.step()
     return {
-        name.removeprefix("body_and_head.").removesuffix(".num_batches_tracked")
+        name.removeprefix("backbone_and_head.").removesuffix(".num_batches_tracked")
         for name, tensor in network.state_dict().items()
         if not torch.equal(before[name], tensor)
     }
@@ -148,8 +148,8 @@ def test_a_body_that_has_learned_nothing_is_never_kept_still(freeze: str) -> Non
 def test_from_scratch_no_epoch_is_spent_on_the_head_alone() -> None:
     config = config_of(weights="none", head_epochs=5, epochs=3)
     assert config.total_epochs == 3
-    assert not config.is_body_frozen(0)
-    assert rate_at(config, 2, 1) == pytest.approx(0)
+    assert not config.is_backbone_frozen(0)
+    assert learning_rate_at(config, 2, 1) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,14 @@ def state_of(seed: int = 0) -> State:
 
 
 def change_body(state: State) -> None:
-    state.network.body_and_head.get_submodule("three").bias.data += 1
+    state.network.backbone_and_head.get_submodule("three").bias.data += 1
 
 
 def test_the_head_alone_is_saved_and_the_whole_comes_back(tmp_path: Path) -> None:
     state, path = state_of(), tmp_path / "last.pt"
-    save_checkpoint(path, state, finished_epochs=3, is_body_frozen=True)
+    save_checkpoint(path, state, finished_epochs=3, is_backbone_frozen=True)
     saved = torch.load(path, weights_only=True)
-    head = {"body_and_head.fc.weight", "body_and_head.fc.bias"}
+    head = {"backbone_and_head.fc.weight", "backbone_and_head.fc.bias"}
     assert saved["network"].keys() == head
     assert saved["average"].keys() == {f"module.{name}" for name in head} | {"n_averaged"}
     resumed = state_of(seed=1)
@@ -51,7 +51,7 @@ def test_the_head_alone_is_saved_and_the_whole_comes_back(tmp_path: Path) -> Non
 def test_a_body_that_learned_is_saved_whole(tmp_path: Path) -> None:
     state, path = state_of(), tmp_path / "last.pt"
     change_body(state)
-    save_checkpoint(path, state, finished_epochs=3, is_body_frozen=False)
+    save_checkpoint(path, state, finished_epochs=3, is_backbone_frozen=False)
     resumed = state_of(seed=1)
     load_checkpoint(path, resumed, ALONE)
     photos = pixels(2)
@@ -60,7 +60,7 @@ def test_a_body_that_learned_is_saved_whole(tmp_path: Path) -> None:
 
 def test_other_starting_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
-    save_checkpoint(path, state_of(), finished_epochs=3, is_body_frozen=True)
+    save_checkpoint(path, state_of(), finished_epochs=3, is_backbone_frozen=True)
     other = state_of()
     change_body(other)
     with pytest.raises(RunError, match="other starting weights"):

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.unit.training.helpers import CPU, config_of
 from training.data.balance import balanced_order, class_weights
-from training.distributed import ALONE, Ranks
+from training.distributed import ALONE, ProcessGroup
 from training.fit.loss import count_parts, make_loss, split_batch
 
 
@@ -33,7 +33,7 @@ def test_a_step_in_parts_has_the_gradient_of_a_step_at_once(part_count: int) -> 
 @given(photo_count=st.integers(1, 99), wanted=st.integers(1, 40), count=st.integers(1, 8))
 def test_every_process_computes_as_many_parts(photo_count: int, wanted: int, count: int) -> None:
     # Else one would wait in a BatchNorm for what the others never send.
-    places = [Ranks(rank=rank, count=count) for rank in range(count)]
+    places = [ProcessGroup(rank=rank, count=count) for rank in range(count)]
     labels = torch.arange(photo_count)
     shares = [labels[place.share_of_step(0, photo_count)] for place in places]
     parts = [

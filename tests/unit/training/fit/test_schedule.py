@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from handlers.engines.network import Network
 from tests.unit.training.helpers import config_of, small_network
-from training.fit.optimizer import make_average, make_optimizer, set_rates
-from training.fit.schedule import cosine, rate_at
+from training.fit.optimizer import make_average, make_optimizer, set_learning_rates
+from training.fit.schedule import cosine, learning_rate_at
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def test_each_stage_reaches_its_highest_rate_once_and_ends_near_0(
         schedule=schedule, warmup_epochs=warmup_epochs, head_epochs=6, epochs=10,
         learning_rate=0.01, head_learning_rate=0.03,
     )  # fmt: skip
-    rates = [rate_at(config, epoch, step / 50) for epoch in range(16) for step in range(50)]
+    rates = [
+        learning_rate_at(config, epoch, step / 50) for epoch in range(16) for step in range(50)
+    ]
     for stage, highest in ((rates[:300], 0.03), (rates[300:], 0.01)):
         peak = stage.index(max(stage))
         assert max(stage) == pytest.approx(highest, rel=1e-3)
@@ -38,7 +40,7 @@ def test_each_stage_reaches_its_highest_rate_once_and_ends_near_0(
 
 def test_warm_up_takes_the_epochs_it_is_given() -> None:
     config = config_of(schedule="cosine", warmup_epochs=2, epochs=10, head_epochs=0)
-    rates = [rate_at(config, epoch, 0) for epoch in range(10)]
+    rates = [learning_rate_at(config, epoch, 0) for epoch in range(10)]
     assert rates.index(max(rates)) == 2
     assert rates[0] == pytest.approx(config.learning_rate / 25)
 
@@ -50,9 +52,9 @@ def test_cosine_stays_between_0_and_1(position: float, warm_up_share: float) -> 
 
 def test_the_body_learns_slower_unless_it_starts_from_nothing(network: Network) -> None:
     for weights, ratio in (("embedded", 0.25), ("none", 1)):
-        config = config_of(weights=weights, body_lr_ratio=0.25)
+        config = config_of(weights=weights, backbone_lr_ratio=0.25)
         optimizer = make_optimizer(network, config)
-        set_rates(optimizer, 0.1, config)
+        set_learning_rates(optimizer, 0.1, config)
         rates = {group["part"]: group["lr"] for group in optimizer.param_groups}
         assert rates == {"head": 0.1, "body": pytest.approx(0.1 * ratio)}
 
@@ -72,7 +74,7 @@ def test_all_groups_are_there_from_the_start_and_only_matrices_decay(
 def test_an_average_of_a_constant_is_that_constant(network: Network) -> None:
     average = make_average(network, config_of(ema_decay=0.9))
     assert average is not None
-    network.body_and_head.one[1].num_batches_tracked.fill_(7)
+    network.backbone_and_head.one[1].num_batches_tracked.fill_(7)
     for _ in range(50):
         average.update_parameters(network)
     for name, tensor in network.state_dict().items():

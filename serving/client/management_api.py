@@ -5,7 +5,7 @@ from typing import Protocol
 from serving.client.management import Loaded
 
 
-class ManagementVerbs(Protocol):
+class ManagementApi(Protocol):
     """Each raises RequestError when the server does not answer or refuses."""
 
     def models(self) -> list[str]:

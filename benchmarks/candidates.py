@@ -25,7 +25,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 @dataclass(kw_only=True)
-class Contender:
+class Candidate:
     """A server that can be started, posted to, and stopped."""
 
     name: str
@@ -96,14 +96,14 @@ def _peer(
     *,
     network: Path,
     form_field: str | None = None,
-) -> Contender:
+) -> Candidate:
     port = processes.free_port()
     environment = {
         "BENCH_NETWORK": str(network),
         "BENCH_WORKERS": str(CORES),
         "OMP_NUM_THREADS": "1",
     }
-    return Contender(
+    return Candidate(
         name=name,
         command=[peer_python(), *arguments(port)],
         folder=PEERS,
@@ -112,7 +112,7 @@ def _peer(
     )
 
 
-def fastapi(network: Path) -> Contender:
+def fastapi(network: Path) -> Candidate:
     return _peer(
         "FastAPI + ONNX Runtime",
         lambda port: ["-m", "uvicorn", "fastapi_app:app", "--port", str(port), "--workers", str(CORES),
@@ -121,7 +121,7 @@ def fastapi(network: Path) -> Contender:
     )  # fmt: skip
 
 
-def litserve(network: Path) -> Contender:
+def litserve(network: Path) -> Candidate:
     # As a form: every other body LitServe reads as JSON before it asks the service.
     return _peer(
         "LitServe",
@@ -131,7 +131,7 @@ def litserve(network: Path) -> Contender:
     )
 
 
-def bentoml(network: Path) -> Contender:
+def bentoml(network: Path) -> Candidate:
     return _peer(
         "BentoML",
         lambda port: ["-m", "bentoml", "serve", "bentoml_app:Classifier", "--port", str(port)],
@@ -140,11 +140,11 @@ def bentoml(network: Path) -> Contender:
     )
 
 
-def ray_serve(network: Path) -> Contender:
+def ray_serve(network: Path) -> Candidate:
     return _peer("Ray Serve", lambda port: ["ray_app.py", str(port), str(CORES)], network=network)
 
 
-def stock_torchserve(network: Path, work: Path, *, tuned: bool, workers: int = CORES) -> Contender:
+def stock_torchserve(network: Path, work: Path, *, tuned: bool, workers: int = CORES) -> Candidate:
     """TorchServe's own image_classifier; `tuned` adds the one thread per worker its documentation advises."""
     archive = work / "stock.mar"
     if not archive.exists():
@@ -154,7 +154,7 @@ def stock_torchserve(network: Path, work: Path, *, tuned: bool, workers: int = C
     return _torchserve(name, archive, work, threads, workers=workers)
 
 
-def noop_torchserve(work: Path) -> Contender:
+def noop_torchserve(work: Path) -> Candidate:
     """The frontend's ceiling: a handler that answers without looking."""
     archive = work / "noop.mar"
     if not archive.exists():
@@ -181,7 +181,7 @@ def _torchserve(
     environment: Mapping[str, str],
     *,
     workers: int = CORES,
-) -> Contender:
+) -> Candidate:
     folder = work / "server"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
@@ -196,7 +196,7 @@ def _torchserve(
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
     bin_folder = PEER_ENVIRONMENT / "bin"
-    return Contender(
+    return Candidate(
         name=name,
         command=[
             str(bin_folder / "torchserve"),
@@ -228,7 +228,7 @@ def ours(
     *,
     name: str = "headswap",
     changes: Mapping[str, Any] | None = None,
-) -> Contender:
+) -> Candidate:
     """The product, started the way the README says, on ports of its own; `changes` to what its archive sets."""
     folder = work / "headswap"
     shutil.rmtree(folder, ignore_errors=True)
@@ -242,7 +242,7 @@ def ours(
         text = text.replace(str(default), str(port))
     (folder / "config.properties").write_text(text.replace("serving/", f"{root}/serving/"))
     model = archive.name.rsplit("-", 1)[0]
-    return Contender(
+    return Candidate(
         name=name,
         command=[str(root / ".venv" / "bin" / "headswap"), "serve"],
         folder=folder,
