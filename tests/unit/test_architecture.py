@@ -1,47 +1,106 @@
-"""The rooms of docs/architecture.md: who may import whom."""
+"""The packages of docs/architecture.md: who may import whom, no circle, and no folder of more than 20 files."""
 
 import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = {"handlers", "training", "serving", "reports", "tuning", "headswap"}
+PACKAGES = {"handlers", "training", "serving", "storage", "reports", "tuning", "headswap"}
+# Of serving, only the archive format's contract is open to the code that travels in the archive.
 MAY_IMPORT = {
     "handlers": {"handlers"},
-    "training": {"training", "handlers", "reports"},
-    "serving": {"serving"},
-    "reports": {"reports"},
-    "tuning": {"tuning", "handlers", "serving", "reports"},
-    "headswap": ROOMS,
+    "training": {"training", "handlers", "reports", "storage"},
+    "serving": {"serving", "storage", "handlers.contract"},
+    "storage": {"storage"},
+    "reports": {"reports", "storage"},
+    "tuning": {"tuning", "serving", "reports", "storage", "handlers.settings", "handlers.contract"},
+    "headswap": PACKAGES,
 }
+FILES_PER_FOLDER_MAX = 20
 
 
-def imported_rooms(file: Path) -> set[str]:
-    names: list[str] = []
+def source_files(package: str) -> list[Path]:
+    return [f for f in (ROOT / package).rglob("*.py") if "generated" not in f.parts]
+
+
+def imported_modules(file: Path) -> Iterator[str]:
+    """Yield the modules of ours that a file imports, as `package.module`; a package itself as `package`."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
-    return {name.split(".")[0] for name in names} & ROOMS
+            # `from package import module` names a module as well as `from package.module import name` does.
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if is_module(name) else node.module for name in inner]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] in PACKAGES)
 
 
-@pytest.mark.parametrize("room", sorted(ROOMS))
-def test_room_opens_only_its_own_doors(room: str) -> None:
-    files = [file for file in (ROOT / room).rglob("*.py") if "generated" not in file.parts]
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def is_allowed(module: str, allowed: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_package_imports_only_what_it_may(package: str) -> None:
+    files = source_files(package)
     assert files
-    trespassers = {
-        str(file.relative_to(ROOT)): imported_rooms(file) - MAY_IMPORT[room]
+    forbidden = {
+        str(file.relative_to(ROOT)): module
         for file in files
-        if imported_rooms(file) - MAY_IMPORT[room]
+        for module in imported_modules(file)
+        if not is_allowed(module, MAY_IMPORT[package])
     }
-    assert trespassers == {}
+    assert forbidden == {}
 
 
-def test_finds_an_import_when_there_is_one(tmp_path: Path) -> None:
+def folder_of(module: str) -> str:
+    """Return the folder a module lies in, a package as itself: `training.fit.loss` lies in `training/fit`."""
+    path = ROOT.joinpath(*module.split("."))
+    return str((path if path.is_dir() else path.parent).relative_to(ROOT))
+
+
+def test_folders_import_each_other_in_no_circle() -> None:
+    imports: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for file in source_files(package):
+            folder = str(file.parent.relative_to(ROOT))
+            found = {folder_of(module) for module in imported_modules(file)} - {folder}
+            imports.setdefault(folder, set()).update(found)
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"these folders import each other in a circle: {error.args[1]}")
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES | {"benchmarks"}))
+def test_no_folder_holds_more_than_20_files(package: str) -> None:
+    folders = {file.parent for file in source_files(package)}
+    crowded = {
+        str(folder.relative_to(ROOT)): count
+        for folder in folders
+        if (count := sum(f.is_file() for f in folder.iterdir())) > FILES_PER_FOLDER_MAX
+    }
+    assert crowded == {}
+
+
+def test_an_import_is_seen_wherever_it_stands(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
         "def f():\n    from serving.client import HttpClient\n    import training.fit.trainer\n"
+        "    from handlers import entry, settings\n"
     )
-    assert imported_rooms(file) == {"serving", "training"}
+    assert sorted(imported_modules(file)) == [
+        "handlers.entry",
+        "handlers.settings",
+        "serving.client",
+        "training.fit.trainer",
+    ]
