@@ -1,1 +1,1 @@
-"""The command line: one file a verb, the only room that knows training, handlers and serving."""
+"""The command line and the public client; the only package that may import all others."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headswap.errors import InputError
+from headswap.errors import ArgumentError
 
 STANDARD_INPUT = "-"
 # What a folder is searched for. A file named outright is sent whatever its ending: the server decides.
@@ -39,10 +39,10 @@ def find_photos(words: Sequence[str]) -> list[NamedPhoto]:
     """Return the photos of files, folders (searched whole, in order) and `-` (standard input).
 
     Raises:
-        InputError: a path that does not exist, a folder without photos, or nothing at all.
+        ArgumentError: a path that does not exist, a folder without photos, or nothing at all.
     """
     if not words:
-        raise InputError("no photo was named; give files, folders, or - for standard input.")
+        raise ArgumentError("no photo was named; give files, folders, or - for standard input.")
     return [photo for word in words for photo in _expand(word)]
 
 
@@ -55,11 +55,13 @@ def _expand(word: str) -> Iterator[NamedPhoto]:
         found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
         if not found:
             endings = " ".join(sorted(PHOTO_SUFFIXES))
-            raise InputError(
+            raise ArgumentError(
                 f"the folder {word!r} holds no photo; the endings looked for are {endings}."
             )
         yield from (NamedPhoto(name=str(p), path=p) for p in found)
     elif path.exists():
         yield NamedPhoto(name=word, path=path)
     else:
-        raise InputError(f"{word!r} does not exist; give files, folders, or - for standard input.")
+        raise ArgumentError(
+            f"{word!r} does not exist; give files, folders, or - for standard input."
+        )

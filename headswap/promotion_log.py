@@ -6,8 +6,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from headswap.output import stderr
-from headswap.timeline import Timeline
+from headswap.output import Timeline, stderr
 
 if TYPE_CHECKING:
     from serving.settings import ServerSettings
@@ -51,7 +50,7 @@ class PromotionLog(Timeline):
             "verb": self._verb,
             "subject": self._subject,
             "pid": os.getpid(),
-            "after_s": round(time.monotonic() - self._began, 2),
+            "after_s": round(self.elapsed_s(), 2),
         }
         try:
             # One write of one line, at the end of the file: two verbs may run at once.

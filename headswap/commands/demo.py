@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import ServerOptions
 
 if TYPE_CHECKING:
     from serving.rollout.promotion import PromotionResult
@@ -39,7 +39,7 @@ class Command:
     """Leave the server up at the end, until Ctrl-C, and print the curl line to try."""
     out: Path = Path("runs/demo")
     """Folder of the two runs and of summary.json; what an earlier demo left there is replaced."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -48,7 +48,7 @@ def run(command: Command) -> int:
 
     refuse_several("demo")
     began = time.monotonic()
-    settings = command.where.settings()
+    settings = command.server.settings()
     signal.signal(signal.SIGTERM, _as_interrupt)
     _clear(command, settings)
     first, second = command.out / "efficientnet_b0", command.out / "resnet18"
@@ -89,7 +89,7 @@ def _second_config(out: Path) -> "TrainConfig":
 
 def _make_version(config: "TrainConfig", version: str, model_store: Path) -> Any:
     """Train, judge and export one version; return its evaluation."""
-    from headswap.commands.evaluate import show
+    from headswap.commands.training.evaluate import show
     from training.evaluation.evaluation import evaluate
     from training.evaluation.report import write_report
     from training.export.archive import export_archive
@@ -128,7 +128,7 @@ def _compare_transports(settings: "ServerSettings") -> dict[str, list[str]]:
     table = Table("photo", "HTTP", "gRPC", "agree")
     for photo, one, other in zip(photos, by_http, by_grpc, strict=True):
         told = [
-            ", ".join(f"{g.label} {g.probability:.2f}" for g in answer.guesses)
+            ", ".join(f"{g.label} {g.probability:.2f}" for g in answer.scores)
             for answer in (one, other)
         ]
         table.add_row(f"{photo.parent.name}/{photo.name}", *told, "yes" if one == other else "NO")

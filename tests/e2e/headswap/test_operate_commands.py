@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
-from headswap import cli, flags
+from headswap.cli import parse
+from headswap.commands import find_command
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -279,8 +280,7 @@ def check_torchrun(words: list[str]) -> None:
 
 
 def check_headswap(words: list[str]) -> None:
-    verb = cli.find(words[1])
-    flags.parse(verb.load(), verb.name, words[2:])
+    parse(find_command(words[1]), words[2:])
 
 
 KUBECTL_CHECKS: dict[str, Callable[[list[str]], None]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from headswap.__main__ import main
+from headswap.cli import main
 from serving.client import HttpClient
 from serving.client.grpc_management import manage
 from serving.client.tokens import read_token

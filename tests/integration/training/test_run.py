@@ -91,7 +91,7 @@ def test_the_archive_computes_what_was_evaluated(whole: Path, tmp_path: Path) ->
 def test_a_tuned_setting_travels_in_the_archive(whole: Path, tmp_path: Path) -> None:
     import zipfile
 
-    from headswap.__main__ import main
+    from headswap.cli import main
 
     wanted = {"minWorkers": 3, "maxWorkers": 3, "handler": {"engine": "eager"}}
     (tmp_path / "model-config.yaml").write_text(yaml.safe_dump(wanted))

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from headswap.__main__ import main
+from headswap.cli import main
 from training.run import Run
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ def flags(out: Path) -> list[str]:
     return [
         "train", "--data", str(ROOT / "sample_data" / "clothing"), "--out", str(out), "--device", "cpu",
         "--architecture", "resnet18", "--weights", "embedded", "--image-size-px", "32",
-        "--head-epochs", "1", "--epochs", str(EPOCHS - 1), "--batch-size", "63",
+        "--head-epochs", "1", "--epochs", str(EPOCHS - 1), "--batch-size", "63", "--precision", "float32",
     ]  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from referencing import Registry, Resource
 
-from headswap import cli, flags
+from headswap import cli
+from headswap.commands import find_command
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES_VERSION = "1.37.0"
@@ -182,8 +183,7 @@ def test_the_runtime_and_the_pods_start_the_server_with_flags_it_has():
 
 
 def parse(words):
-    verb = cli.find(words[0])
-    flags.parse(verb.load(), verb.name, words[1:])
+    cli.parse(find_command(words[0]), words[1:])
 
 
 def test_the_autoscaler_asks_for_what_the_adapter_serves():

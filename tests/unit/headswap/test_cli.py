@@ -5,16 +5,16 @@ import sys
 
 import pytest
 
-from headswap import cli
-from headswap.__main__ import main
-from headswap.commands.train import take_preset
+from headswap.cli import main
+from headswap.commands import COMMANDS
+from headswap.commands.training.train import take_preset
 from training.config import PRESETS
 
 
 def test_bare_call_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         assert f"  {name} " in shown
 
 
@@ -27,7 +27,7 @@ def test_unknown_verb_names_the_nearest_and_exits_with_2(
     assert "Did you mean 'promote'?" in complaint
 
 
-@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_of_every_verb_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
@@ -35,7 +35,7 @@ def test_help_of_every_verb_has_an_example(name: str, capsys: pytest.CaptureFixt
     assert f"headswap {name}" in capsys.readouterr().out.split("Example")[1]
 
 
-@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_unknown_flag_is_one_line_and_exits_with_2(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +59,5 @@ def test_another_preset_is_refused(words: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_overview_does_not_import_torch() -> None:
-    code = (
-        "import sys; from headswap.__main__ import main; main([]); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from headswap.cli import main; main([]); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from headswap import cli, flags
+from headswap.cli import parse
+from headswap.commands import find_command
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -39,11 +40,10 @@ def test_several_processes_take_the_flags_of_one(line: str) -> None:
     at = words.index("-m")
     assert words[0] == "torchrun"
     assert words[at + 1 : at + 3] == ["headswap", "train"]
-    flags.parse(cli.find("train").load(), "train", words[at + 3 :])
+    parse(find_command("train"), words[at + 3 :])
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_command_parses(line: str) -> None:
     _, name, *words = shlex.split(line)
-    verb = cli.find(name)
-    flags.parse(verb.load(), verb.name, words)
+    parse(find_command(name), words)

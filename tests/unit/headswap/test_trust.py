@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headswap.__main__ import main
+from headswap.cli import main
 from serving.archive.reader import read_archive
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from headswap.__main__ import main
+from headswap.cli import main
 from training.device import choose_device
 from training.distributed import ProcessGroup, read_place
 from training.errors import ConfigError

@@ -10,8 +10,8 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from werkzeug import Request, Response
 
-from headswap.__main__ import main
-from headswap.commands import predict
+from headswap.cli import main
+from headswap.commands.serving import predict
 from serving.client import retries
 
 GUESSES = [
@@ -68,7 +68,7 @@ def test_json_lines_tell_answers_and_errors_apart(server, folder, capsys):
     assert ask(server, folder, "--json") == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == 5
-    assert lines[0]["guesses"] == GUESSES
+    assert lines[0]["scores"] == GUESSES
     assert lines[2]["error"] == {"status": 400, "code": "undecodable_image", "message": "no image"}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headswap.__main__ import main
+from headswap.cli import main
 from training.config import TrainConfig
 from training.data import contact_sheet, duplicates
 from training.data.check import check_data

@@ -5,7 +5,7 @@ import base64
 import pytest
 import torch
 
-from headswap.commands.evaluate import show
+from headswap.commands.training.evaluate import show
 from training.evaluation.confusion import most_confused
 from training.evaluation.evaluation import Evaluation, summarise
 from training.evaluation.plots import draw_confusion

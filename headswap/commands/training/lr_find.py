@@ -8,7 +8,7 @@ Takes the flags of headswap train. --out then holds learning-rate.svg and .json,
 may be trained. It takes about as long as ten epochs.
 """
 
-from headswap.commands.train import take_preset
+from headswap.commands.training.train import take_preset
 from headswap.output import stderr, stdout
 from training.config import TrainConfig
 

@@ -6,18 +6,18 @@ Example:
 
 from dataclasses import dataclass, field
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.readiness import check_live
 
-    for sentence in check_live(command.where.settings()):
+    for sentence in check_live(command.server.settings()):
         stdout.print(sentence)
     return 0

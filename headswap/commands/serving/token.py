@@ -6,20 +6,20 @@ Example:
 
 from dataclasses import dataclass, field
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     management: bool = False
     """The token of the management API instead of the inference API's."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.client.tokens import TokenKind, read_token
 
     kind: TokenKind = "management" if command.management else "inference"
-    stdout.print(read_token(command.where.settings().key_file, kind))
+    stdout.print(read_token(command.server.settings().key_file, kind))
     return 0

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import tyro
 
+from headswap.options import ServerOptions, TrustOptions
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.trust_flags import TrustFlags
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +42,8 @@ class Command:
     """Promote although the classes differ from the live version's."""
     allow_outside_store: bool = False
     """Copy the archive into the model store first, where it lies elsewhere."""
-    trust: TrustFlags = field(default_factory=TrustFlags)
-    where: ServerOptions = field(default_factory=ServerOptions)
+    trust: TrustOptions = field(default_factory=TrustOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -52,7 +51,7 @@ def run(command: Command) -> int:
     from serving.rollout.promotion import PromotionOptions, promote
     from serving.rollout.trust import refuse_outside
 
-    settings = command.where.settings()
+    settings = command.server.settings()
     if not command.allow_outside_store:
         refuse_outside(command.archive, settings.model_store)
     terms = PromotionOptions(

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import tyro
 
-from headswap.output import stdout
-from headswap.timeline import Timeline
-from headswap.trust_flags import TrustFlags
-from headswap.where import ServerOptions
+from headswap.options import ServerOptions, TrustOptions
+from headswap.output import Timeline, stdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +31,8 @@ class Command:
     """Time to spend in all; a minute is the least that tells anything."""
     price_per_hour: float | None = None
     """What the host costs an hour, for the cost of a million photos."""
-    trust: TrustFlags = field(default_factory=TrustFlags)
-    where: ServerOptions = field(default_factory=ServerOptions)
+    trust: TrustOptions = field(default_factory=TrustOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -52,7 +50,7 @@ def run(command: Command) -> int:
     )
     archive = command.trust.trust().accept(read_archive(command.archive))
     photos = [photo.read() for photo in pick_photos(find_photos(command.photos))]
-    settings = command.where.settings()
+    settings = command.server.settings()
     # Before the minutes of measuring, not after, is when to learn that nothing can be written there.
     command.out.mkdir(parents=True, exist_ok=True)
     tuned = tune(archive, settings, photos, wish, report=Timeline())

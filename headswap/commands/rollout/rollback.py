@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import tyro
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +20,13 @@ class Command:
     """The model; needed only where several are live."""
     why: str | None = None
     """The reason that `headswap status` shows."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.promotion import rollback
 
-    settings = command.where.settings()
+    settings = command.server.settings()
     with PromotionLog(settings, "rollback", subject=command.model) as report:
         swap = rollback(settings, command.model, report=report, why=command.why)
     stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")

@@ -11,8 +11,8 @@ from typing import Literal
 
 import tyro
 
+from headswap.options import path_option
 from headswap.output import stdout
-from headswap.where import path_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Command:
     """The model's name: it stands in the URL, /predictions/NAME."""
     version: str
     """The version, such as 1.0. Give the next one a new number."""
-    model_store: Path = path_from("HEADSWAP_MODEL_STORE", "model_store")
+    model_store: Path = path_option("HEADSWAP_MODEL_STORE", "model_store")
     """Folder the archive goes to (or HEADSWAP_MODEL_STORE)."""
     model_config: Path | None = None
     """A model-config.yaml, such as `headswap tune` writes; by default one that suits most hosts."""

@@ -8,21 +8,21 @@ Example:
 import json
 from dataclasses import asdict, dataclass, field
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     json: bool = False
     """One JSON object instead of a table."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.status import read_status
 
-    rows = read_status(command.where.settings())
+    rows = read_status(command.server.settings())
     if command.json:
         stdout.print(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
         return 0

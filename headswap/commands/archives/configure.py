@@ -11,8 +11,8 @@ from pathlib import Path
 
 import tyro
 
+from headswap.options import path_option
 from headswap.output import stdout
-from headswap.where import path_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,12 @@ class Command:
     """The settings, a model-config.yaml."""
     version: str
     """The new archive's version, such as 1.1."""
-    model_store: Path = path_from("HEADSWAP_MODEL_STORE", "model_store")
+    model_store: Path = path_option("HEADSWAP_MODEL_STORE", "model_store")
     """Folder the new archive goes to (or HEADSWAP_MODEL_STORE)."""
 
 
 def run(command: Command) -> int:
-    from headswap.errors import InputError
+    from headswap.errors import ArgumentError
     from serving.archive.reader import read_archive
     from serving.archive.repack import repack
     from training.export.model_config import read_model_config
@@ -38,7 +38,7 @@ def run(command: Command) -> int:
     archive = read_archive(command.archive)
     target = command.model_store / f"{archive.name}-{command.version}.mar"
     if target.exists():
-        raise InputError(f"{target} exists already; give a --version that is not taken.")
+        raise ArgumentError(f"{target} exists already; give a --version that is not taken.")
     command.model_store.mkdir(parents=True, exist_ok=True)
     config = read_model_config(command.model_config)
     repack(archive, config, target, version=command.version)

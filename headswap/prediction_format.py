@@ -35,8 +35,8 @@ class TextLines:
         return ""
 
     def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        guesses = ", ".join(f"{guess.label} {guess.probability:.3f}" for guess in answer.guesses)
-        return f"{name}: {guesses}{f'  {picture}' if picture else ''}\n"
+        scores = ", ".join(f"{score.label} {score.probability:.3f}" for score in answer.scores)
+        return f"{name}: {scores}{f'  {picture}' if picture else ''}\n"
 
     def failed(self, name: str, error: Exception) -> str:
         return ""
@@ -61,14 +61,14 @@ class CsvLines:
 
     def head(self) -> str:
         numbers = range(1, self._top_k + 1)
-        guesses = [f"{what}_{number}" for number in numbers for what in ("label", "probability")]
-        return _csv(["photo", "model", "version", *guesses, "explanation", "error"])
+        scores = [f"{what}_{number}" for number in numbers for what in ("label", "probability")]
+        return _csv(["photo", "model", "version", *scores, "explanation", "error"])
 
     def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        guesses = [cell for guess in answer.guesses for cell in (guess.label, guess.probability)]
+        scores = [cell for score in answer.scores for cell in (score.label, score.probability)]
         # A model may have fewer classes than guesses were asked for.
-        missing = [""] * (2 * self._top_k - len(guesses))
-        return _csv([name, answer.model, answer.version, *guesses, *missing, picture or "", ""])
+        missing = [""] * (2 * self._top_k - len(scores))
+        return _csv([name, answer.model, answer.version, *scores, *missing, picture or "", ""])
 
     def failed(self, name: str, error: Exception) -> str:
         return _csv([name, *[""] * (2 * self._top_k + 3), str(error)])

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from headswap.answer_lines import Style, lines_of
-from headswap.errors import FlagError, InputError
+from headswap.errors import ArgumentError
+from headswap.options import ClientOptions, ServerOptions, Transport
 from headswap.output import print_error, stderr
 from headswap.photo_paths import NamedPhoto, find_photos
-from headswap.remote import ClientOptions, Transport
-from headswap.where import ServerOptions
+from headswap.prediction_format import Style, lines_of
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
@@ -52,8 +51,8 @@ class Command:
     """A folder for one PNG a photo: what the network saw, hot where it spoke for the first guess."""
     in_flight: int = 8
     """Requests under way at once."""
-    remote: ClientOptions = field(default_factory=ClientOptions)
-    where: ServerOptions = field(default_factory=ServerOptions)
+    client: ClientOptions = field(default_factory=ClientOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
     @property
     def style(self) -> Style:
@@ -67,7 +66,7 @@ class Answered:
 
 
 def run(command: Command) -> int:
-    from serving.client import in_order
+    from serving.client import map_in_order
 
     _check(command)
     photos = find_photos(command.photos)
@@ -77,12 +76,12 @@ def run(command: Command) -> int:
     # Linux names files in bytes; whatever is no text in them goes out as it came in.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     with (
-        command.remote.connect(
-            command.where, command.transport, connections=command.in_flight
+        command.client.connect(
+            command.server, command.transport, connections=command.in_flight
         ) as client,
         _progress(len(photos)) as advance,
         closing(
-            in_order(
+            map_in_order(
                 lambda numbered: _answer(client, command, model, *numbered),
                 enumerate(photos),
                 in_flight=command.in_flight,
@@ -131,7 +130,7 @@ def _answer(
     # Numbered, because folders may hold photos of the same name.
     picture = command.explain / f"{number + 1:06}-{Path(photo.name).stem}.png"
     # The version that answered: a swap between the two requests must not explain another network's guess.
-    png = client.explain_picture(
+    png = client.explain_png(
         model, data, class_name=prediction.top.label, version=prediction.version
     )
     picture.write_bytes(png)
@@ -140,10 +139,10 @@ def _answer(
 
 def _check(command: Command) -> None:
     if command.json and command.csv:
-        raise FlagError("--json and --csv exclude each other; give one of them.")
+        raise ArgumentError("--json and --csv exclude each other; give one of them.")
     for flag, value in (("--top-k", command.top_k), ("--in-flight", command.in_flight)):
         if value < 1:
-            raise FlagError(f"{flag} is {value}; it must be 1 or more.")
+            raise ArgumentError(f"{flag} is {value}; it must be 1 or more.")
     if command.explain is not None:
         command.explain.mkdir(parents=True, exist_ok=True)
 
@@ -151,11 +150,11 @@ def _check(command: Command) -> None:
 def _only_model(command: Command) -> str:
     from serving.rollout.live_record import read_record
 
-    if command.remote.address is not None:
-        raise InputError("name the model with --model: only the server at --address knows it.")
-    models = list(read_record(command.where.model_store))
+    if command.client.address is not None:
+        raise ArgumentError("name the model with --model: only the server at --address knows it.")
+    models = list(read_record(command.server.model_store))
     if len(models) != 1:
-        raise InputError(
+        raise ArgumentError(
             f"{len(models)} models are live ({', '.join(models) or 'none'}); name one with --model."
         )
     return models[0]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
+from headswap.options import ServerOptions
 from headswap.promotion_log import PromotionLog
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,13 @@ class Command:
     """The model's name."""
     version: tyro.conf.Positional[str]
     """The version to unload."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.retirement import retire
 
-    settings = command.where.settings()
+    settings = command.server.settings()
     with PromotionLog(settings, "retire", subject=f"{command.model} {command.version}") as report:
         retire(settings, command.model, command.version, report=report)
     return 0

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from headswap.options import ServerOptions
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Command:
     """Kill a worker of the live version half-way."""
     json: bool = False
     """One JSON object instead of a table."""
-    where: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
@@ -44,7 +44,7 @@ def run(command: Command) -> int:
     from serving.archive.reader import read_archive
     from serving.loadtest.soak import Plan, soak
 
-    settings = command.where.settings()
+    settings = command.server.settings()
     first, second = command.versions
     plan = Plan(
         archives=(read_archive(first), read_archive(second)),

@@ -11,7 +11,7 @@ The folder holds one folder per class, or train/, val/ and test/ with one per cl
 
 import os
 
-from headswap.errors import FlagError
+from headswap.errors import ArgumentError
 from headswap.output import stdout
 from training.config import PRESETS, TrainConfig
 
@@ -22,7 +22,7 @@ def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
     """Return the preset's flags and the words without it.
 
     Raises:
-        FlagError: there is no such preset.
+        ArgumentError: there is no such preset.
     """
     # Also as one word, --preset=quick, as every other flag may be given.
     words = [part for word in words for part in _parts(word)]
@@ -31,7 +31,7 @@ def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
     at = words.index("--preset")
     name = words[at + 1] if at + 1 < len(words) else ""
     if name not in PRESETS:
-        raise FlagError(f"--preset {name!r} is unknown; the presets are {', '.join(PRESETS)}.")
+        raise ArgumentError(f"--preset {name!r} is unknown; the presets are {', '.join(PRESETS)}.")
     return PRESETS[name](), words[:at] + words[at + 2 :]
 
 

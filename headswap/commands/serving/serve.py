@@ -10,9 +10,8 @@ from pathlib import Path
 
 import tyro
 
+from headswap.options import ServerOptions, TrustOptions
 from headswap.output import stderr
-from headswap.trust_flags import TrustFlags
-from headswap.where import ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +20,14 @@ class Command:
     """Archives to make live; by default what was live last, or the only one in the store."""
     listen: str | None = None
     """Host of the two inference addresses instead of the configuration's, such as 0.0.0.0."""
-    trust: TrustFlags = field(default_factory=TrustFlags)
-    where: ServerOptions = field(default_factory=ServerOptions)
+    trust: TrustOptions = field(default_factory=TrustOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.server.server import serve
 
-    settings = command.where.settings(listen=command.listen)
+    settings = command.server.settings(listen=command.listen)
     return serve(
         settings, archives=command.archives, report=stderr.print, trust=command.trust.trust()
     )

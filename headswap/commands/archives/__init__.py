@@ -1,0 +1,1 @@
+"""Commands that make archives, change their settings and sign them."""

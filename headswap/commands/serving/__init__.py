@@ -1,0 +1,1 @@
+"""Commands that run a server, query it and tune it."""

@@ -1,0 +1,1 @@
+"""Commands that turn a folder of photos into an evaluated run."""
