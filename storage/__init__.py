@@ -1,5 +1,6 @@
-"""Files of the user's: written whole or not at all."""
+"""Files on disk: written whole or not at all, and hashed no more often than they change."""
 
 from storage.atomic import atomic_path, atomic_write
+from storage.hashing import remembered_sha256, sha256_of
 
-__all__ = ["atomic_path", "atomic_write"]
+__all__ = ["atomic_path", "atomic_write", "remembered_sha256", "sha256_of"]
