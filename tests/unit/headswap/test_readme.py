@@ -1,49 +1,183 @@
-"""The README's commands parse: every headswap line in it is a verb with flags that exist."""
+"""What the README and docs/ show is true: commands parse, Python imports what exists, links resolve, figures agree."""
 
+import ast
+import importlib
+import json
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from headswap.cli import parse
 from headswap.commands import find_command
+from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-LINES = [
-    line.split("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.startswith("headswap ")
-]
+RESULTS = ROOT / "benchmarks" / "results"
+README_LINES_MAX = 120
+README = ROOT / "README.md"
+# docs/log.md keeps the words of its time, and tests/e2e/headswap/test_operate_commands.py runs docs/operate.md.
+PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("training", "api", "benchmarks"))]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "deploy" / "README.md"]
 
 
-def test_the_readme_shows_the_main_verbs() -> None:
-    assert {line.split()[1] for line in LINES} >= {
+def blocks(page: Path, language: str = "") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def lines_of(program: str) -> list[str]:
+    lines = [line for page in PAGES for block in blocks(page) for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.startswith(f"{program} ")]
+
+
+def test_the_readme_fits_on_two_screens() -> None:
+    assert len(README.read_text().splitlines()) <= README_LINES_MAX
+
+
+def test_the_readme_shows_the_main_commands() -> None:
+    lines = [line for block in blocks(README) for line in block.splitlines()]
+    shown = {line.split()[1] for line in lines if line.startswith("headswap ")}
+    assert shown >= {
         "train", "evaluate", "export", "serve", "predict", "promote", "status", "rollback",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", lines_of("headswap"))
+def test_a_command_parses(line: str) -> None:
+    _, name, *argv = shlex.split(line)
+    parse(find_command(name), argv)
 
 
 def torchrun_lines() -> list[str]:
     job = yaml.safe_load((ROOT / "deploy" / "training" / "train-job.yaml").read_text())
     trainer = job["spec"]["trainer"]
-    found = re.findall(r"^torchrun .*", README, flags=re.MULTILINE)
-    return [*found, shlex.join([*trainer["command"], *trainer["args"]])]
+    return [*lines_of("torchrun"), shlex.join([*trainer["command"], *trainer["args"]])]
 
 
 @pytest.mark.parametrize("line", torchrun_lines())
 def test_several_processes_take_the_flags_of_one(line: str) -> None:
-    words = shlex.split(line)
-    at = words.index("-m")
-    assert words[0] == "torchrun"
-    assert words[at + 1 : at + 3] == ["headswap", "train"]
-    parse(find_command("train"), words[at + 3 :])
+    argv = shlex.split(line)
+    module = argv.index("-m")
+    assert argv[0] == "torchrun"
+    assert argv[module + 1 : module + 3] == ["headswap", "train"]
+    parse(find_command("train"), argv[module + 3 :])
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_command_parses(line: str) -> None:
-    _, name, *words = shlex.split(line)
-    parse(find_command(name), words)
+@pytest.mark.parametrize("line", lines_of("make"))
+def test_a_make_target_exists(line: str) -> None:
+    targets = re.findall(r"^([\w-]+)(?: [\w -]+)?:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert line.split()[1] in targets
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+)
+def test_python_imports_what_exists(page: Path) -> None:
+    """tests/e2e/headswap/test_readme_commands.py runs the blocks against a server."""
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_is_json(page: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block)
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_a_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_option_of_train_is_listed_with_its_default() -> None:
+    section = (ROOT / "docs" / "training.md").read_text().split("## All options")[1]
+    listed = dict(re.findall(r"^\| `(--[\w-]+)` \| ([^|]+) \|", section, re.MULTILINE))
+    defaults = {
+        f"--{field.name.replace('_', '-')}": str(field.default) for field in fields(TrainConfig)
+    }
+    assert listed == defaults | {"--data": "required"}
+
+
+def test_the_readme_s_figures_are_those_of_the_result_files() -> None:
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", README.read_text(), re.MULTILINE)
+    assert [row for row in rows if row in expected_rows()] == expected_rows()
+
+
+def expected_rows() -> list[tuple[str, str, str]]:
+    """Return the six rows of the README's table: headswap beside the tuned stock handler and the best other server."""
+    serving = json.loads((RESULTS / "serving.json").read_text())
+    training = json.loads((RESULTS / "training.json").read_text())
+    swaps, epochs = serving["swaps"], training["resnet18 12mp"]["photos_per_s"]
+    trained = {name: f"{speeds['later_epochs']:.1f}" for name, speeds in epochs.items()}
+    return [
+        compared("ResNet-18, requests/s", serving["serving resnet18 366x500"]["servers"]),
+        compared(
+            "ResNet-18, p99 at 50 % load",
+            serving["serving resnet18 366x500"]["servers"],
+            load="50%",
+        ),
+        compared(
+            "ResNet-18, 12-megapixel photos, requests/s",
+            serving["serving resnet18 12mp"]["servers"],
+        ),
+        compared(
+            "EfficientNet-B0, requests/s", serving["serving efficientnet_b0 366x500"]["servers"]
+        ),
+        (
+            f"{swaps['swaps']} hot swaps under load",
+            f"{swaps['failed']} failed",
+            f"{swaps['requests']} requests, {swaps['wrong_answers']} wrong answers",
+        ),
+        (
+            "training on 12-megapixel photos, photos/s",
+            trained["headswap"],
+            f"torchvision's recipe {trained['torchvision']}; timm {trained['timm']}",
+        ),
+    ]
+
+
+def compared(
+    title: str, servers: dict[str, Any], *, load: str | None = None
+) -> tuple[str, str, str]:
+    """Return a row: requests/s with 8 connections, or p99 at a share of the host's capacity."""
+    names = {
+        "fastapi": "FastAPI + ONNX Runtime", "litserve": "LitServe + ONNX Runtime",
+        "bentoml": "BentoML + ONNX Runtime", "ray": "Ray Serve + ONNX Runtime",
+    }  # fmt: skip
+    if load is None:
+        figures = {
+            name: server["connections"]["8"]["requests_per_s"] for name, server in servers.items()
+        }
+        best = max(names.keys() & figures, key=figures.__getitem__)
+    else:
+        figures = {
+            name: server["open"][load]["p99_ms"]
+            for name, server in servers.items()
+            if load in server["open"]
+        }
+        best = min(names.keys() & figures, key=figures.__getitem__)
+    shown = {
+        name: f"{figure:.1f}" if load is None else f"{figure:.0f} ms"
+        for name, figure in figures.items()
+    }
+    stock = f"TorchServe's stock handler {'with its threads tuned ' if title == 'ResNet-18, requests/s' else ''}"
+    return title, shown["headswap"], f"{stock}{shown['stock-tuned']}; {names[best]} {shown[best]}"
