@@ -1,7 +1,8 @@
 # One command each; continuous integration calls the same ones.
 #   make demo     photos -> fine-tuned network -> archive -> live server -> hot swap and back
-#   make test     every test          make test-unit / test-integration / test-e2e: one kind
 #   make check    lint, format, types
+#   make test     every test; make test-unit, test-integration and test-e2e run one kind
+#   make test-tools    what the tests need besides Python: Chromium, nginx, Prometheus (by apt, as root)
 #   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
 #   make bench-gpu    the same on a GPU host
@@ -18,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu bench-tuning bench-scale check format lock lock-peers clean
+.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
@@ -35,11 +36,17 @@ $(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
 demo: install
 	$(BIN)/headswap demo $(if $(KEEP),--keep)
 
-test: install
-	$(BIN)/pytest
+test: test-unit test-integration test-e2e
 
-test-unit test-integration test-e2e: test-%: install
+# One process a core. The others start servers and processes of their own, which need the cores.
+test-unit: install
+	$(BIN)/pytest tests/unit --numprocesses auto
+
+test-integration test-e2e: test-%: install
 	$(BIN)/pytest tests/$*
+
+test-tools:
+	tests/install_tools.sh
 
 # 10,000 random mutations of each image format: about a minute.
 test-mutations: install

@@ -1,6 +1,7 @@
-"""Every test's marker is the folder it lies in: tests/unit, tests/integration, tests/e2e."""
+"""Markers from folders (tests/unit is `unit`), and no skips in continuous integration (CI=true)."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
@@ -20,3 +21,17 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(item.path.relative_to(TESTS).parts[0])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail what is skipped in continuous integration: a test that never runs there proves nothing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} was skipped, and with CI=true nothing may be: {report.longrepr}"
+        )
+    return report
