@@ -4,13 +4,13 @@
 #   docker build -t headswap --build-arg WHEEL_INDEX=https://download.pytorch.org/whl/cpu .    slim CPU wheels
 #   docker build -t headswap --build-arg BASE_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04 .   another base
 #
-# Any Debian or Ubuntu base with Python 3.11 or newer will do, for GPUs too: the torch wheels bring CUDA along.
+# Any Debian or Ubuntu base with Python 3.11 or newer works, for GPUs too: the torch wheels include CUDA.
 ARG BASE_IMAGE=python:3.12-slim
 
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE} AS base
-# tini reaps the workers and hands signals on. Python comes from the distribution where the base has none.
-# Versions are the distribution's: pinning them breaks the build at every security update.
+# tini reaps the workers and forwards signals. Python comes from the distribution if the base has none.
+# Package versions are not pinned, because that breaks the build at every security update.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates tini \
@@ -24,26 +24,26 @@ RUN apt-get update \
 FROM base AS wheels
 ARG WHEEL_INDEX=
 ARG UV_VERSION=0.13.8
-# The certificates are the base's own, so that a base which knows a company's proxy works unchanged.
+# Uses the certificates of the base image, so that a base with the CA of a company proxy works unchanged.
 ENV UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy
 RUN python3 -m venv /opt/headswap && /opt/headswap/bin/pip install --no-cache-dir uv==${UV_VERSION}
 WORKDIR /build
-# Only the dependency lists: a change of the code or of an archive leaves this layer, the gigabytes, alone.
-# The cache mount keeps the downloaded wheels for the day a line of them changes.
+# Only the dependency lists, so that a change of code does not rebuild this layer of gigabytes.
+# The cache mount keeps downloaded wheels for when one of the lists changes.
 COPY requirements.txt constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/headswap/bin/uv pip install --compile-bytecode --python /opt/headswap/bin/python \
         ${WHEEL_INDEX:+--extra-index-url "${WHEEL_INDEX}" --index-strategy unsafe-best-match} \
         -r requirements.txt -c constraints.txt
 
-# On top of the wheels, not a copy of them: nothing is left there that the server could do without, and podman reads
-# all 6.7 GB of a copy again at every build (52 s instead of seconds, measured).
+# Built on top of the wheels instead of copying them: the server needs everything in that layer, and with a copy
+# podman reads all 6.7 GB again at every build (52 s instead of seconds, measured).
 FROM wheels
 LABEL org.opencontainers.image.title="headswap" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.description="Serves fine-tuned image classifiers and swaps versions without losing a request"
-# Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` is nvidia-smi,
-# without which TorchServe takes a GPU host for a CPU one and says nothing.
+# Bytecode is compiled below and the root is read-only, so none is written at run time. `utility` provides
+# nvidia-smi, without which TorchServe silently treats a GPU host as a CPU host.
 ENV PATH=/opt/headswap/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -52,22 +52,22 @@ ENV PATH=/opt/headswap/bin:$PATH \
     HEADSWAP_MODEL_STORE=/model_store \
     HEADSWAP_STATE=/state
 WORKDIR /app
-# What is written: archives and the record of what is live; tokens and logs of the running server; and /tmp.
+# Writable: the archives with live.json, the tokens and logs of the running server, and /tmp.
 VOLUME ["/model_store", "/state"]
 EXPOSE 8080 7070 8082
-# A known photo, answered correctly by the live version: nothing less is healthy.
+# Healthy means that the live version just classified a known photo correctly.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s CMD ["headswap", "ready"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tini", "--", "headswap"]
 CMD ["serve", "--listen", "0.0.0.0"]
-# The code last, in one step: .dockerignore lets nothing else through.
+# The code comes last, in one step; .dockerignore excludes everything else.
 COPY . .
-# Inside a container the loopback would hide the metrics from Prometheus; compose.yaml publishes no such port.
+# On the loopback of a container Prometheus could not scrape the metrics; compose.yaml does not publish the port.
 RUN uv pip install --no-cache --no-deps --no-build-isolation --python /opt/headswap/bin/python --editable . \
     && python3 -m serving.stubs \
     && python3 -m compileall -q . \
     && sed -i "s|^metrics_address=.*|metrics_address=http://0.0.0.0:8082|" config.properties
-# Which code it is: docker build --build-arg REVISION=$(git rev-parse HEAD)
+# The commit: docker build --build-arg REVISION=$(git rev-parse HEAD)
 ARG REVISION=
 LABEL org.opencontainers.image.revision="${REVISION}"
 USER 10001:10001

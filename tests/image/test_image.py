@@ -88,11 +88,11 @@ def server(image, archive, tmp_path):
 
 
 def is_ready(container):
-    assert is_running(container), told_by(container)
+    assert is_running(container), logs_of(container)
     return podman("healthcheck", "run", container).returncode == 0
 
 
-def told_by(container):
+def logs_of(container):
     logs = podman("logs", container)
     return (logs.stdout + logs.stderr)[-3000:]
 

@@ -1,4 +1,4 @@
-"""What docs/limits.md tells Triton about an archive's graph is what the graph itself says."""
+"""The Triton configuration in docs/limits.md matches the exported graph."""
 
 import re
 from pathlib import Path
@@ -32,9 +32,9 @@ def test_tritons_configuration_fits_the_exported_graph(tmp_path: Path) -> None:
     )
     export_onnx(network, tmp_path / "model.onnx", spec)
     graph = onnx.load(tmp_path / "model.onnx").graph
-    told = {
+    documented = {
         way: (name, kind, [int(each) for each in dims.split(",")])
         for way, name, kind, dims in TENSOR.findall(LIMITS.read_text())
     }
-    assert told == {"input": described(graph.input[0]), "output": described(graph.output[0])}
+    assert documented == {"input": described(graph.input[0]), "output": described(graph.output[0])}
     assert len(graph.input) == len(graph.output) == 1

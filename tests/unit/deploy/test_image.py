@@ -24,12 +24,12 @@ def compose():
     return yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
-def test_hadolint_has_nothing_to_say():
-    found = subprocess.run(
+def test_hadolint_finds_nothing():
+    done = subprocess.run(
         [HADOLINT, ROOT / "Dockerfile"], capture_output=True, text=True, check=False, timeout=30
     )
-    assert found.stdout + found.stderr == ""
-    assert found.returncode == 0
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
 
 
 def test_code_comes_after_the_wheels(dockerfile):
@@ -40,7 +40,7 @@ def test_code_comes_after_the_wheels(dockerfile):
     assert "\nCOPY . .\n" in after
 
 
-def test_only_the_rooms_and_what_they_need_travel_to_the_builder():
+def test_the_build_context_is_the_packages_and_what_they_need():
     everything, *exceptions = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -48,12 +48,29 @@ def test_only_the_rooms_and_what_they_need_travel_to_the_builder():
     ]
     assert everything == "*"
     allowed = {line.removeprefix("!") for line in exceptions if line.startswith("!")}
-    rooms = {"headswap", "handlers", "serving", "training"}
-    files = {"README.md", "pyproject.toml", "requirements.txt", "constraints.txt"}
-    assert allowed == rooms | files | {"config.properties"}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name.rstrip("*") for name in settings["packages"]["find"]["include"]}
+    lists = {"requirements.txt", "requirements-client.txt", "constraints.txt"}
+    assert allowed == packages | lists | {
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        "config.properties",
+    }
 
 
-def test_the_server_is_no_root_and_ends_by_term(dockerfile):
+def test_the_client_needs_what_the_server_has():
+    """requirements.txt holds every line of requirements-client.txt, the same range."""
+
+    def ranges(name):
+        lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+        return {line for line in lines if line}
+
+    assert ranges("requirements-client.txt") == {"requests>=2.32", "grpcio>=1.70", "protobuf>=5.29"}
+    assert ranges("requirements-client.txt") <= ranges("requirements.txt")
+
+
+def test_the_server_is_not_root_and_stops_on_sigterm(dockerfile):
     assert dockerfile.endswith("\nUSER 10001:10001\n")
     assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
     assert '\nENTRYPOINT ["tini", "--", "headswap"]\n' in dockerfile
@@ -86,7 +103,7 @@ def test_only_the_gpu_profile_asks_for_a_gpu(compose):
     assert "deploy" not in compose["services"]["headswap-cpu"]
 
 
-def test_what_compose_mounts_exists(compose):
+def test_every_mount_of_compose_exists(compose):
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
@@ -94,7 +111,7 @@ def test_what_compose_mounts_exists(compose):
                 assert (ROOT / source).exists(), source
 
 
-def test_prometheus_asks_for_names_that_compose_gives(compose):
+def test_prometheus_scrapes_names_that_compose_defines(compose):
     config = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())
     targets = [
         target.partition(":")[0]
