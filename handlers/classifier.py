@@ -10,18 +10,18 @@ from typing import Any
 
 from handlers.api.answers import Answer, AnswerWriter, Outcome, echo_headers
 from handlers.api.request import Request, read_headers, read_request, read_transport
+from handlers.draining import DrainMarker
 from handlers.engines.cpu_engines import describe_versions
 from handlers.engines.explanation import Explainer
 from handlers.engines.pipelines import Pipeline, choose_pipeline
 from handlers.errors import InternalError, InvalidRequestError, RequestRejectedError
-from handlers.extracted import Archive, open_archive
+from handlers.extracted import ExtractedArchive, open_extracted
 from handlers.images.loaders import Photo, Timings
 from handlers.memory import return_freed_memory
 from handlers.metric_buffer import MetricBuffer
 from handlers.metrics import Metrics
 from handlers.probes import replay_probes
 from handlers.request_log import RequestLog
-from handlers.retirement import Retirement
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class _Pending:
 class Classifier:
     def __init__(
         self,
-        archive: Archive,
+        archive: ExtractedArchive,
         settings: HandlerSettings,
         pipeline: Pipeline[Any],
         metric_cache: Any,
@@ -54,7 +54,7 @@ class Classifier:
         self._request_log = RequestLog(archive.card, self._lines)
         self._writer = AnswerWriter(archive.card)
         self._explainer = Explainer(archive, settings)
-        self._retirement = Retirement(archive.folder, worker_id=os.getpid())
+        self._drain_marker = DrainMarker(archive.folder, worker_pid=os.getpid())
 
     def describe(self) -> dict[str, Any]:
         """Return the model card, and what it is served with here."""
@@ -70,8 +70,8 @@ class Classifier:
         self, items: list[Mapping[str, Any]], raw_headers: list[Mapping[str, Any]]
     ) -> list[Answer]:
         """Return one answer an item, in their order."""
-        if (refusal := self._retirement.refusal()) is not None:
-            return self._turn_away(refusal, items, raw_headers)
+        if (rejection := self._drain_marker.rejection()) is not None:
+            return self._reject_all(rejection, items, raw_headers)
         started = time.perf_counter()
         batch = [self._read(item, raw) for item, raw in zip(items, raw_headers, strict=True)]
         timings = Timings()
@@ -83,14 +83,14 @@ class Classifier:
         self._request_log.write(answers, transports=transports, duration_ms=total_s * 1000)
         return answers
 
-    def _turn_away(
+    def _reject_all(
         self,
-        refusal: RequestRejectedError,
+        rejection: RequestRejectedError,
         items: list[Mapping[str, Any]],
         raw_headers: list[Mapping[str, Any]],
     ) -> list[Answer]:
         batch = [read_headers(raw, item) for raw, item in zip(raw_headers, items, strict=True)]
-        answers = [self._writer.refused(refusal) for _ in batch]
+        answers = [self._writer.refused(rejection) for _ in batch]
         for answer, headers in zip(answers, batch, strict=True):
             answer.headers.update(echo_headers(headers))
         transports = [read_transport(headers) for headers in batch]
@@ -198,7 +198,7 @@ def load_classifier(
         tolerance.
     """
     started = time.perf_counter()
-    archive = open_archive(folder)
+    archive = open_extracted(folder)
     settings = HandlerSettings.from_model_config(model_config)
     pipeline = choose_pipeline(archive, settings, gpu_id=gpu_id)
     if pipeline.precision != archive.card.precision:

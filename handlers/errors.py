@@ -22,6 +22,8 @@ HandlerError                    exit code 1
         ProbeError              the probes cannot be read, or disagree beyond the tolerance
 """
 
+from handlers.contract import SERVER_STOPPING, VERSION_RETIRED
+
 
 class HandlerError(Exception):
     exit_code = 1
@@ -72,7 +74,7 @@ class DeadlineExceededError(RequestRejectedError):
 
 class VersionRetiredError(RequestRejectedError):
     status = 404
-    code = "version_retired"
+    code = VERSION_RETIRED
 
     def __init__(self) -> None:
         super().__init__("this version is being unloaded; ask another one, or none in particular.")
@@ -80,7 +82,7 @@ class VersionRetiredError(RequestRejectedError):
 
 class ServerStoppingError(RequestRejectedError):
     status = 503
-    code = "server_stopping"
+    code = SERVER_STOPPING
 
     def __init__(self) -> None:
         super().__init__("this server is stopping; ask again, it or another one will answer.")

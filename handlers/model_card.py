@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
+from handlers.contract import MODEL_CARD_FILE, ArchiveFormatError, parse_class_names
 from handlers.errors import ModelCardError, PreprocessingError
 from handlers.images.preprocessing import PreprocessingSpec
-
-FILE_NAME = "model_card.json"
 
 ArchivePrecision = Literal["float32", "int8"]
 
@@ -83,17 +82,17 @@ class ModelCard:
             values = json.loads(text)
         except ValueError as error:
             raise ModelCardError(
-                f"{FILE_NAME} is not JSON: {error}. Export the archive again."
+                f"{MODEL_CARD_FILE} is not JSON: {error}. Export the archive again."
             ) from None
         if not isinstance(values, dict):
             raise ModelCardError(
-                f"{FILE_NAME} is {type(values).__name__}; it must be a JSON object."
+                f"{MODEL_CARD_FILE} is {type(values).__name__}; it must be a JSON object."
             )
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in values]
         if missing:
             raise ModelCardError(
-                f"{FILE_NAME} lacks {', '.join(missing)}. Export the archive again."
+                f"{MODEL_CARD_FILE} lacks {', '.join(missing)}. Export the archive again."
             )
         known = {name: values[name] for name in names}
         known["preprocessing"] = _read_preprocessing(known["preprocessing"])
@@ -106,19 +105,14 @@ def _read_preprocessing(values: Any) -> PreprocessingSpec:
     try:
         return PreprocessingSpec.from_dict(values)
     except PreprocessingError as error:
-        raise ModelCardError(f"{FILE_NAME}: {error}") from None
+        raise ModelCardError(f"{MODEL_CARD_FILE}: {error}") from None
 
 
 def _check_class_names(names: Any) -> tuple[str, ...]:
-    if (
-        not isinstance(names, (list, tuple))
-        or not names
-        or not all(isinstance(n, str) for n in names)
-    ):
-        raise _invalid("class_names", names, "a list of one name or more")
-    if len(set(names)) != len(names):
-        raise _invalid("class_names", names, "a list of different names")
-    return tuple(names)
+    try:
+        return parse_class_names(names)
+    except ArchiveFormatError as error:
+        raise ModelCardError(f"{error}.") from None
 
 
 def _is_positive(value: Any) -> bool:
@@ -127,4 +121,4 @@ def _is_positive(value: Any) -> bool:
 
 
 def _invalid(name: str, value: Any, allowed: str) -> ModelCardError:
-    return ModelCardError(f"{FILE_NAME}: {name} is {value!r:.200}; it must be {allowed}.")
+    return ModelCardError(f"{MODEL_CARD_FILE}: {name} is {value!r:.200}; it must be {allowed}.")

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from handlers.contract import Probe
 from handlers.engines.pipelines import Pipeline
 from handlers.errors import ProbeError, RequestRejectedError
-from handlers.extracted import Archive, Probe
+from handlers.extracted import ExtractedArchive
 from handlers.images.loaders import Photo, Timings
 
 
-def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
+def replay_probes(archive: ExtractedArchive, pipeline: Pipeline[Any]) -> float:
     """Return the largest difference of a probability; afterwards decoder and engine are warm.
 
     Raises:
@@ -30,17 +31,21 @@ def replay_probes(archive: Archive, pipeline: Pipeline[Any]) -> float:
 
 
 def _difference(
-    archive: Archive, probe: Probe, answer: np.ndarray | RequestRejectedError, tolerance: float
+    archive: ExtractedArchive,
+    probe: Probe,
+    answer: np.ndarray | RequestRejectedError,
+    tolerance: float,
 ) -> float:
     refusing = _refusing(archive)
     if isinstance(answer, RequestRejectedError):
         raise ProbeError(f"{refusing} its own probe {probe.file} has no answer: {answer}")
-    if answer.shape != probe.probabilities.shape:
+    expected = np.asarray(probe.probabilities, dtype=np.float32)
+    if answer.shape != expected.shape:
         raise ProbeError(
             f"{refusing} the network gives {answer.shape[0]} probabilities, "
             f"the model card names {archive.card.class_count} classes."
         )
-    difference = float(np.abs(answer - probe.probabilities).max())
+    difference = float(np.abs(answer - expected).max())
     if difference > tolerance:
         raise ProbeError(
             f"{refusing} probe {probe.file} differs by {difference:.4f} from what training gave; "
@@ -49,5 +54,5 @@ def _difference(
     return difference
 
 
-def _refusing(archive: Archive) -> str:
+def _refusing(archive: ExtractedArchive) -> str:
     return f"refusing to serve {archive.card.name} {archive.card.version}:"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.extracted import ENGINE_FILES
+from handlers.contract import ENGINE_FILES
 from serving.gpus import count_gpus
 from tuning.serving_config import ServingConfig
 

@@ -14,17 +14,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
+from handlers.contract import ENGINE_FILES, ONNX_INPUT, ONNX_OUTPUT
 from handlers.engines.network import Network, build_network
 from handlers.engines.weights import read_weights
 from handlers.errors import SettingsError, WeightsError
-from handlers.extracted import ENGINE_FILES, Archive
+from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
-
-ONNX_INPUT = "pixels"
-ONNX_OUTPUT = "probabilities"
 
 # Images in one pass. ONNX Runtime never gives back what its largest pass needed: after 32 images
 # of ResNet-18 a worker stays at 933 MB, after 4 at 644; a larger pass saves a core no time.
@@ -80,7 +78,7 @@ class EagerEngine:
     name = "PyTorch"
     precision: ArchivePrecision = "float32"
 
-    def __init__(self, archive: Archive, *, thread_count: int) -> None:
+    def __init__(self, archive: ExtractedArchive, *, thread_count: int) -> None:
         torch.set_num_threads(thread_count)
         self._network = load_network(archive)
 
@@ -90,7 +88,7 @@ class EagerEngine:
         return rows
 
 
-def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.ndarray]:
+def choose_cpu_engine(archive: ExtractedArchive, settings: HandlerSettings) -> Engine[np.ndarray]:
     """Return the engine that is wanted; with auto the fastest that the archive is made for and that loads here.
 
     Raises:
@@ -110,7 +108,7 @@ def choose_cpu_engine(archive: Archive, settings: HandlerSettings) -> Engine[np.
         ) from None
 
 
-def _choose_fastest(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+def _choose_fastest(archive: ExtractedArchive, thread_count: int) -> Engine[np.ndarray]:
     for name, instead in (("mnn", "ONNX Runtime"), ("onnx", "PyTorch")):
         # An archive goes without where its network gains nothing by MNN.
         if name == "mnn" and not archive.mnn_path.is_file():
@@ -122,7 +120,7 @@ def _choose_fastest(archive: Archive, thread_count: int) -> Engine[np.ndarray]:
     return EagerEngine(archive, thread_count=thread_count)
 
 
-def load_network(archive: Archive) -> Network:
+def load_network(archive: ExtractedArchive) -> Network:
     """Return the eager network with the archive's weights, float32, ready to be evaluated.
 
     Raises:
@@ -149,7 +147,7 @@ class _UnavailableError(Exception):
     """Why an engine cannot serve an archive here."""
 
 
-def _load(name: str, archive: Archive, thread_count: int) -> Engine[np.ndarray]:
+def _load(name: str, archive: ExtractedArchive, thread_count: int) -> Engine[np.ndarray]:
     file, library = ENGINE_FILES[name]
     path = archive.folder / file
     if not path.is_file():

@@ -12,7 +12,7 @@ import torch
 
 from handlers.engines.cpu_engines import load_network
 from handlers.engines.network import Network
-from handlers.extracted import Archive
+from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision
 from handlers.settings import Precision
 
@@ -38,7 +38,7 @@ class CudaEngine:
 
     def __init__(
         self,
-        archive: Archive,
+        archive: ExtractedArchive,
         *,
         device: torch.device,
         largest_batch: int,

@@ -12,7 +12,7 @@ from torch import nn
 from handlers.engines.cpu_engines import load_network
 from handlers.engines.network import Network
 from handlers.errors import InvalidRequestError
-from handlers.extracted import Archive
+from handlers.extracted import ExtractedArchive
 from handlers.images.decoding import Bytes
 from handlers.images.preprocessing import load_pixels
 from handlers.settings import HandlerSettings
@@ -55,7 +55,7 @@ class Explanation:
 class Explainer:
     """Loads the eager network and captum at the first request, for most servers never get one."""
 
-    def __init__(self, archive: Archive, settings: HandlerSettings) -> None:
+    def __init__(self, archive: ExtractedArchive, settings: HandlerSettings) -> None:
         self._archive = archive
         self._settings = settings
         self._network: Network | None = None

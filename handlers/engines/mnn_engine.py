@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from handlers.engines.cpu_engines import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
 from handlers.model_card import ArchivePrecision
 
 # MNN's name for the hint is WINOGRAD_MEMORY_LEVEL; its Python module has only the number.

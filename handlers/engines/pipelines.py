@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from handlers.api.answers import Outcome, check_row
 from handlers.engines.cpu_engines import Engine, choose_cpu_engine
 from handlers.errors import InternalError, RequestRejectedError
-from handlers.extracted import Archive
+from handlers.extracted import ExtractedArchive
 from handlers.images import decoding
 from handlers.images.loaders import CpuLoader, DecodeBudget, Loader, PassTiming, Photo, Timings
 from handlers.model_card import ArchivePrecision
@@ -75,7 +75,7 @@ class Pipeline(Generic[Pixels]):
 
 
 def choose_pipeline(
-    archive: Archive, settings: HandlerSettings, *, gpu_id: int | None
+    archive: ExtractedArchive, settings: HandlerSettings, *, gpu_id: int | None
 ) -> Pipeline[Any]:
     """Return the fastest pipeline this host can run; the log names what would make it faster."""
     if gpu_id is not None:
@@ -91,7 +91,7 @@ def choose_pipeline(
 
 
 def make_cuda_pipeline(
-    archive: Archive, settings: HandlerSettings, *, device: "torch.device"
+    archive: ExtractedArchive, settings: HandlerSettings, *, device: "torch.device"
 ) -> Pipeline[Any]:
     """Return decoding, resampling and network on one GPU; a CPU as the device computes the same."""
     from handlers.engines.cuda_engine import CudaEngine

@@ -3,17 +3,15 @@
 import importlib.util
 from pathlib import Path, PurePosixPath
 
+from handlers.contract import ENTRY_FILE, HANDLER_PACKAGE, MODEL_CONFIG_FILE, PROBES_FOLDER
 from serving.archive.reader import open_packed, read_manifest
 from serving.errors import ArchiveError
 
-ENTRY = "entry.py"
-PACKAGE = "handlers"
 # Neither Python nor TorchServe runs a file of these, and none can stand in for a module. Probes are photos.
 DATA_SUFFIXES = frozenset(
     {".json", ".yaml", ".safetensors", ".onnx", ".mnn", ".txt", ".md", ".csv"}
 )
-DATA_FOLDERS = frozenset({"probes"})
-CONFIG = "model-config.yaml"
+DATA_FOLDERS = frozenset({PROBES_FOLDER})
 
 
 def find_foreign_code(path: Path) -> str | None:
@@ -24,9 +22,12 @@ def find_foreign_code(path: Path) -> str | None:
     """
     with open_packed(path) as packed:
         model = read_manifest(packed)["model"]
-        if model["handler"] != ENTRY:
+        if model["handler"] != ENTRY_FILE:
             return f"its handler is {model['handler']!r}"
-        if model.get("configFile", CONFIG) != CONFIG or "requirementsFile" in model:
+        if (
+            model.get("configFile", MODEL_CONFIG_FILE) != MODEL_CONFIG_FILE
+            or "requirementsFile" in model
+        ):
             return "its manifest names settings or requirements of its own"
         ours = _own_code()
         for member in packed.infolist():
@@ -46,13 +47,14 @@ def find_foreign_code(path: Path) -> str | None:
 
 def _own_code() -> dict[str, Path]:
     """Return our files by the names they have in an archive. Found, not imported: serving runs no handler."""
-    spec = importlib.util.find_spec(PACKAGE)
+    spec = importlib.util.find_spec(HANDLER_PACKAGE)
     if spec is None or spec.origin is None:
         raise ArchiveError(
-            f"the package {PACKAGE!r} is not installed, so no archive's handler can be compared with it; run make "
+            f"the package {HANDLER_PACKAGE!r} is not installed, so no handler can be compared with it; run make "
             "install, or give --allow-custom-handler."
         )
     folder = Path(spec.origin).parent
     return {
-        f"{PACKAGE}/{file.relative_to(folder).as_posix()}": file for file in folder.rglob("*.py")
-    } | {ENTRY: folder / ENTRY}
+        f"{HANDLER_PACKAGE}/{file.relative_to(folder).as_posix()}": file
+        for file in folder.rglob("*.py")
+    } | {ENTRY_FILE: folder / ENTRY_FILE}

@@ -1,28 +1,30 @@
 """An archive seen from outside: who it says it is, its probes, its sha256. Read as data, never run."""
 
 import hashlib
-import json
-import math
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving.archive.zip_check import find_fault, is_inside
+from handlers import contract
+from handlers.contract import (
+    FLOAT32_PROBES_FILE,
+    PROBES_FILE,
+    Probe,
+    ProbeSet,
+    archive_file_name,
+    read_identity,
+    read_probes,
+)
+from serving.archive.zip_check import find_fault
 from serving.errors import ArchiveError
 
 CHUNK_BYTES = 1 << 20
-MANIFEST = "MAR-INF/MANIFEST.json"
-CARD = "model_card.json"
-PROBES = "probes/probes.json"
-# Only where the network is quantised: what hosts answer that cannot compute that, and serve it in float32.
-FLOAT32_PROBES = "probes/float32.json"
-# What TorchServe opens, or hands to pip, by names that the manifest gives.
-FILE_KEYS = ("handler", "configFile", "requirementsFile", "modelFile", "serializedFile")
 # Of JSON or of a photo: what a few packed bytes claim to be must not fill the memory.
 MEMBER_LIMIT_BYTES = 100_000_000
 # What zipfile, zlib and json raise over bytes that somebody or something has changed.
@@ -39,21 +41,6 @@ DAMAGE = (
     RuntimeError,
     EOFError,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """A photo and the probabilities training computed for it."""
-
-    data: bytes
-    probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeSet:
-    probes: tuple[Probe, ...]
-    tolerance: float
-    """Largest difference of a probability that a probe may show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +61,7 @@ class Archive:
     @property
     def file_name(self) -> str:
         """Return the name it has in a model store."""
-        return f"{self.name}-{self.version}.mar"
+        return archive_file_name(self.name, self.version)
 
 
 def read_archive(path: Path) -> Archive:
@@ -130,54 +117,25 @@ def sha256_of(path: Path) -> str:
 
 
 def read_manifest(packed: zipfile.ZipFile) -> dict[str, Any]:
-    """Return what TorchServe reads first. Raises ValueError where a name in it leads out of the archive."""
-    manifest: dict[str, Any] = _json(packed, MANIFEST)
-    model = manifest["model"]
-    for key in FILE_KEYS:
-        # entry.py:function is a handler too.
-        if key in model and not is_inside(str(model[key]).partition(":")[0]):
-            raise ValueError(f"its manifest's {key} {model[key]!r} leads out of it")
-    return manifest
+    """Return what TorchServe reads first. Raises ArchiveFormatError where a name in it leads out of the archive."""
+    return contract.read_manifest(partial(_read_member, packed))
 
 
 def _read(path: Path, packed: zipfile.ZipFile) -> Archive:
-    model, card = read_manifest(packed)["model"], _json(packed, CARD)
-    name, version = str(card["name"]), str(card["version"])
-    if (model["modelName"], model["modelVersion"]) != (name, version):
-        raise ValueError("its manifest and its model card name different models")
-    if not is_inside(f"{name}-{version}.mar") or "/" in name + version:
-        raise ValueError(f"{name!r} {version!r} can be no file name")
-    class_names = tuple(str(one) for one in card["class_names"])
-    sets = [one for one in (PROBES, FLOAT32_PROBES) if one == PROBES or one in packed.namelist()]
+    read = partial(_read_member, packed)
+    identity = read_identity(read)
+    class_count = len(identity.class_names)
+    files = [PROBES_FILE]
+    if FLOAT32_PROBES_FILE in packed.namelist():
+        files.append(FLOAT32_PROBES_FILE)
     return Archive(
         path=path,
-        name=name,
-        version=version,
-        class_names=class_names,
-        probe_sets=tuple(_probe_set(packed, one, len(class_names)) for one in sets),
+        name=identity.name,
+        version=identity.version,
+        class_names=identity.class_names,
+        probe_sets=tuple(read_probes(read, file, class_count=class_count) for file in files),
         sha256=sha256_of(path),
     )
-
-
-def _probe_set(packed: zipfile.ZipFile, name: str, class_count: int) -> ProbeSet:
-    told = _json(packed, name)
-    probes = tuple(_probe(packed, probe, class_count) for probe in told["probes"])
-    tolerance = float(told["tolerance"])
-    if not probes or not 0 < tolerance < 1:
-        raise ValueError("it has no probes, or a tolerance that is not between 0 and 1")
-    return ProbeSet(probes=probes, tolerance=tolerance)
-
-
-def _probe(packed: zipfile.ZipFile, told: dict[str, Any], class_count: int) -> Probe:
-    probabilities = tuple(float(value) for value in told["probabilities"])
-    # Nothing differs by more than a NaN.
-    if len(probabilities) != class_count or not all(map(math.isfinite, probabilities)):
-        raise ValueError(f"the probe {told['file']!r} needs {class_count} finite probabilities")
-    return Probe(data=_read_member(packed, f"probes/{told['file']}"), probabilities=probabilities)
-
-
-def _json(packed: zipfile.ZipFile, name: str) -> Any:
-    return json.loads(_read_member(packed, name))
 
 
 def _read_member(packed: zipfile.ZipFile, name: str) -> bytes:

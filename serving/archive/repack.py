@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from serving.archive.reader import CARD, MANIFEST, Archive, open_packed, read_archive, read_manifest
+from handlers.contract import MANIFEST_FILE, MODEL_CARD_FILE, MODEL_CONFIG_FILE
+from serving.archive.reader import Archive, open_packed, read_archive, read_manifest
 from serving.errors import ArchiveError
-
-CONFIG = "model-config.yaml"
 
 
 def read_model_config(path: Path) -> dict[str, Any]:
@@ -22,14 +21,18 @@ def read_model_config(path: Path) -> dict[str, Any]:
         ArchiveError: no archive, or settings that are no mapping.
     """
     with open_packed(path) as packed:
-        if CONFIG not in packed.namelist():
+        if MODEL_CONFIG_FILE not in packed.namelist():
             return {}
         try:
-            config = yaml.safe_load(packed.read(CONFIG)) or {}
+            config = yaml.safe_load(packed.read(MODEL_CONFIG_FILE)) or {}
         except yaml.YAMLError as error:
-            raise ArchiveError(f"the {CONFIG} in {path} is no YAML: {_line(error)}.") from None
+            raise ArchiveError(
+                f"the {MODEL_CONFIG_FILE} in {path} is no YAML: {_line(error)}."
+            ) from None
     if not isinstance(config, dict):
-        raise ArchiveError(f"the {CONFIG} in {path} is no mapping of settings; export it again.")
+        raise ArchiveError(
+            f"the {MODEL_CONFIG_FILE} in {path} is no mapping of settings; export it again."
+        )
     return config
 
 
@@ -66,13 +69,13 @@ def to_yaml(model_config: Mapping[str, Any]) -> str:
 def _replaced(
     packed: zipfile.ZipFile, model_config: Mapping[str, Any], version: str
 ) -> dict[str, str]:
-    manifest, card = read_manifest(packed), json.loads(packed.read(CARD))
-    manifest["model"] |= {"modelVersion": version, "configFile": CONFIG}
+    manifest, card = read_manifest(packed), json.loads(packed.read(MODEL_CARD_FILE))
+    manifest["model"] |= {"modelVersion": version, "configFile": MODEL_CONFIG_FILE}
     card["version"] = version
     return {
-        MANIFEST: json.dumps(manifest, indent=2),
-        CARD: json.dumps(card, indent=2, ensure_ascii=False) + "\n",
-        CONFIG: to_yaml(model_config),
+        MANIFEST_FILE: json.dumps(manifest, indent=2),
+        MODEL_CARD_FILE: json.dumps(card, indent=2, ensure_ascii=False) + "\n",
+        MODEL_CONFIG_FILE: to_yaml(model_config),
     }
 
 

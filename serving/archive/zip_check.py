@@ -6,8 +6,9 @@ them different contents, and then a check by one says nothing about what the oth
 
 import struct
 import zipfile
-from pathlib import PurePosixPath
 from typing import BinaryIO
+
+from handlers.contract import is_inside
 
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 LOCAL_MAGIC = b"PK\x03\x04"
@@ -40,13 +41,6 @@ def find_fault(file: BinaryIO, packed: zipfile.ZipFile) -> str | None:
     if end != packed.start_dir:
         return "holds bytes after its last file that its directory does not list"
     return None
-
-
-def is_inside(name: str) -> bool:
-    """Return whether the name of a file in an archive stays in the folder it is unpacked to, on every system."""
-    if not name or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
-        return False
-    return not PurePosixPath(name).is_absolute() and ".." not in name.split("/")
 
 
 def _is_plain(member: zipfile.ZipInfo) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.engines.cpu_engines import choose_cpu_engine
-from handlers.extracted import open_archive
+from handlers.extracted import open_extracted
 from handlers.images.preprocessing import load_pixels
 from handlers.settings import HandlerSettings
 from training.export.archive import export_archive
@@ -36,7 +36,7 @@ def measure_serving_speed(run_folder: Path) -> ServingSpeed:
         packed = export_archive(run_folder, name="compared", version="1", model_store=Path(work))
         with zipfile.ZipFile(packed) as archive_file:
             archive_file.extractall(Path(work, "archive"))
-        archive = open_archive(Path(work, "archive"))
+        archive = open_extracted(Path(work, "archive"))
         engine = choose_cpu_engine(archive, HandlerSettings(threads_per_worker=1))
         rounds_s = []
         for _ in range(1 + ROUNDS):

@@ -20,11 +20,17 @@ import yaml
 from safetensors.torch import load_file, save
 
 import handlers
+from handlers.contract import (
+    FLOAT32_PROBES_FILE,
+    MNN_FILE,
+    MODEL_CARD_FILE,
+    ONNX_FILE,
+    PROBES_FILE,
+    WEIGHTS_FILE,
+)
 from handlers.engines.cpu_engines import OnnxEngine, describe_versions
 from handlers.engines.mnn_engine import MnnEngine
-from handlers.extracted import FLOAT32_PROBES_FILE, MNN_FILE, ONNX_FILE, PROBES_FILE, WEIGHTS_FILE
 from handlers.images.preprocessing import load_pixels
-from handlers.model_card import FILE_NAME as CARD_FILE
 from handlers.model_card import ArchivePrecision, ModelCard
 from handlers.settings import FRONTEND_DEFAULTS
 from training.data.dataset import preprocessing_of
@@ -103,7 +109,7 @@ def export_archive(
                 weights_sha256=sha256_of(stage / WEIGHTS_FILE),
                 cost=cost,
             )
-            (stage / CARD_FILE).write_text(card.to_json())
+            (stage / MODEL_CARD_FILE).write_text(card.to_json())
             config_text = yaml.safe_dump(dict(model_config), sort_keys=False)
             (stage / "model-config.yaml").write_text(config_text)
             _copy_handlers(stage)

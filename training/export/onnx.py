@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from handlers.engines.cpu_engines import ONNX_INPUT, ONNX_OUTPUT, Engine
+from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
+from handlers.engines.cpu_engines import Engine
 from handlers.engines.network import Network
 from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ExportError

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from handlers.engines.cpu_engines import ONNX_INPUT, Engine, OnnxEngine
+from handlers.contract import ONNX_INPUT
+from handlers.engines.cpu_engines import Engine, OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.dataset import served_pixels
 from training.data.photos import Photo, PhotoSet

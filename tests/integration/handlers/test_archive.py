@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import handlers
-from handlers.engines.cpu_engines import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
 from handlers.engines.network import build_network
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from handlers.model_card import ModelCard

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from ts.context import Context, RequestProcessor
 
-from handlers.engines.cpu_engines import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
 from handlers.entry import HeadswapHandler
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 

@@ -118,7 +118,7 @@ def test_a_quantised_network_is_held_to_its_own_probes(archive_folder, caplog) -
 def test_a_quantised_archive_needs_the_float32_probes_too(archive_folder) -> None:
     make_int8(archive_folder)
     (archive_folder / "probes" / "float32.json").unlink()
-    with pytest.raises(RuntimeError, match=r"probes/float32\.json cannot be read"):
+    with pytest.raises(RuntimeError, match=r"probes/float32\.json .*cannot be read"):
         Worker(archive_folder)
 
 

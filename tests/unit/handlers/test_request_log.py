@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from handlers import metric_buffer
 from handlers.api.answers import Answer, echo_headers
+from handlers.contract import DRAIN_MARKER_FILE
 from handlers.metric_buffer import MetricBuffer
 from handlers.model_card import ModelCard
 from handlers.request_log import RequestLog
-from handlers.retirement import NOTE
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -72,7 +72,7 @@ def test_what_was_flushed_is_printed(monkeypatch) -> None:
 
 
 def test_a_request_turned_away_is_logged_at_once(worker, archive_folder, photos, caplog) -> None:
-    (archive_folder / NOTE).write_text("version_retired")
+    (archive_folder / DRAIN_MARKER_FILE).write_text("version_retired")
     with caplog.at_level(logging.INFO, logger="handlers.metric_buffer"):
         worker.answer([{"body": photos["red"], "x-correlation-id": b"a-2"}], [{}])
     (line,) = written(caplog)

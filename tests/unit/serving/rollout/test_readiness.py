@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.archive.reader import Archive, Probe, ProbeSet
+from handlers.contract import Probe, ProbeSet
+from serving.archive.reader import Archive
 from serving.client import ClassScore, Prediction
 from serving.errors import NotReadyError
 from serving.rollout.readiness import check_probes
@@ -15,7 +16,9 @@ FLOAT32 = {b"a": (0.7, 0.3), b"b": (0.4, 0.6)}
 
 
 def probe_set(rows: dict[bytes, tuple[float, ...]], tolerance: float) -> ProbeSet:
-    probes = tuple(Probe(data=data, probabilities=row) for data, row in rows.items())
+    probes = tuple(
+        Probe(file=f"{data!r}.jpg", data=data, probabilities=row) for data, row in rows.items()
+    )
     return ProbeSet(probes=probes, tolerance=tolerance)
 
 
@@ -32,11 +35,11 @@ class Answering:
         self._rows, self._version = rows, version
 
     def predict(self, model: str, photo: bytes, **_: object) -> Prediction:
-        guesses = tuple(
+        scores = tuple(
             ClassScore(label=name, index=index, probability=self._rows[photo][index])
             for index, name in enumerate(("cat", "dog"))
         )
-        return Prediction(model=model, version=self._version, guesses=guesses)
+        return Prediction(model=model, version=self._version, scores=scores)
 
 
 @pytest.mark.parametrize("rows", [OWN, FLOAT32])

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from handlers.engines.cpu_engines import ONNX_INPUT, ONNX_OUTPUT, OnnxEngine
+from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
+from handlers.engines.cpu_engines import OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.photos import Photo, PhotoSet, read_photos
 from training.errors import ExportError
