@@ -1,41 +1,103 @@
-"""The README's commands, run in its order in an empty folder with a server that they start themselves.
+"""The commands and Python of the README, docs/api.md and docs/training.md, run in an empty folder in their order.
 
-Only what a test must change is changed: the ports, and for training a small network, embedded weights and one epoch.
+The server is the one that the README's `headswap serve` starts. Only what a test must change is changed: the ports, and
+for training a small network, embedded weights, one epoch and a run folder per page.
 """
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample_data" / "clothing"
+# The pages in an order in which each finds what it needs: the API's need the README's server.
+PAGES = ("README.md", "docs/api.md", "docs/training.md")
 SMALL_NETWORK = "--weights embedded --architecture resnet18 --head-epochs 1 --image-size-px 64"
-SMALL = f"{SMALL_NETWORK} --freeze body"
+SMALL = f"{SMALL_NETWORK} --freeze backbone"
 SMALL_COMPARISON = (
-    "--models resnet18 --weights embedded none --freeze body --seeds 1 "
+    "--models resnet18 --weights embedded none --freeze backbone --seeds 1 "
     "--head-epochs 1 --epochs 1 --image-size-px 64"
 )
 DEADLINE_S = 120.0
 
 
-def readme_commands() -> list[str]:
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(("headswap ", "torchrun ", "curl "))]
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return the language and text of each fenced block."""
+    text = (ROOT / page).read_text()
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands_of(page: str) -> Iterator[str]:
+    for language, block in blocks(page):
+        if language == "python":
+            yield shlex.join([sys.executable, "-c", block])
+        elif language == "":
+            lines = [line.split("  #")[0].strip() for line in block.splitlines()]
+            yield from (
+                line for line in lines if line.startswith(("headswap ", "torchrun ", "curl "))
+            )
+
+
+class Shell:
+    """A user's shell, in a folder with the configuration, photos by class, one photo, and folders of photos."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        config = (home / "config.properties").read_text()
+        self.ports = {
+            "127.0.0.1:8080": f"127.0.0.1:{_port(config, r'^inference_address=http://127.0.0.1:(.+)$')}",
+            "127.0.0.1:7070": f"127.0.0.1:{_port(config, r'^grpc_inference_port=(.+)$')}",
+        }
+        self.server: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        }  # fmt: skip
+
+    def try_once(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, shell=True, cwd=self.home, env=self.environment, capture_output=True, text=True,
+            timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+
+    def run(self, command: str) -> str:
+        for written, tested in self.ports.items():
+            command = command.replace(written, tested)
+        result = self.try_once(command)
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+        return result.stdout
+
+    def serve(self) -> None:
+        self.server = subprocess.Popen(["headswap", "serve"], cwd=self.home, env=self.environment)
+        deadline = time.monotonic() + DEADLINE_S
+        while self.try_once("headswap ready").returncode != 0:
+            assert self.server.poll() is None
+            assert time.monotonic() < deadline
+        self.environment["HEADSWAP_TOKEN"] = self.run("headswap token").strip()
+
+    def stop(self) -> None:
+        """End the server as Ctrl-C does, and hold it to exit code 0."""
+        assert self.server is not None
+        self.server.send_signal(signal.SIGINT)
+        assert self.server.wait(DEADLINE_S) == 0
+
+
+def _port(config: str, pattern: str) -> str:
+    match = re.search(pattern, config, re.MULTILINE)
+    assert match is not None
+    return match.group(1)
 
 
 @pytest.fixture
-def home(tmp_path: Path, config_writer: Callable[[Path], Path]) -> Path:
-    """Return a folder as a newcomer has it: configuration, photos by class, a photo, a folder of photos."""
+def shell(tmp_path: Path, config_writer: Callable[[Path], Path]) -> Iterator[Shell]:
     config_writer(tmp_path / "config.properties")
     for split in ("train", "val", "test"):
         for folder in (SAMPLE / split).iterdir():
@@ -43,68 +105,51 @@ def home(tmp_path: Path, config_writer: Callable[[Path], Path]) -> Path:
             target.mkdir(parents=True)
             for photo in sorted(folder.glob("*.jpg"))[:8]:
                 shutil.copyfile(photo, target / photo.name)
-    photo = next((SAMPLE / "test" / "shoes").glob("*.jpg"))
     (tmp_path / "more-photos").mkdir()
-    for other in sorted((SAMPLE / "train" / "shoes").glob("*.jpg"))[8:]:
-        shutil.copyfile(other, tmp_path / "more-photos" / other.name)
+    for photo in sorted((SAMPLE / "train" / "shoes").glob("*.jpg"))[8:]:
+        shutil.copyfile(photo, tmp_path / "more-photos" / photo.name)
     (tmp_path / "folder").mkdir()
     for copy in (tmp_path / "photo.jpg", tmp_path / "folder" / "one.jpg"):
-        shutil.copyfile(photo, copy)
-    return tmp_path
+        shutil.copyfile(SAMPLE / "test" / "shoes" / "000.jpg", copy)
+    shell = Shell(tmp_path)
+    yield shell
+    if shell.server is not None and shell.server.poll() is None:
+        shell.server.kill()
+        shell.server.wait()
 
 
-def made_small(command: str) -> str:
+def made_small(command: str, page: str) -> str:
     """Return the command with flags that make it take seconds; each training has a folder of its own."""
+    if page != "README.md":
+        command = command.replace("runs/first", f"runs/{Path(page).stem}")
     if command.startswith("torchrun"):
         # A port of its own choice, and two processes where there may be one GPU or none.
         command = command.replace("torchrun", "torchrun --standalone")
-        return f"{command.replace('runs/first', 'runs/several')} {SMALL} --device cpu"
+        return re.sub(r"--out \S+", "--out runs/several", command) + f" {SMALL} --device cpu"
     if "--unlabeled" in command:
-        return f"{command.replace('runs/first', 'runs/unlabeled')} {SMALL_NETWORK} --epochs 1"
-    if command.startswith("headswap train"):
+        return (
+            re.sub(r"--out \S+", "--out runs/unlabeled", command) + f" {SMALL_NETWORK} --epochs 1"
+        )
+    if command.startswith(("headswap train", "headswap lr-find")):
         return f"{command} {SMALL}"
     if command.startswith("headswap compare"):
         return f"headswap compare --data photos {SMALL_COMPARISON}"
     return command
 
 
-def test_readme_commands_work_in_order(home: Path) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    port = re.search(
-        r"inference_address=http://127.0.0.1:(\d+)", (home / "config.properties").read_text()
-    )
-    assert port is not None
-
-    def run(command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, shell=True, cwd=home, env=environment, capture_output=True, text=True,
-            timeout=DEADLINE_S, check=False,
-        )  # fmt: skip
-
-    server: subprocess.Popen[bytes] | None = None
-    try:
-        for command in readme_commands():
-            command = command.replace("127.0.0.1:8080", f"127.0.0.1:{port.group(1)}")
-            if command.startswith("headswap export runs/second"):
-                for step in (f"headswap train --data photos --out runs/second {SMALL} --seed 1",
-                             "headswap evaluate runs/second"):  # fmt: skip
-                    assert run(step).returncode == 0
-            command = made_small(command)
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_pages_work_in_order(shell: Shell) -> None:
+    for page in PAGES:
+        for written in commands_of(page):
+            if written.startswith("headswap export runs/second"):
+                shell.run(f"headswap train --data photos --out runs/second {SMALL} --seed 1")
+                shell.run("headswap evaluate runs/second")
+            command = made_small(written, page)
             if command == "headswap serve":
-                server = subprocess.Popen(["headswap", "serve"], cwd=home, env=environment)
-                deadline = time.monotonic() + DEADLINE_S
-                while run("headswap ready").returncode != 0:
-                    assert server.poll() is None
-                    assert time.monotonic() < deadline
+                shell.serve()
                 continue
-            told = run(command)
-            assert told.returncode == 0, (command, told.stderr)
-            if command.startswith("curl"):
-                assert '"predictions"' in told.stdout
-        assert server is not None
-        server.send_signal(signal.SIGINT)
-        assert server.wait(DEADLINE_S) == 0
-    finally:
-        if server is not None and server.poll() is None:
-            server.kill()
-            server.wait()
+            output = shell.run(command)
+            if "/predictions/" in command:
+                assert '"predictions"' in output
+    assert (shell.home / "heat.png").read_bytes().startswith(b"\x89PNG")
+    shell.stop()
