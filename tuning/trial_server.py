@@ -1,13 +1,11 @@
 """A TorchServe of its own on free loopback ports, with one setting of one archive loaded at a time."""
 
 import contextlib
-import socket
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote, urlsplit
 
 from serving.archive.reader import Archive
@@ -16,16 +14,13 @@ from serving.client.endpoint import http_endpoint
 from serving.client.grpc_management import manage
 from serving.errors import ServingError
 from serving.rollout.trust import Trust
+from serving.server.ports import on_free_ports
 from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings
 from tuning.load import Target
 from tuning.memory import host_memory_mb
 from tuning.serving_config import ServingConfig
 
-ADDRESSES = ("inference_address", "management_address", "metrics_address")
-GRPC_PORTS = ("grpc_inference_port", "grpc_management_port")
-# Whoever tunes asks it alone, on loopback; and the number of workers is what is tuned.
-LEFT_OUT = frozenset({"certificate_file", "private_key_file", "default_workers_per_model"})
 # More than ever ask at once, so that a short queue of the user's refuses nobody here.
 QUEUE_SIZE = 10_000
 # Already judged, before its settings were replaced.
@@ -131,17 +126,9 @@ class TrialServer:
 
 def trial_settings(settings: ServerSettings, folder: Path) -> ServerSettings:
     """Return the user's settings with a store, a state folder and loopback ports of their own, without TLS."""
-    ports = free_ports(len(ADDRESSES) + len(GRPC_PORTS))
-    urls = [f"http://127.0.0.1:{port}" for port in ports[: len(ADDRESSES)]]
-    kept = {key: value for key, value in settings.properties.items() if key not in LEFT_OUT}
-    properties: Mapping[str, Any] = {
-        **kept,
-        **dict(zip(ADDRESSES, urls, strict=True)),
-        **dict(zip(GRPC_PORTS, map(str, ports[len(ADDRESSES) :]), strict=True)),
-        "grpc_inference_address": "127.0.0.1",
-        "grpc_management_address": "127.0.0.1",
-        "job_queue_size": str(QUEUE_SIZE),
-    }
+    properties = on_free_ports(settings.properties) | {"job_queue_size": str(QUEUE_SIZE)}
+    # The number of workers is what is tuned.
+    properties.pop("default_workers_per_model", None)
     return replace(
         settings,
         model_store=folder / "store",
@@ -149,12 +136,3 @@ def trial_settings(settings: ServerSettings, folder: Path) -> ServerSettings:
         properties=properties,
         listen=None,
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
