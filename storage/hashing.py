@@ -41,41 +41,36 @@ class Record(TypedDict):
 _read_here: dict[str, Record] = {}
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, *, remember: bool = False) -> str:
     """Return the file's sha256 in hexadecimal, read by this process: once, and again after every change.
 
-    Raises OSError.
+    With `remember` it is left for other processes too, which then get it from `remembered_sha256`; where the memo
+    cannot be written they read the file again. Raises OSError.
     """
     key = os.path.abspath(path)
     before = path.stat()
-    known = _read_here.get(key)
-    if known is not None and _is_unchanged(known, before):
-        return known["sha256"]
-    digest = hash_file(path)
-    after = path.stat()
-    record = _record(after, digest)
-    if _is_unchanged(record, before) and _is_settled(after):
-        _read_here[key] = record
-    else:
-        _read_here.pop(key, None)
-    return digest
+    record = _read_here.get(key)
+    if record is None or not _is_unchanged(record, before):
+        record = _record(before, hash_file(path))
+        if _is_unchanged(record, path.stat()) and _is_settled(before):
+            _read_here[key] = record
+        else:
+            _read_here.pop(key, None)
+            return record["sha256"]
+    if remember:
+        _remember(path, record)
+    return record["sha256"]
 
 
 def remembered_sha256(path: Path) -> str:
-    """Return the file's sha256 in hexadecimal as this or an earlier process read it; reads it where neither did.
+    """Return the file's sha256 in hexadecimal as an earlier process read it; reads the file where none did.
 
-    What was read is remembered in `.sha256.json` in the file's folder; a memo that is damaged or cannot be written only
-    means reading again. Raises OSError.
+    What was read is remembered in `.sha256.json` in the file's folder; a damaged memo is ignored. Raises OSError.
     """
-    memo = _read_memo(path.parent)
-    known = memo.get(path.name)
-    if known is not None and _is_unchanged(known, path.stat()):
-        return known["sha256"]
-    digest = sha256_of(path)
-    record = _read_here.get(os.path.abspath(path))
-    if record is not None:
-        _write_memo(path.parent, {**memo, path.name: record})
-    return digest
+    record = _read_memo(path.parent).get(path.name)
+    if record is not None and _is_unchanged(record, path.stat()):
+        return record["sha256"]
+    return sha256_of(path, remember=True)
 
 
 def hash_file(path: Path) -> str:
@@ -121,10 +116,15 @@ def _checked(record: dict[str, Any]) -> Record:
     )
 
 
-def _write_memo(folder: Path, memo: dict[str, Record]) -> None:
-    present = {name: record for name, record in memo.items() if (folder / name).is_file()}
+def _remember(path: Path, record: Record) -> None:
+    memo = _read_memo(path.parent)
+    if memo.get(path.name) == record:
+        return
+    others = {name: other for name, other in memo.items() if (path.parent / name).is_file()}
     try:
-        atomic_write(folder / MEMO_FILE, json.dumps(present, indent=2) + "\n")
+        atomic_write(
+            path.parent / MEMO_FILE, json.dumps({**others, path.name: record}, indent=2) + "\n"
+        )
     except OSError:
-        # A read-only or a full store: the next process reads the file again.
+        # A read-only or a full store.
         return

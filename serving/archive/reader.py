@@ -1,10 +1,9 @@
 """An archive seen from outside: who it says it is, its probes, its sha256. Read as data, never run."""
 
-import hashlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +22,8 @@ from handlers.contract import (
 )
 from serving.archive.zip_check import find_fault
 from serving.errors import ArchiveError
+from storage.hashing import remembered_sha256, sha256_of
 
-CHUNK_BYTES = 1 << 20
 # Of JSON or of a photo: what a few packed bytes claim to be must not fill the memory.
 MEMBER_LIMIT_BYTES = 100_000_000
 # What zipfile, zlib and json raise over bytes that somebody or something has changed.
@@ -71,8 +70,16 @@ def read_archive(path: Path) -> Archive:
         ArchiveError: no file, no zip, one that does not hold what it lists, names that lead out of it, or not made
         by `headswap export`.
     """
-    with open_packed(path) as packed:
-        return _read(path, packed)
+    return _read(path, sha256_of)
+
+
+def read_stored(path: Path, *, rehash: bool) -> Archive:
+    """Return what an archive of the model store says of itself.
+
+    With `rehash` its sha256 is read by this process; without, an earlier process's is believed while the file has not
+    changed since (storage/hashing.py). Raises ArchiveError as `read_archive` does.
+    """
+    return _read(path, partial(sha256_of, remember=True) if rehash else remembered_sha256)
 
 
 @contextmanager
@@ -100,7 +107,7 @@ def open_packed(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def read_copy(path: Path, original: Archive) -> Archive:
     """Return the archive at `path`. Raises ArchiveError where it is not the very file that was read before."""
-    copy = read_archive(path)
+    copy = read_stored(path, rehash=True)
     if copy.sha256 != original.sha256:
         raise ArchiveError(
             f"{path} is not the archive that was checked: {original.path} changed meanwhile."
@@ -108,34 +115,27 @@ def read_copy(path: Path, original: Archive) -> Archive:
     return copy
 
 
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def read_manifest(packed: zipfile.ZipFile) -> dict[str, Any]:
     """Return what TorchServe reads first. Raises ArchiveFormatError where a name in it leads out of the archive."""
     return contract.read_manifest(partial(_read_member, packed))
 
 
-def _read(path: Path, packed: zipfile.ZipFile) -> Archive:
-    read = partial(_read_member, packed)
-    identity = read_identity(read)
-    class_count = len(identity.class_names)
-    files = [PROBES_FILE]
-    if FLOAT32_PROBES_FILE in packed.namelist():
-        files.append(FLOAT32_PROBES_FILE)
-    return Archive(
-        path=path,
-        name=identity.name,
-        version=identity.version,
-        class_names=identity.class_names,
-        probe_sets=tuple(read_probes(read, file, class_count=class_count) for file in files),
-        sha256=sha256_of(path),
-    )
+def _read(path: Path, sha256: Callable[[Path], str]) -> Archive:
+    with open_packed(path) as packed:
+        read = partial(_read_member, packed)
+        identity = read_identity(read)
+        class_count = len(identity.class_names)
+        files = [PROBES_FILE]
+        if FLOAT32_PROBES_FILE in packed.namelist():
+            files.append(FLOAT32_PROBES_FILE)
+        return Archive(
+            path=path,
+            name=identity.name,
+            version=identity.version,
+            class_names=identity.class_names,
+            probe_sets=tuple(read_probes(read, file, class_count=class_count) for file in files),
+            sha256=sha256(path),
+        )
 
 
 def _read_member(packed: zipfile.ZipFile, name: str) -> bytes:

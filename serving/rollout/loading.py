@@ -5,9 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-from serving.archive.reader import Archive, read_archive, read_copy, sha256_of
+from serving.archive.reader import Archive, read_archive, read_copy
 from serving.client import GrpcClient, HttpClient
-from serving.client.management_api import ManagementApi
+from serving.client.management import ManagementApi
 from serving.errors import (
     InputError,
     NotReadyError,
@@ -30,7 +30,7 @@ def install(archive: Archive, model_store: Path) -> Archive:
     """
     target = model_store / archive.file_name
     if target.exists():
-        if sha256_of(target) != archive.sha256:
+        if read_archive(target).sha256 != archive.sha256:
             raise InputError(
                 f"{target} is another archive of the same version; export this one under a new --version."
             )

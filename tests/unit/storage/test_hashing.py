@@ -72,8 +72,21 @@ def test_a_new_process_reads_the_file_unless_it_may_take_what_is_remembered(
     forget(monkeypatch)
     assert remembered_sha256(archive) == DIGEST
     assert len(reads) == 1
-    assert sha256_of(archive) == DIGEST
+    assert sha256_of(archive, remember=True) == DIGEST
     assert len(reads) == 2
+
+
+def test_what_comes_in_is_read_whatever_the_memo_says_and_corrects_it(
+    archive: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered_sha256(archive)
+    memo = archive.parent / MEMO_FILE
+    memo.write_text(memo.read_text().replace(DIGEST, "0" * 64))
+    forget(monkeypatch)
+    assert remembered_sha256(archive) == "0" * 64
+    assert sha256_of(archive, remember=True) == DIGEST
+    assert len(reads) == 2
+    assert remembered_sha256(archive) == DIGEST
 
 
 def test_another_process_takes_what_was_remembered(archive: Path) -> None:
