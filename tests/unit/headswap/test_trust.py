@@ -36,7 +36,7 @@ def test_promote_wants_archives_of_the_model_store(archive_maker, where, tmp_pat
     assert "--allow-outside-store" in complaint(capsys)
     # Told to, it goes on to what is wrong next: no server runs here.
     assert main(["promote", str(archive), "--allow-outside-store", *where]) == 2
-    assert "no server runs" in capsys.readouterr().err
+    assert "no server is running" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["promote", "serve"])
