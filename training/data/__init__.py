@@ -1,1 +1,1 @@
-"""Photos: found, checked, split, decoded and augmented."""
+"""Photos for training: found, checked, split, decoded and augmented."""

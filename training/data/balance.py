@@ -1,4 +1,4 @@
-"""Rare classes against common ones: heavier in the loss, or seen more often."""
+"""Imbalanced classes: rare ones weigh more in the loss, or are sampled more often."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,22 @@ import torch
 
 
 def class_weights(counts: Sequence[int]) -> torch.Tensor:
-    """Return `(K,) float32`: what a photo of each class counts, 1 on average over the photos."""
-    found = torch.tensor(counts, dtype=torch.float64).clamp(min=1)
-    return (found.sum() / (len(found) * found)).float()
+    """Return each class's weight in the loss, `(K,) float32`: inversely proportional to its photo count.
+
+    As scikit-learn's class_weight="balanced": averaged over the photos the weight is 1. An empty class counts as one
+    photo.
+    """
+    photos_per_class = torch.tensor(counts, dtype=torch.float64).clamp(min=1)
+    return (photos_per_class.sum() / (len(counts) * photos_per_class)).float()
 
 
 def draw_order(
     labels: np.ndarray, generator: np.random.Generator, *, balanced: bool, count: int | None = None
 ) -> np.ndarray:
-    """Return indices of the labels, shuffled: each once, or balanced; round after round until there
-    are `count`, where one is given."""
+    """Return indices into the labels, shuffled: each once, or every class equally often if `balanced`.
+
+    With `count`, round after round is drawn until there are that many.
+    """
     rounds = 1 if count is None else math.ceil(count / len(labels))
     drawn = [
         balanced_order(labels, generator) if balanced else generator.permutation(len(labels))
@@ -27,14 +33,14 @@ def draw_order(
 
 
 def balanced_order(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return as many indices as labels, of each class equally many (give or take one), shuffled.
+    """Return as many indices as there are labels, shuffled, each class equally often to within one.
 
-    Drawn at equal distances over the photos sorted by class, not one by one: the photos of a class
-    are then seen equally often too, give or take once.
+    Systematic sampling, at equal steps over the photos sorted by class, rather than independent draws: the photos of
+    one class are then drawn equally often too, to within one.
     """
     by_class = np.argsort(labels, kind="stable")
     shares = 1 / np.bincount(labels)[labels[by_class]]
     ends = np.cumsum(shares / shares.sum())
-    places = (generator.random() + np.arange(len(labels))) / len(labels)
-    drawn = np.minimum(np.searchsorted(ends, places, side="right"), len(labels) - 1)
+    positions = (generator.random() + np.arange(len(labels))) / len(labels)
+    drawn = np.minimum(np.searchsorted(ends, positions, side="right"), len(labels) - 1)
     return generator.permutation(by_class[drawn])

@@ -1,4 +1,4 @@
-"""What is wrong with a photo folder before hours are spent on it."""
+"""Check a photo folder for mistakes before hours of training are spent on it."""
 
 import statistics
 from collections import Counter
@@ -17,7 +17,7 @@ class DataCheck:
     counts: dict[Split, tuple[int, ...]]
     """Photos per class, in class order."""
     imbalance: float
-    """Photos to learn from in the largest class over those in the smallest."""
+    """Training photos of the largest class over those of the smallest."""
     shorter_side_px: tuple[int, int, int]
     """Smallest, median and largest over the photos."""
     formats: Counter[str]
@@ -25,28 +25,28 @@ class DataCheck:
 
     @property
     def leaking(self) -> list[NearDuplicate]:
-        """Return the pairs that stand in two splits: what is judged was learned."""
+        """Return the pairs across two splits: they make the evaluation too optimistic."""
         return [pair for pair in self.near_duplicates if pair.first.split != pair.second.split]
 
     @property
-    def is_cut_off(self) -> bool:
-        """Say whether there are more pairs than were looked for."""
+    def is_truncated(self) -> bool:
+        """Return whether the search stopped at the limit, so that there may be more pairs."""
         return len(self.near_duplicates) >= PAIRS_MAX
 
     @property
     def mislabelled(self) -> list[NearDuplicate]:
-        """Return the pairs, of the same bytes too, that stand in two classes: one of the labels is wrong."""
+        """Return the pairs, exact copies included, with two different labels: one of the two is wrong."""
         return [pair for pair in self.near_duplicates if pair.first.label != pair.second.label]
 
 
 def check_data(photos: PhotoSet) -> DataCheck:
-    """Return what was found in the photos that can be read; `photos` itself has bad files and exact copies."""
+    """Return statistics and near-duplicates of the photos; `photos` itself lists bad files and exact copies."""
     sizes, formats = zip(*(_header(photo.path) for photo in photos.photos), strict=True)
-    learned = photos.counts("train")
+    train_counts = photos.counts("train")
     return DataCheck(
         photos=photos,
         counts={split: photos.counts(split) for split in SPLITS},
-        imbalance=max(learned) / min(learned),
+        imbalance=max(train_counts) / min(train_counts),
         shorter_side_px=(min(sizes), int(statistics.median(sizes)), max(sizes)),
         formats=Counter(formats),
         near_duplicates=find_near_duplicates(photos.photos),

@@ -1,6 +1,5 @@
-"""A picture of a photo folder: one row a class, so that a wrong folder or label is seen at a glance."""
+"""A contact sheet of a photo folder, one row per class: a wrong folder or label shows at a glance."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from handlers.images.decoding import decode_photo
+from storage import atomic_path
 from training.data.photos import Photo, PhotoSet
 
 THUMBNAIL_PX = 96
@@ -15,24 +15,23 @@ GAP_PX = 4
 LABEL_HEIGHT_PX = 20
 LABEL_SIZE_PX = 13
 PHOTOS_PER_CLASS = 12
-# More rows would make a picture that viewers refuse.
+# Image viewers refuse taller pictures.
 CLASSES_PER_SHEET = 100
 BACKGROUND, INK = "#ffffff", "#222222"
 
 
 def write_contact_sheets(photos: PhotoSet, path: Path) -> list[Path]:
-    """Write up to 12 photos of each class, evenly picked over the folder's order, and return the PNGs' paths.
+    """Write PNGs with up to 12 photos per class, evenly spaced in folder order, and return their paths.
 
-    The first is `path`; with more than 100 classes others follow, numbered from 2.
+    The first is `path`; beyond 100 classes, more sheets follow, numbered from 2. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     for number, first in enumerate(range(0, len(photos.class_names), CLASSES_PER_SHEET), start=1):
         labels = range(first, min(first + CLASSES_PER_SHEET, len(photos.class_names)))
         numbered = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-        beside = numbered.with_name(f".{numbered.name}.part")
-        _draw(photos, labels).save(beside, format="PNG")
-        os.replace(beside, numbered)
+        with atomic_path(numbered) as temporary:
+            _draw(photos, labels).save(temporary, format="PNG")
         paths.append(numbered)
     return paths
 
@@ -45,22 +44,22 @@ def _draw(photos: PhotoSet, labels: Sequence[int]) -> Image.Image:
     for row, label in enumerate(labels):
         members = [photo for photo in photos.photos if photo.label == label]
         top = GAP_PX + row * row_height
-        told = f"{photos.class_names[label]}  ({len(members)})"
-        draw.text((GAP_PX, top), told, fill=INK, font=font)
-        for column, photo in enumerate(_evenly(members, PHOTOS_PER_CLASS)):
+        caption = f"{photos.class_names[label]}  ({len(members)})"
+        draw.text((GAP_PX, top), caption, fill=INK, font=font)
+        for column, photo in enumerate(_evenly_spaced(members, PHOTOS_PER_CLASS)):
             left = GAP_PX + column * (THUMBNAIL_PX + GAP_PX)
             sheet.paste(_thumbnail(photo.path), (left, top + LABEL_HEIGHT_PX))
     return sheet
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    # DejaVu, which comes with matplotlib, has the letters of more languages than Pillow's own.
+    # DejaVu, which comes with matplotlib, covers more scripts than Pillow's default font.
     return ImageFont.truetype(
         str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), LABEL_SIZE_PX
     )
 
 
-def _evenly(members: Sequence[Photo], count: int) -> list[Photo]:
+def _evenly_spaced(members: Sequence[Photo], count: int) -> list[Photo]:
     chosen = min(count, len(members))
     return [members[index * len(members) // chosen] for index in range(chosen)]
 

@@ -1,4 +1,4 @@
-"""Batches of pixels: decoded once, cropped anew every epoch, loaded while the network computes."""
+"""Batches of pixels: photos are decoded once, cropped anew every epoch, and prepared while the network computes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,16 +13,14 @@ from PIL import Image
 from handlers.images.decoding import decode_photo
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from training.config import Augment, TrainConfig
-from training.data.augmentation import Augmentation
+from training.data.augmentation import Augmentation, StrongView
 from training.data.balance import draw_order
 from training.data.photos import Photo
-from training.data.strong_view import StrongView
-from training.distributed import ALONE, ProcessGroup
+from training.distributed import SINGLE_PROCESS, ProcessGroup
 
-# Decoded photos are kept up to this much; a larger set is decoded again every epoch.
+# Decoded photos are cached up to this size; the rest of a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
-# Crops are cut from photos a little larger than the network's square, so that the smallest crop is
-# not blown up much.
+# Photos are decoded somewhat larger than the network's input, so that small crops are not upscaled much.
 CROP_HEADROOM = 1.4
 LOG_ASPECT_RATIO_MAX = math.log(4 / 3)
 CROP_ATTEMPTS = 10
@@ -31,17 +29,17 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
-    """Return how a photo becomes the pixels that judging and serving see."""
+    """Return how evaluation and serving turn a photo into pixels."""
     return PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
 
 
 def shape_of(spec: PreprocessingSpec) -> tuple[int, ...]:
-    """Return the shape of a photo's pixels, `(S, S, 3)`."""
+    """Return the shape of a photo's pixels: `(S, S, 3)`."""
     return spec.image_size_px, spec.image_size_px, 3
 
 
 class TrainingPhotos:
-    """Random views of the photos; one pool of threads, for Pillow releases the interpreter lock."""
+    """Random views of the photos, made in one thread pool: Pillow releases the GIL."""
 
     def __init__(
         self,
@@ -69,13 +67,13 @@ class TrainingPhotos:
         epoch: int,
         balanced: bool = False,
         steps: int | None = None,
-        ranks: ProcessGroup = ALONE,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> Iterator[Batch]:
-        """Yield pixels `(B, S, S, 3) uint8` and labels `(B,) int64`, by seed and epoch.
+        """Yield pixels `(B, S, S, 3) uint8`, 0..255 RGB, and labels `(B,) int64`; seed and epoch decide both.
 
-        Pairs are `(B, 2, S, S, 3)`: a weak and a strong view. Each photo once, or, if balanced, the
-        photos of each class equally often in all; or again and again for so many whole steps.
-        `batch_size` counts the photos of all processes; each gets its share of the same order.
+        With `is_paired`, pixels are `(B, 2, S, S, 3)`: a weak and a strong view. Each photo comes once per epoch; if
+        `balanced`, each class equally often; with `steps`, round after round for that many full batches. `batch_size`
+        counts the photos of all processes; each process gets its share of the same order.
         """
         generator = np.random.default_rng((seed, epoch))
         labels = np.array([photo.label for photo in self.photos])
@@ -87,18 +85,18 @@ class TrainingPhotos:
             # BatchNorm cannot train on a single photo.
             del ends[-2]
         with ThreadPoolExecutor() as pool:
-            waiting: list[tuple[list[Future[np.ndarray]], list[int]]] = []
+            pending: list[tuple[list[Future[np.ndarray]], list[int]]] = []
             for first, end in pairwise([0, *ends]):
-                part = ranks.share_of_step(first, end)
+                part = group.shard_of_batch(first, end)
                 indices = order[part]
                 views = [
                     pool.submit(self._view, int(i), int(s))
                     for i, s in zip(indices, seeds[part], strict=True)
                 ]
-                waiting.append((views, labels[indices].tolist()))
-                if len(waiting) > 2:
-                    yield _collect(*waiting.pop(0), self._shape)
-            for views, part_labels in waiting:
+                pending.append((views, labels[indices].tolist()))
+                if len(pending) > 2:
+                    yield _collect(*pending.pop(0), self._shape)
+            for views, part_labels in pending:
                 yield _collect(views, part_labels, self._shape)
 
     def _view(self, index: int, seed: int) -> np.ndarray:
@@ -133,7 +131,10 @@ class TrainingPhotos:
 def random_crop(
     size_px: tuple[int, int], area_min: float, generator: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom of a crop of random area and shape (Szegedy et al., 2015)."""
+    """Return left, top, right and bottom, in pixels, of a crop of random area and aspect ratio.
+
+    As in Szegedy et al. (2015) and torchvision's RandomResizedCrop; `area_min` is a share of the photo's area.
+    """
     width, height = size_px
     for _ in range(CROP_ATTEMPTS):
         area = width * height * generator.uniform(area_min, 1)
@@ -151,10 +152,10 @@ def random_crop(
 def served_pixels(
     photos: Sequence[Photo], spec: PreprocessingSpec, *, batch_size: int
 ) -> Iterator[Batch]:
-    """Yield the pixels serving computes, `(B, S, S, 3) uint8`, and labels, in the order given."""
+    """Yield the pixels that serving computes, `(B, S, S, 3) uint8`, and labels `(B,) int64`, in the order given."""
     with ThreadPoolExecutor() as pool:
-        for at in range(0, len(photos), batch_size):
-            part = photos[at : at + batch_size]
+        for start in range(0, len(photos), batch_size):
+            part = photos[start : start + batch_size]
             views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]
             yield _collect(views, [photo.label for photo in part], shape_of(spec))
 
@@ -162,7 +163,7 @@ def served_pixels(
 def _collect(
     views: Sequence[Future[np.ndarray]], labels: Sequence[int], shape: tuple[int, ...]
 ) -> Batch:
-    # A process may get none of the last photos of an epoch, which has to be a batch all the same.
+    # A process may get no photo of an epoch's last step; it still needs a batch, an empty one.
     pixels = np.empty((len(views), *shape), np.uint8)
     for row, view in zip(pixels, views, strict=True):
         row[:] = view.result()

@@ -1,7 +1,7 @@
-"""Photos that show the same without having the same bytes: resized, compressed again, cut a little.
+"""Near-duplicates: photos that look the same but differ in their bytes, being resized, recompressed or cropped.
 
-A perceptual hash (pHash: signs of the low frequencies of a 32x32 grey copy; Zauner 2010, by imagehash) is 64 bits;
-photos whose hashes differ in at most 4 of them are named.
+Two photos are near-duplicates when their 64-bit perceptual hashes differ in at most 4 bits (pHash: the signs of the low
+frequencies of a 32x32 grey copy; Zauner, 2010; computed by imagehash).
 """
 
 import itertools
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from handlers.images.decoding import decode_photo
 from training.data.photos import SPLITS, NearLeak, Photo, PhotoSet
 
-# On the 500 sample photos: 499 copies of half the size at JPEG quality 50 are within 4 bits, and of the 124,750 pairs
-# of different photos none is nearer than 8.
+# Measured on the 500 sample photos: 499 copies at half the size and JPEG quality 50 are within 4 bits of their
+# originals, and no two of the 124,750 pairs of different photos are closer than 8.
 LARGEST_DISTANCE = 4
-# Enough for the 32x32 copy, and JPEGs are decoded at a fraction of their size.
+# Enough for the 32x32 copy, and small enough that JPEGs are decoded at a fraction of their size.
 HASHED_SIDE_PX = 64
 ROWS_AT_ONCE = 256
-# Of drawings or digits nearly all look alike: of 20,000 photos that would be 200 million pairs.
+# Nearly all drawings or digits look alike: 20,000 of them would make 200 million pairs.
 PAIRS_MAX = 10_000
 
 
@@ -32,37 +32,37 @@ class NearDuplicate:
     first: Photo
     second: Photo
     distance: int
-    """Of 64 bits."""
+    """Bits in which the hashes differ, 0 to 4 of 64."""
 
 
 def find_near_duplicates(
     photos: Sequence[Photo], *, is_across_splits: bool = False
 ) -> list[NearDuplicate]:
-    """Return the pairs, nearest first; those with the very same bytes only where their classes differ.
+    """Return the pairs, closest first; pairs of identical bytes only if their labels differ.
 
-    Those of two splits alone, if asked for. At most `PAIRS_MAX`: with so many, the search ends.
+    With `is_across_splits`, only pairs whose photos are in different splits. The search stops at `PAIRS_MAX` pairs.
     """
     with ThreadPoolExecutor() as pool:
         hashes = np.fromiter(pool.map(_hash, (photo.path for photo in photos)), dtype=np.uint64)
     pairs = (
         NearDuplicate(first=photos[first], second=photos[second], distance=distance)
         for first, second, distance in _close_pairs(hashes)
-        if _is_told(photos[first], photos[second])
+        if _is_reported(photos[first], photos[second])
         and not (is_across_splits and photos[first].split == photos[second].split)
     )
     return sorted(itertools.islice(pairs, PAIRS_MAX), key=lambda pair: pair.distance)
 
 
-def _is_told(first: Photo, second: Photo) -> bool:
+def _is_reported(first: Photo, second: Photo) -> bool:
     return first.sha256 != second.sha256 or first.label != second.label
 
 
 def with_near_leaks(photos: PhotoSet) -> PhotoSet:
-    """Return the set with those pairs named that stand in two splits: what is judged was learned."""
+    """Return the set with `near_leaks` filled in: the near-duplicates across two splits."""
     leaks = []
     for pair in find_near_duplicates(photos.photos, is_across_splits=True):
-        learned, judging = sorted((pair.first, pair.second), key=lambda p: SPLITS.index(p.split))
-        leaks.append(NearLeak(judging=judging.path, other=learned.path))
+        other, evaluated = sorted((pair.first, pair.second), key=lambda p: SPLITS.index(p.split))
+        leaks.append(NearLeak(evaluated=evaluated.path, other=other.path))
     return replace(photos, near_leaks=tuple(leaks))
 
 

@@ -1,4 +1,4 @@
-"""The files of photos: listed, read and decoded once, and those that cannot be named."""
+"""Photo files: listed, then read, decoded and hashed once; unreadable ones become `BadFile`."""
 
 import hashlib
 import os
@@ -12,9 +12,9 @@ from handlers.images.decoding import decode_photo
 from training.errors import DataError
 
 BAD_FILES_SHARE_ALLOWED = 0.05
-# So many files of a kind are told by name; data.json has them all.
+# At most this many files of a kind are printed by name; data.json lists all of them.
 NAMED_FILES_MAX = 10
-# Small enough that a JPEG is decoded at an eighth of its size, which still reads every byte of it.
+# Small enough that a JPEG is decoded at an eighth of its size, which still reads all of its bytes.
 CHECK_SIDE_PX = 16
 
 
@@ -25,12 +25,12 @@ class BadFile:
 
 
 def is_hidden(name: str) -> bool:
-    """Say whether a file or folder of this name is passed by."""
+    """Return whether a file or folder of this name is skipped."""
     return name.startswith((".", "__MACOSX"))
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files anywhere under the folder, in order, but the hidden ones."""
+    """Yield the files anywhere under the folder in sorted order, without hidden ones."""
     for parent, folder_names, file_names in os.walk(folder):
         folder_names[:] = sorted(name for name in folder_names if not is_hidden(name))
         for name in sorted(file_names):
@@ -39,8 +39,8 @@ def list_files(folder: Path) -> Iterator[Path]:
 
 
 def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
-    """Return each file's sha256, or what is wrong with it, in order; every byte is decoded."""
-    # Reading and decoding release the interpreter lock, so threads are enough.
+    """Return for each file, in order, its sha256, or a `BadFile` if it cannot be fully decoded."""
+    # Reading and decoding release the GIL, so threads are enough.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_sha256_of_photo, paths))
 
@@ -49,9 +49,9 @@ def _sha256_of_photo(path: Path) -> str | BadFile:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        # Neither JSON nor a terminal can tell such a name; shown are the bytes that are no letters.
-        shown = Path(os.fsencode(path).decode(errors="backslashreplace"))
-        return BadFile(path=shown, reason="its name is not UTF-8")
+        # Neither JSON nor a terminal can hold such a name, so the undecodable bytes are escaped.
+        escaped = Path(os.fsencode(path).decode(errors="backslashreplace"))
+        return BadFile(path=escaped, reason="its name is not UTF-8")
     try:
         if not path.is_file():
             return BadFile(path=path, reason="not a regular file")
@@ -64,19 +64,23 @@ def _sha256_of_photo(path: Path) -> str | BadFile:
     return hashlib.sha256(data).hexdigest()
 
 
-def refuse_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
-    """Raise a DataError that names some where more files are broken than are skipped."""
+def check_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:
+    """Check that few enough of `total` files are bad to skip them.
+
+    Raises:
+        DataError: more than 5 % are bad; names the first ones.
+    """
     if len(bad_files) <= BAD_FILES_SHARE_ALLOWED * total:
         return
-    named = name_some(f"{bad.path} ({bad.reason})" for bad in bad_files)
+    listed = format_first(f"{bad.path} ({bad.reason})" for bad in bad_files)
     raise DataError(
-        f"{len(bad_files)} of {total} files are no photos that can be read: {named}. At most "
-        f"{BAD_FILES_SHARE_ALLOWED:.0%} are skipped; move them away or replace them."
+        f"{len(bad_files)} of {total} files cannot be read as photos: {listed}. At most "
+        f"{BAD_FILES_SHARE_ALLOWED:.0%} may be skipped; remove or replace these files."
     )
 
 
-def name_some(told: Iterable[str]) -> str:
-    """Return the first 10 in one line, and how many more there are."""
-    names = list(told)
-    more = len(names) - NAMED_FILES_MAX
-    return "; ".join(names[:NAMED_FILES_MAX]) + (f"; and {more} more" if more > 0 else "")
+def format_first(items: Iterable[str]) -> str:
+    """Return the first 10 items on one line, and how many more there are."""
+    texts = list(items)
+    more = len(texts) - NAMED_FILES_MAX
+    return "; ".join(texts[:NAMED_FILES_MAX]) + (f"; and {more} more" if more > 0 else "")

@@ -1,7 +1,7 @@
-"""A folder of labelled photos becomes lists of photos: scanned, checked, split, leaks found.
+"""Read a folder of labelled photos: scan it, check the files, split it, leave out leaks.
 
-Both layouts work: `FOLDER/CLASS/photo.jpg`, and `FOLDER/{train,val,test}/CLASS/photo.jpg`. Splits
-that are not there are cut from the training photos of each class: training/data/splitting.py.
+Both layouts work: `FOLDER/CLASS/photo.jpg` and `FOLDER/{train,val,test}/CLASS/photo.jpg`. A missing val or test split
+is taken from the training photos of each class: training/data/splitting.py.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from training.data.files import (
     BadFile,
+    check_bad_share,
     check_files,
+    format_first,
     is_hidden,
     list_files,
-    name_some,
-    refuse_bad_share,
 )
 from training.data.splitting import SPLITS as SPLITS
 from training.data.splitting import Split as Split
-from training.data.splitting import cut_class, hash_fraction
+from training.data.splitting import split_class
 from training.errors import DataError
 
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -44,7 +44,7 @@ class Photo:
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """Photos with identical bytes: `kept` judges, `dropped` is left out of what is learned from."""
+    """Two files with identical bytes in two splits: `kept` is evaluated on, `dropped` is left out."""
 
     kept: Path
     dropped: Path
@@ -52,9 +52,10 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True)
 class NearLeak:
-    """Photos that show nearly the same in two splits; both stay, for whether they are one is a guess."""
+    """Near-duplicates in two splits; both are kept, because similar photos are not certain to be copies."""
 
-    judging: Path
+    evaluated: Path
+    """In the later split of the two: test, or val."""
     other: Path
 
 
@@ -67,9 +68,10 @@ class PhotoSet:
     leaks: tuple[Leak, ...] = ()
     near_leaks: tuple[NearLeak, ...] = ()
     unlabeled: tuple[Photo, ...] = ()
-    """Learned from without a label; in no split."""
+    """Trained on without labels; not part of any split."""
 
     def of(self, split: Split) -> tuple[Photo, ...]:
+        """Return the split's photos."""
         return tuple(photo for photo in self.photos if photo.split == split)
 
     def counts(self, split: Split) -> tuple[int, ...]:
@@ -78,25 +80,25 @@ class PhotoSet:
         return tuple(counted[label] for label in range(len(self.class_names)))
 
     def describe(self) -> str:
-        """Return what was found: counts, then skipped files, leaks and near leaks by name, a line each."""
-        told = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
+        """Return a summary, one line each: counts, then skipped files, leaks and near-leaks by name."""
+        counts = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
         if self.unlabeled:
-            told += f", {len(self.unlabeled)} unlabeled"
-        lines = [f"{len(self.class_names)} classes, photos: {told}"]
+            counts += f", {len(self.unlabeled)} unlabeled"
+        lines = [f"{len(self.class_names)} classes, photos: {counts}"]
         if self.bad_files:
-            named = name_some(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
-            lines.append(f"skipped {len(self.bad_files)} that cannot be read: {named}")
+            listed = format_first(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
+            lines.append(f"skipped {len(self.bad_files)} unreadable files: {listed}")
         if self.leaks:
-            named = name_some(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
-            lines.append(f"left out {len(self.leaks)} that stand in another split too: {named}")
+            listed = format_first(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
+            lines.append(f"left out {len(self.leaks)} copies of photos in another split: {listed}")
         if self.near_leaks:
-            named = name_some(f"{leak.judging} and {leak.other}" for leak in self.near_leaks)
-            lines.append(f"{len(self.near_leaks)} pairs are nearly the same in two splits: {named}")
+            listed = format_first(f"{leak.evaluated} and {leak.other}" for leak in self.near_leaks)
+            lines.append(f"{len(self.near_leaks)} near-duplicate pairs across splits: {listed}")
         return "\n".join(lines)
 
     @property
     def fingerprint(self) -> str:
-        """Return a sha256 that changes with any photo, label or split, and with nothing else."""
+        """Return a sha256 that depends on the photos' bytes, labels and splits, and on nothing else."""
         lines = sorted(
             f"{photo.split}\t{self.class_names[photo.label]}\t{photo.sha256}\n"
             for photo in self.photos
@@ -106,15 +108,16 @@ class PhotoSet:
 
 
 def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None) -> PhotoSet:
-    """Return the folder's photos, each with a class and a split; every file is read and decoded.
+    """Return the folder's photos, each with a label and a split; every file is read and decoded.
 
-    With `unsplit_as`, the photos of a folder without splits all go to that one.
+    With `unsplit_as`, all photos of a folder without split folders are assigned to that split.
 
     Raises:
-        DataError: no such folder, fewer than two classes, an empty class, too many bad files.
+        DataError: the folder does not exist, has fewer than two classes, a class without photos in a split, or too
+            many bad files.
     """
     split_folders = _split_folders(folder)
-    found = [
+    files = [
         (path, class_name, split)
         for split, split_folder in split_folders.items()
         for class_name, class_folder in _class_folders(split_folder)
@@ -123,47 +126,31 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
     class_names = tuple(
         sorted({name for part in split_folders.values() for name, _ in _class_folders(part)})
     )
-    _refuse_odd_classes(folder, class_names)
-    checked = check_files([path for path, _, _ in found])
+    _check_classes(folder, class_names)
+    checked = check_files([path for path, _, _ in files])
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
-    refuse_bad_share(bad_files, total=len(checked))
+    check_bad_share(bad_files, total=len(checked))
     missing = [split for split in SPLITS if split not in split_folders]
     photos = [
         Photo(path=path, label=class_names.index(class_name), split=split, sha256=sha256)
-        for (path, class_name, split), sha256 in zip(found, checked, strict=True)
+        for (path, class_name, split), sha256 in zip(files, checked, strict=True)
         if isinstance(sha256, str)
     ]
     is_whole = unsplit_as is not None and len(missing) == 2
     if is_whole and unsplit_as:
         photos = [replace(photo, split=unsplit_as) for photo in photos]
     elif missing:
-        photos = _cut(photos, missing=missing, seed=seed)
+        photos = _split(photos, missing=missing, seed=seed)
     kept, leaks = _without_leaks(photos)
     photo_set = PhotoSet(
         folder=folder, class_names=class_names, photos=kept, bad_files=bad_files, leaks=leaks
     )
-    _refuse_empty_parts(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
+    _check_no_class_is_empty(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
     return photo_set
 
 
-def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
-    """Return the set with at most `count` photos a class to learn from, drawn by content and seed.
-
-    A larger count keeps all that a smaller one kept. Val and test stay whole.
-    """
-    kept: set[Path] = set()
-    for label in range(len(photos.class_names)):
-        own = [photo for photo in photos.of("train") if photo.label == label]
-        own.sort(key=lambda photo: hash_fraction(photo.sha256, seed=seed))
-        kept.update(photo.path for photo in own[:count])
-    return replace(
-        photos,
-        photos=tuple(p for p in photos.photos if p.split != "train" or p.path in kept),
-    )
-
-
 def is_read(path: Path, folder: Path) -> bool:
-    """Say whether reading the folder's photos comes across the path, which need not be there yet."""
+    """Return whether `read_photos` would read this path, which need not exist yet."""
     if not folder.is_dir():
         return False
     path = path.resolve()
@@ -181,7 +168,7 @@ def _split_folders(folder: Path) -> dict[Split, Path]:
         )
     if not folder.is_dir():
         raise DataError(
-            f"--data {str(folder)!r} is a file; it takes a folder that holds one folder per class."
+            f"--data {str(folder)!r} is a file; give a folder with one folder of photos per class."
         )
     named: dict[Split, Path] = {}
     subfolders = _folders(folder)
@@ -194,14 +181,14 @@ def _split_folders(folder: Path) -> dict[Split, Path]:
             )
         if split:
             named[split] = sub
-    # Classes may have such names too: of vehicles, train is one. They hold photos and no folders.
+    # A class may have such a name too, as a train among vehicles; it holds photos and no folders.
     are_splits = len(named) == len(subfolders) or any(map(_folders, named.values()))
     if "train" in named and are_splits:
         return named
     if named and len(named) == len(subfolders):
         raise DataError(
             f"{str(folder)!r} holds {', '.join(sub.name for sub in subfolders)} "
-            "but no train folder to learn from."
+            "but no train folder; add one."
         )
     return {"train": folder}
 
@@ -214,59 +201,51 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not is_hidden(sub.name))
 
 
-def _refuse_odd_classes(folder: Path, class_names: Sequence[str]) -> None:
+def _check_classes(folder: Path, class_names: Sequence[str]) -> None:
     if len(class_names) >= 2:
         return
-    found = f"only the class {class_names[0]!r}" if class_names else "no class folder"
+    holds = f"only the class {class_names[0]!r}" if class_names else "no class folder"
     raise DataError(
-        f"{str(folder)!r} holds {found}; a classifier needs at least two, each a folder of photos."
+        f"{str(folder)!r} holds {holds}; a classifier needs at least two classes, each a folder of photos."
     )
 
 
-def _refuse_empty_parts(photo_set: PhotoSet, needed: Iterable[Split]) -> None:
-    for split in needed:
+def _check_no_class_is_empty(photo_set: PhotoSet, splits: Iterable[Split]) -> None:
+    for split in splits:
         for name, count in zip(photo_set.class_names, photo_set.counts(split), strict=True):
             if count == 0:
                 raise DataError(
-                    f"the class {name!r} has no photo to {_purpose(split)} in "
-                    f"{str(photo_set.folder)!r}. Every class needs photos in train, val and test; "
-                    "add some (about 20 or more per class) or remove the class folder."
+                    f"the class {name!r} has no {split} photo in {str(photo_set.folder)!r}. Every class needs photos "
+                    "in train, val and test; add some (about 20 or more per class) or remove the class folder."
                 )
 
 
-def _purpose(split: Split) -> str:
-    return {"train": "learn from", "val": "choose by (val)", "test": "test on"}[split]
-
-
-def _cut(photos: Sequence[Photo], *, missing: Sequence[Split], seed: int) -> list[Photo]:
-    """Return the photos, those of train spread over it and the missing splits, in the same order."""
-    learned: dict[int, list[str]] = {}
+def _split(photos: Sequence[Photo], *, missing: Sequence[Split], seed: int) -> list[Photo]:
+    """Return the photos in the same order, those of train divided among train and the missing splits."""
+    by_label: dict[int, list[str]] = {}
     for photo in photos:
         if photo.split == "train":
-            learned.setdefault(photo.label, []).append(photo.sha256)
-    cut = {
-        label: cut_class(sha256s, missing=missing, seed=seed) for label, sha256s in learned.items()
+            by_label.setdefault(photo.label, []).append(photo.sha256)
+    splits = {
+        label: split_class(sha256s, missing=missing, seed=seed)
+        for label, sha256s in by_label.items()
     }
     return [
-        replace(photo, split=cut[photo.label][photo.sha256]) if photo.split == "train" else photo
+        replace(photo, split=splits[photo.label][photo.sha256]) if photo.split == "train" else photo
         for photo in photos
     ]
 
 
 def _without_leaks(photos: Sequence[Photo]) -> tuple[tuple[Photo, ...], tuple[Leak, ...]]:
-    """Return the photos without those whose bytes also judge: test wins over val over train."""
+    """Return the photos without copies in another split, and those leaks: test wins over val over train."""
     kept: list[Photo] = []
     leaks: list[Leak] = []
-    judge_of: dict[str, Photo] = {}
-    for photo in _most_precious_first(photos):
-        judge = judge_of.setdefault(photo.sha256, photo)
-        if judge.split == photo.split:
+    first_of: dict[str, Photo] = {}
+    for photo in sorted(photos, key=lambda photo: -SPLITS.index(photo.split)):
+        first = first_of.setdefault(photo.sha256, photo)
+        if first.split == photo.split:
             kept.append(photo)
         else:
-            leaks.append(Leak(kept=judge.path, dropped=photo.path))
+            leaks.append(Leak(kept=first.path, dropped=photo.path))
     order = {photo.path: position for position, photo in enumerate(photos)}
     return tuple(sorted(kept, key=lambda photo: order[photo.path])), tuple(leaks)
-
-
-def _most_precious_first(photos: Iterable[Photo]) -> list[Photo]:
-    return sorted(photos, key=lambda photo: -SPLITS.index(photo.split))

@@ -1,19 +1,29 @@
-"""What --data names becomes photos: the one place that training, judging and comparing read from."""
+"""Photos from what --data and --unlabeled name: the one place where training, evaluation and comparison read them."""
 
 import socket
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from training.config import TrainConfig
-from training.data.photos import PhotoSet, keep_per_class, read_photos
-from training.data.torchvision_sets import PARTS, find_dataset, unpack_dataset
-from training.data.unlabeled import with_unlabeled
+from training.data.files import BadFile, check_bad_share, check_files, list_files
+from training.data.photos import Photo, PhotoSet, read_photos
+from training.data.splitting import hash_fraction
+from training.data.torchvision_sets import (
+    PARTS,
+    find_dataset,
+    unpack_dataset,
+    unpack_unlabeled_stl10,
+)
 from training.errors import DataError
+
+NO_LABEL = -1
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
-    """Return all that the config learns from and is judged on: `read_labeled`, and its unlabeled photos.
+    """Return all photos the config trains and evaluates on: `read_labeled`, and the unlabeled ones.
 
-    What `photos_per_class` leaves over may come back as unlabeled, if `unlabeled` holds it.
+    Photos that `photos_per_class` leaves out may come back as unlabeled, if they lie in `unlabeled`.
 
     Raises:
         DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
@@ -23,7 +33,7 @@ def read_data(config: TrainConfig) -> PhotoSet:
 
 
 def read_labeled(config: TrainConfig) -> PhotoSet:
-    """Return the config's photos, split; at most `photos_per_class` of each class to learn from.
+    """Return the config's photos, split; at most `photos_per_class` training photos of each class.
 
     Raises:
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
@@ -35,24 +45,84 @@ def read_labeled(config: TrainConfig) -> PhotoSet:
 
 
 def find_folder(data: Path) -> Path:
-    """Return the folder itself where it is one, else that of the dataset of this name.
+    """Return `data` if it exists, else the folder of the torchvision dataset of that name.
 
     Raises:
-        DataError: there is neither. DownloadError: it could not be fetched; says where to put its files.
+        DataError: it is neither. DownloadError: the dataset could not be fetched; says where to put its files.
     """
     if data.exists():
         return data
     dataset = find_dataset(str(data))
     if dataset is None:
         raise DataError(
-            f"the data folder {str(data)!r} does not exist, nor is it a dataset's name; give a folder with "
+            f"the data folder {str(data)!r} does not exist, and no dataset has that name; give a folder with "
             f"one folder of photos per class, or one of {', '.join(name.lower() for name in PARTS)}."
         )
     return unpack_dataset(dataset)
 
 
+def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
+    """Return the set with at most `count` training photos per class, chosen by the hash of content and seed.
+
+    A larger count keeps everything a smaller one kept. Val and test are not reduced.
+    """
+    kept: set[Path] = set()
+    for label in range(len(photos.class_names)):
+        of_class = [photo for photo in photos.of("train") if photo.label == label]
+        of_class.sort(key=lambda photo: hash_fraction(photo.sha256, seed=seed))
+        kept.update(photo.path for photo in of_class[:count])
+    return replace(
+        photos,
+        photos=tuple(p for p in photos.photos if p.split != "train" or p.path in kept),
+    )
+
+
+def with_unlabeled(photos: PhotoSet, source: Path) -> PhotoSet:
+    """Return the set with the photos under `source` as `unlabeled`, and broken files added to `bad_files`.
+
+    Photos whose bytes are in the set already are left out: `source` may be the folder the labelled photos come from.
+
+    Raises:
+        DataError: the folder does not exist, holds no new photo, or too many bad files.
+        DownloadError: STL-10 is not here and could not be fetched.
+    """
+    known = {photo.sha256 for photo in photos.photos}
+    unlabeled, bad_files = read_unlabeled(_unlabeled_folder(source), known=known)
+    return replace(photos, unlabeled=unlabeled, bad_files=(*photos.bad_files, *bad_files))
+
+
+def read_unlabeled(
+    folder: Path, *, known: Collection[str]
+) -> tuple[tuple[Photo, ...], tuple[BadFile, ...]]:
+    """Return the photos anywhere under the folder whose sha256 is not in `known`, and the bad files."""
+    paths = list(list_files(folder))
+    checked = check_files(paths)
+    bad_files = tuple(result for result in checked if isinstance(result, BadFile))
+    check_bad_share(bad_files, total=len(checked))
+    photos = tuple(
+        Photo(path=path, label=NO_LABEL, split="train", sha256=sha256)
+        for path, sha256 in zip(paths, checked, strict=True)
+        if isinstance(sha256, str) and sha256 not in known
+    )
+    if not photos:
+        raise DataError(
+            f"--unlabeled {str(folder)!r} holds no photo that is not in --data already; give another folder."
+        )
+    return photos, bad_files
+
+
+def _unlabeled_folder(source: Path) -> Path:
+    if not source.exists() and str(source).lower() == "stl10":
+        return unpack_unlabeled_stl10()
+    if not source.is_dir():
+        raise DataError(
+            f"--unlabeled {str(source)!r} is not a folder; give a folder of photos, or stl10."
+        )
+    return source
+
+
 def check_photos_are_here(photos: PhotoSet) -> None:
-    """Check that this host finds what process 0, perhaps on another one, has read.
+    """Check that this host sees the photos that process 0, possibly on another host, has read.
 
     Raises:
         DataError: it does not.
@@ -60,6 +130,6 @@ def check_photos_are_here(photos: PhotoSet) -> None:
     path = photos.photos[0].path
     if not path.exists():
         raise DataError(
-            f"{socket.gethostname()} finds no {path}, which process 0 has read; the photos must lie under "
+            f"{path}, which process 0 has read, does not exist on {socket.gethostname()}; the photos must be under "
             "the same path on every host."
         )

@@ -1,8 +1,8 @@
-"""Which photos of a class are learned from, chosen by and tested on, where the folder does not say.
+"""Assign the photos of a class to train, val and test where the folder has no such folders.
 
-A photo's bytes and the seed draw a place in 0..1 for it: below 0.15 is test, from 0.85 on val. So no photo changes
-sides when others are added, and in each class the shares are right up to chance (of 100 photos 15 ± 3.6 are test). No
-rule keeps all photos in place and the shares exact: whoever is at the border would have to move.
+A photo's bytes and the seed hash to a number from 0 to 1: below 0.15 is test, from 0.85 on is val. So no photo changes
+its split when others are added, and each class is divided in these proportions up to chance (of 100 photos 15 ± 3.6 are
+test). No rule can keep every photo in place and the proportions exact: photos at the boundary would have to move.
 """
 
 import hashlib
@@ -15,16 +15,18 @@ VAL_SHARE = 0.15
 TEST_SHARE = 0.15
 
 
-def cut_class(sha256s: Iterable[str], *, missing: Collection[Split], seed: int) -> dict[str, Split]:
-    """Return the split of each of a class's photos, given which splits have no folder of their own.
+def split_class(
+    sha256s: Iterable[str], *, missing: Collection[Split], seed: int
+) -> dict[str, Split]:
+    """Return the split of each photo of one class, by sha256; `missing` are the splits without a folder.
 
-    A class so small that one of them would have stayed empty lends it the photo drawn nearest; only
-    that one may change sides when photos are added. Needs as many photos as splits for that.
+    If a small class would leave one of these splits empty, the photo whose hash is nearest is moved to it; only that
+    photo may change its split when photos are added. This needs at least one photo per split.
     """
-    places = {one: hash_fraction(one, seed=seed) for one in sha256s}
-    ordered = sorted(places, key=lambda one: places[one])
-    test_count = sum(place < TEST_SHARE for place in places.values())
-    val_count = sum(place >= 1 - VAL_SHARE for place in places.values())
+    fractions = {sha256: hash_fraction(sha256, seed=seed) for sha256 in sha256s}
+    ordered = sorted(fractions, key=lambda sha256: fractions[sha256])
+    test_count = sum(fraction < TEST_SHARE for fraction in fractions.values())
+    val_count = sum(fraction >= 1 - VAL_SHARE for fraction in fractions.values())
     if "test" not in missing:
         test_count = 0
     elif len(ordered) > len(missing):
@@ -35,12 +37,12 @@ def cut_class(sha256s: Iterable[str], *, missing: Collection[Split], seed: int) 
         val_count = min(max(val_count, 1), len(ordered) - test_count - 1)
     train_end = len(ordered) - val_count
     return {
-        one: "test" if rank < test_count else "train" if rank < train_end else "val"
-        for rank, one in enumerate(ordered)
+        sha256: "test" if rank < test_count else "train" if rank < train_end else "val"
+        for rank, sha256 in enumerate(ordered)
     }
 
 
 def hash_fraction(sha256: str, *, seed: int) -> float:
-    """Return a number in 0..1 that looks random and depends on the photo and the seed alone."""
-    drawn = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
-    return int.from_bytes(drawn[:8], "big") / 2**64
+    """Return a pseudo-random number in [0, 1) that depends on the photo's sha256 and the seed alone."""
+    digest = hashlib.sha256(f"{seed}:{sha256}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,12 +1,12 @@
-"""torchvision's labelled datasets by name: fetched once, then a folder of class folders like any other.
+"""torchvision's labelled datasets by name: downloaded once, then a folder of class folders like any other.
 
-What torchvision keeps as arrays is written as PNG, what it keeps as files of a format we read is linked to.
-So the report, the probes and the search for duplicates see files, whatever the photos came from.
+Photos that torchvision keeps in arrays are written as PNG; files in a format we read are linked to. So the report, the
+probes and the duplicate search work on files for every dataset.
 """
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ Arguments = Mapping[str, Any]
 _BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
 _TWO: dict[str, Arguments] = {"train": {"split": "train"}, "test": {"split": "test"}}
 _THREE: dict[str, Arguments] = {**_TWO, "val": {"split": "val"}}
-# Which of torchvision's parts serves as which split; a split that is missing is cut from train.
+# Which part of torchvision's dataset serves as which split; a missing split is taken from train.
 PARTS: dict[str, Mapping[str, Arguments]] = {
     "STL10": _TWO,
     "CIFAR10": _BY_FLAG,
@@ -42,13 +42,13 @@ PARTS: dict[str, Mapping[str, Arguments]] = {
     "Caltech256": {"train": {}},
     "SUN397": {"train": {}},
     "EuroSAT": {"train": {}},
-    # Its second part is called val and is what papers report on.
+    # Its second part is called val, but papers report on it.
     "Imagenette": {"train": {"split": "train"}, "test": {"split": "val"}},
 }
 FOLD_COUNT = 10
-# Where torchvision looks for an archive before it fetches it, if not in the datasets' folder itself.
+# Where torchvision looks for a downloaded archive, if not in the datasets folder itself.
 ARCHIVE_FOLDERS = {"DTD": "dtd"}
-# Of files that are written as PNG rather than linked to: GTSRB's.
+# Files with these suffixes are written as PNG rather than linked to; GTSRB has them.
 CONVERTED_SUFFIXES = {".ppm"}
 
 
@@ -57,39 +57,40 @@ class NamedDataset:
     name: str
     """As torchvision spells it."""
     fold: int | None = None
-    """Of STL-10's ten folds of 1,000 photos to train on, 0 to 9."""
+    """One of STL-10's ten folds of 1,000 training photos, 0 to 9."""
 
     @property
     def folder_name(self) -> str:
+        """Return the name of the folder it is unpacked to."""
         return self.name.lower() + ("" if self.fold is None else f"-fold{self.fold}")
 
 
-def find_dataset(words: str) -> NamedDataset | None:
-    """Return what `stl10`, `stl10:3` (a fold) or `CIFAR10` names, in any case; None if nothing.
+def find_dataset(text: str) -> NamedDataset | None:
+    """Return the dataset that `stl10`, `stl10:3` (a fold) or `CIFAR10` names, in any case; None if there is none.
 
     Raises:
-        DataError: there is no such fold, or the dataset has none.
+        DataError: the fold does not exist, or the dataset has no folds.
     """
-    name, colon, fold = words.partition(":")
-    found = next((one for one in PARTS if one.lower() == name.lower()), None)
-    if found is None or not colon:
-        return None if found is None else NamedDataset(name=found)
-    if found != "STL10" or not fold.isdecimal() or int(fold) >= FOLD_COUNT:
-        raise DataError(f"--data {words!r} names no fold; there are stl10:0 to stl10:9.")
-    return NamedDataset(name=found, fold=int(fold))
+    wanted, colon, fold = text.partition(":")
+    name = next((known for known in PARTS if known.lower() == wanted.lower()), None)
+    if name is None or not colon:
+        return None if name is None else NamedDataset(name=name)
+    if name != "STL10" or not fold.isdecimal() or int(fold) >= FOLD_COUNT:
+        raise DataError(f"--data {text!r} names an unknown fold; give one of stl10:0 to stl10:9.")
+    return NamedDataset(name=name, fold=int(fold))
 
 
 def datasets_folder() -> Path:
-    """Return where downloads and unpacked photos lie: $HEADSWAP_DATASETS, or in the user's cache."""
+    """Return the folder of downloads and unpacked photos: $HEADSWAP_DATASETS, or one in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("HEADSWAP_DATASETS") or f"{cache}/headswap/datasets").expanduser()
 
 
 def unpack_dataset(dataset: NamedDataset, *, root: Path | None = None) -> Path:
-    """Return the folder with the dataset's photos, `{train,val,test}/CLASS/`; download what is missing.
+    """Return the folder with the dataset's photos, `{train,val,test}/CLASS/`; download missing files.
 
     Raises:
-        DownloadError: its files are not here and could not be fetched; says where to put them.
+        DownloadError: its files are missing and could not be fetched; says where to put them.
     """
     root = root or datasets_folder()
 
@@ -99,14 +100,14 @@ def unpack_dataset(dataset: NamedDataset, *, root: Path | None = None) -> Path:
                 arguments = {**arguments, "folds": dataset.fold}
             _write_classes(_open(dataset.name, root, arguments), stage / split)
 
-    return _once(root / "photos" / dataset.folder_name, write)
+    return _fill_once(root / "photos" / dataset.folder_name, write)
 
 
 def unpack_unlabeled_stl10(*, root: Path | None = None) -> Path:
-    """Return a folder with STL-10's 100,000 photos without labels, as PNG: about 2 GB.
+    """Return a folder with STL-10's 100,000 unlabeled photos as PNG, about 2 GB.
 
     Raises:
-        DownloadError: as unpack_dataset.
+        DownloadError: as `unpack_dataset`.
     """
     root = root or datasets_folder()
 
@@ -114,13 +115,13 @@ def unpack_unlabeled_stl10(*, root: Path | None = None) -> Path:
         for number, (image, _) in enumerate(_open("STL10", root, {"split": "unlabeled"})):
             image.save(stage / f"{number:06d}.png")
 
-    return _once(root / "photos" / "stl10-unlabeled", write)
+    return _fill_once(root / "photos" / "stl10-unlabeled", write)
 
 
-def _once(target: Path, write: Any) -> Path:
-    """Fill the folder unless it is there; beside and renamed, so that half of it is never taken for all.
+def _fill_once(target: Path, write: Callable[[Path], None]) -> Path:
+    """Return the folder, filled by `write` unless it exists; filled under a temporary name and renamed when complete.
 
-    Of two that fill it at the same time, the first to end wins: both wrote the same.
+    If two processes fill it at the same time, the first to finish wins; both wrote the same.
     """
     if target.exists():
         return target
@@ -144,7 +145,7 @@ def _open(name: str, root: Path, arguments: Arguments) -> Any:
     root.mkdir(parents=True, exist_ok=True)
     try:
         return kind(root, download=True, **arguments)
-    # torchvision and urllib raise half a dozen classes for a host that does not answer rightly.
+    # torchvision and urllib raise half a dozen exception classes when a host does not answer properly.
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
         raise DownloadError(
@@ -156,10 +157,10 @@ def _where_to_put(kind: Any, name: str, root: Path) -> str:
     url = getattr(kind, "url", None) or getattr(kind, "_URL", None)
     if isinstance(url, str):
         folder = root.resolve() / ARCHIVE_FOLDERS.get(name, "")
-        return f"Fetch {url} elsewhere and put it into {folder}, then start again."
+        return f"Download {url} on another machine, put it into {folder}, then start again."
     return (
-        f"Fetch it elsewhere with torchvision.datasets.{name}(FOLDER, download=True) and copy the "
-        f"FOLDER's contents into {root.resolve()}, then start again."
+        f"Download it on another machine with torchvision.datasets.{name}(FOLDER, download=True), copy the "
+        f"contents of FOLDER into {root.resolve()}, then start again."
     )
 
 
@@ -175,14 +176,14 @@ def _write_classes(dataset: Any, folder: Path) -> None:
 
 
 def _class_names(dataset: Any) -> list[str]:
-    """Return names that can stand in a path; of synonyms (Imagenette has several) the first."""
+    """Return class names usable in a path; of several synonyms, as in Imagenette, the first."""
     known = getattr(dataset, "classes", None) or getattr(dataset, "categories", [])
     names = [name if isinstance(name, str) else name[0] for name in known]
     return [name.replace("/", "_").strip(". ") for name in names]
 
 
 def _photos(dataset: Any) -> Iterator[tuple[Path | Image.Image, int]]:
-    """Yield each photo's file where there is one of a format we read, else its pixels, and its label."""
+    """Yield each photo's file if there is one in a format we read, else its pixels; and its label."""
     for source, label in _labelled(dataset):
         if isinstance(source, Path) and source.suffix.lower() in CONVERTED_SUFFIXES:
             yield Image.open(source), label
@@ -202,7 +203,7 @@ def _labelled(dataset: Any) -> Iterator[tuple[Path | Image.Image, int]]:
             return
     for index in range(len(dataset)):
         image, label = dataset[index]
-        # Opened, not yet read: the file is what is wanted.
+        # The image is opened but not yet read, so closing it and keeping its path costs nothing.
         if path := getattr(image, "filename", ""):
             image.close()
         yield (Path(path) if path else image), int(label)

@@ -1,5 +1,6 @@
-import math
-from pathlib import Path
+"""Augmented and strong views: repeatable from their generator in any thread, and no draw from torch's own."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,89 +9,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from handlers.images.preprocessing import PreprocessingSpec, load_pixels
-from training.data.dataset import TrainingPhotos, random_crop, served_pixels
-from training.data.photos import Photo
-from training.fit.schedule import one_cycle
+from training.data.augmentation import Augmentation, StrongView
 
-SPEC = PreprocessingSpec(image_size_px=16, resize_ratio=1.0)
+PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Photo]:
-    generator = np.random.default_rng(0)
-    made = []
-    for number in range(9):
-        path = tmp_path / f"{number}.jpg"
-        Image.fromarray(generator.integers(0, 256, (24, 30, 3), dtype=np.uint8)).save(path)
-        made.append(Photo(path=path, label=number % 3, split="train", sha256=str(number)))
-    return made
+@pytest.mark.parametrize("augment", ["trivial", "rand"])
+def test_threads_at_once_make_the_same_views_as_one_alone(augment: str) -> None:
+    augmentation = Augmentation(augment)
+
+    def view(seed: int) -> bytes:
+        return augmentation(PHOTO, np.random.default_rng(seed)).tobytes()
+
+    expected = [view(seed) for seed in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(view, range(200))) == expected
 
 
-def read(photos: list[Photo], *, batch_size: int, seed: int, epoch: int) -> list[torch.Tensor]:
-    loader = TrainingPhotos(photos, SPEC, crop_area_min=0.4)
-    return [pixels for pixels, _ in loader.batches(batch_size=batch_size, seed=seed, epoch=epoch)]
-
-
-@given(
-    size=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
-    area_min=st.floats(0.01, 1),
-    seed=st.integers(0, 2**32),
-)
-def test_a_crop_lies_inside_the_photo(size: tuple[int, int], area_min: float, seed: int) -> None:
-    left, top, right, bottom = random_crop(size, area_min, np.random.default_rng(seed))
-    assert 0 <= left < right <= size[0]
-    assert 0 <= top < bottom <= size[1]
+@pytest.mark.parametrize("augment", ["trivial", "rand"])
+def test_dropout_draws_the_same_whatever_is_augmented_meanwhile(augment: str) -> None:
+    before = torch.get_rng_state()
+    Augmentation(augment)(PHOTO, np.random.default_rng(0))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @given(seed=st.integers(0, 2**32))
-def test_a_crop_of_a_square_has_the_area_and_shape_asked_for(seed: int) -> None:
-    left, top, right, bottom = random_crop((1000, 1000), 0.3, np.random.default_rng(seed))
-    width, height = right - left, bottom - top
-    assert width * height >= 0.3 * 1000**2 * (1 - 1e-6)
-    assert 3 / 4 - 1e-6 <= width / height <= 4 / 3 + 1e-6
+def test_a_strong_view_depends_on_its_seed_alone(seed: int) -> None:
+    first, again = (StrongView()(PHOTO, np.random.default_rng(seed)) for _ in range(2))
+    assert (first.size, first.mode) == ((24, 24), "RGB")
+    assert first.tobytes() == again.tobytes()
 
 
-def test_an_epoch_sees_every_photo_once(photos: list[Photo]) -> None:
-    loader = TrainingPhotos(photos, SPEC, crop_area_min=0.4)
-    batches = list(loader.batches(batch_size=5, seed=1, epoch=0))
-    assert [tuple(pixels.shape) for pixels, _ in batches] == [(5, 16, 16, 3), (4, 16, 16, 3)]
-    assert all(pixels.dtype == torch.uint8 for pixels, _ in batches)
-    labels = torch.cat([labels for _, labels in batches])
-    assert labels.bincount().tolist() == [3, 3, 3]
-
-
-def test_no_batch_holds_a_single_photo(photos: list[Photo]) -> None:
-    assert [len(pixels) for pixels in read(photos, batch_size=4, seed=0, epoch=0)] == [4, 5]
-
-
-def test_views_follow_from_seed_and_epoch_alone(photos: list[Photo]) -> None:
-    first = torch.cat(read(photos, batch_size=4, seed=1, epoch=2))
-    # Another batch size, so other threads at other times, but the same views in the same order.
-    assert torch.equal(torch.cat(read(photos, batch_size=9, seed=1, epoch=2)), first)
-    assert not torch.equal(torch.cat(read(photos, batch_size=4, seed=1, epoch=3)), first)
-    assert not torch.equal(torch.cat(read(photos, batch_size=4, seed=2, epoch=2)), first)
-
-
-def test_judging_sees_the_pixels_of_serving_in_order(photos: list[Photo]) -> None:
-    batches = list(served_pixels(photos, SPEC, batch_size=4))
-    seen = torch.cat([pixels for pixels, _ in batches])
-    expected = np.stack([load_pixels(photo.path.read_bytes(), SPEC) for photo in photos])
-    assert torch.equal(seen, torch.from_numpy(expected))
-    assert torch.cat([labels for _, labels in batches]).tolist() == [0, 1, 2] * 3
-
-
-def test_one_cycle_rises_to_1_and_falls_to_0() -> None:
-    assert one_cycle(0.3) == pytest.approx(1)
-    assert one_cycle(1.0) == pytest.approx(0)
-    assert one_cycle(0.0) == pytest.approx(1 / 25)
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_one_cycle_has_one_peak(one: float, other: float) -> None:
-    early, late = sorted((one, other))
-    if late <= 0.3:
-        assert one_cycle(early) <= one_cycle(late) + 1e-12
-    if early >= 0.3:
-        assert one_cycle(early) >= one_cycle(late) - 1e-12
-    assert 0 <= one_cycle(one) <= 1 + math.ulp(1)
+def test_strong_views_of_different_seeds_nearly_always_differ() -> None:
+    views = [StrongView()(PHOTO, np.random.default_rng(seed)).tobytes() for seed in range(50)]
+    assert len(set(views)) > 45

@@ -1,4 +1,4 @@
-"""Copies that are not byte for byte, counts, sizes, and the picture of a folder."""
+"""Near-duplicates, statistics, and the contact sheet of a folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,14 @@ from training.run import Run, begin_run
 
 
 def photo(seed: int, size: tuple[int, int] = (120, 160)) -> Image.Image:
-    """Return shapes large enough to survive compression, others for each seed."""
+    """Return an image of shapes large enough to survive compression, different for each seed."""
     grid = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return 2 classes in 3 splits; a train photo smaller and compressed again in test, another in two classes."""
+    """Return 2 classes in 3 splits; one train photo is resized and recompressed in test, another is in both classes."""
     tmp_path = tmp_path / "photos"
     seed = 0
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_near_copies_are_found_across_splits_and_classes(folder: Path) -> None:
+def test_near_duplicates_are_found_across_splits_and_classes(folder: Path) -> None:
     check = check_data(read_photos(folder))
     assert [
         {pair.first.path.relative_to(folder), pair.second.path.relative_to(folder)}
@@ -58,11 +58,14 @@ def test_near_copies_are_found_across_splits_and_classes(folder: Path) -> None:
     assert check.formats == {"JPEG": 17, "PNG": 1}
 
 
-def test_training_names_what_is_nearly_the_same_in_two_splits(folder: Path) -> None:
+def test_training_names_near_duplicates_across_splits(folder: Path) -> None:
     photos = with_near_leaks(read_photos(folder))
     (leak,) = photos.near_leaks
-    assert (leak.judging, leak.other) == (folder / "test/cat/again.jpg", folder / "train/cat/0.jpg")
-    assert f"1 pairs are nearly the same in two splits: {leak.judging}" in photos.describe()
+    assert (leak.evaluated, leak.other) == (
+        folder / "test/cat/again.jpg",
+        folder / "train/cat/0.jpg",
+    )
+    assert f"1 near-duplicate pairs across splits: {leak.evaluated}" in photos.describe()
 
 
 def test_a_resumed_run_names_them_too(folder: Path, tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_a_resumed_run_names_them_too(folder: Path, tmp_path: Path) -> None:
     assert resumed.describe() == photos.describe()
 
 
-def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> None:
+def test_the_contact_sheet_has_a_row_per_class(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
     assert write_contact_sheets(read_photos(folder), path) == [path]
     with Image.open(path) as sheet:
@@ -85,7 +88,7 @@ def test_the_contact_sheet_has_a_row_a_class(folder: Path, tmp_path: Path) -> No
     assert not list(tmp_path.glob(".*.part"))
 
 
-def test_the_verb_names_what_it_finds(
+def test_the_command_names_what_it_finds(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "train" / "cat" / "broken[1].jpg").write_bytes(b"no photo")
@@ -96,14 +99,14 @@ def test_the_verb_names_what_it_finds(
     for number in range(2):
         photo(100 + number).save(folder / "train" / "cat" / f"more{number}.jpg")
     assert main(arguments) == 1
-    told = capsys.readouterr().out
-    assert "broken[1].jpg" in told
-    assert "again.jpg" in told
-    assert "1 pairs are nearly the same in two splits" in told
+    printed = capsys.readouterr().out
+    assert "broken[1].jpg" in printed
+    assert "again.jpg" in printed
+    assert "1 pairs are nearly the same in two splits" in printed
     assert sheet.exists()
 
 
-def test_many_classes_have_sheets_of_their_own(
+def test_many_classes_are_spread_over_several_sheets(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contact_sheet, "CLASSES_PER_SHEET", 1)
@@ -112,8 +115,8 @@ def test_many_classes_have_sheets_of_their_own(
     sheets = write_contact_sheets(read_photos(folder), path)
     assert sheets == [path, path.with_name("all-2.png")]
     for sheet in sheets:
-        with Image.open(sheet) as shown:
-            rows_px = shown.height - contact_sheet.GAP_PX
+        with Image.open(sheet) as image:
+            rows_px = image.height - contact_sheet.GAP_PX
         assert rows_px == THUMBNAIL_PX + contact_sheet.LABEL_HEIGHT_PX + contact_sheet.GAP_PX
 
 
@@ -121,11 +124,11 @@ def test_the_same_bytes_in_two_classes_are_named(folder: Path) -> None:
     photo_path = folder / "train" / "cat" / "2.jpg"
     copy = folder / "train" / "dog" / "copy.jpg"
     copy.write_bytes(photo_path.read_bytes())
-    found = check_data(read_photos(folder)).mislabelled
-    assert {photo_path, copy} in [{pair.first.path, pair.second.path} for pair in found]
+    pairs = check_data(read_photos(folder)).mislabelled
+    assert {photo_path, copy} in [{pair.first.path, pair.second.path} for pair in pairs]
 
 
-def test_where_all_look_alike_the_search_ends(
+def test_the_search_stops_when_all_photos_look_alike(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(8):
@@ -135,21 +138,21 @@ def test_where_all_look_alike_the_search_ends(
     monkeypatch.setattr("training.data.check.PAIRS_MAX", 5)
     check = check_data(read_photos(folder))
     assert len(check.near_duplicates) == 5
-    assert check.is_cut_off
-    # Pairs within a split are not counted where only others are asked for.
+    assert check.is_truncated
+    # Pairs within a split do not count towards the limit when only pairs across splits are wanted.
     assert len(with_near_leaks(read_photos(folder)).near_leaks) == 1
 
 
-def test_names_are_shown_as_they_are(
+def test_odd_class_names_are_printed_unchanged(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Markup and an emoji to rich, which the sheet's font lacks besides; a flag; a formula.
+    # Markup and an emoji to rich, a character missing in the sheet's font, a flag, a formula.
     for name, odd in (("cat", "[old] :cat: 猫"), ("dog", "-d $x")):
         for split in ("train", "val", "test"):
             (folder / split / name).rename(folder / split / odd)
     sheet = tmp_path / "[red]sheet.png"
     assert main(["data", "check", str(folder), "--contact-sheet", str(sheet)]) == 1
-    told = capsys.readouterr().out
-    assert "[old] :cat: 猫" in told
-    assert "-d $x" in told
-    assert str(sheet) in told
+    printed = capsys.readouterr().out
+    assert "[old] :cat: 猫" in printed
+    assert "-d $x" in printed
+    assert str(sheet) in printed

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.files import BadFile, refuse_bad_share
+from training.data.files import BadFile, check_bad_share
 from training.data.photos import SPLITS, read_photos
 from training.errors import DataError
 
@@ -27,7 +27,7 @@ def put(folder: Path, numbers: range) -> None:
 
 @pytest.fixture
 def split_folder(tmp_path: Path) -> Path:
-    """Two classes, 20 photos to train and 2 to choose by and to test on, all different."""
+    """Return a folder of two classes, each with 20 train, 2 val and 2 test photos, all different."""
     number = 0
     for split, count in (("train", 20), ("val", 2), ("test", 2)):
         for name in ("cat", "dog"):
@@ -44,7 +44,7 @@ def test_reads_given_splits_in_class_order(split_folder: Path) -> None:
     assert {photo.path.parent.name for photo in photos.photos if photo.label == 1} == {"dog"}
 
 
-def test_cuts_missing_splits_from_a_flat_folder(tmp_path: Path) -> None:
+def test_a_flat_folder_is_split(tmp_path: Path) -> None:
     put(tmp_path / "a", range(60))
     put(tmp_path / "b", range(100, 160))
     photos = read_photos(tmp_path, seed=3)
@@ -53,7 +53,7 @@ def test_cuts_missing_splits_from_a_flat_folder(tmp_path: Path) -> None:
     assert all(5 <= sum(photos.counts(split)) <= 34 for split in ("val", "test"))
 
 
-def test_adding_photos_moves_none_across(tmp_path: Path) -> None:
+def test_adding_photos_moves_none_to_another_split(tmp_path: Path) -> None:
     put(tmp_path / "a", range(40))
     put(tmp_path / "b", range(100, 140))
     before = {photo.path: photo.split for photo in read_photos(tmp_path).photos}
@@ -64,7 +64,7 @@ def test_adding_photos_moves_none_across(tmp_path: Path) -> None:
     assert len(after) == len(before) + 60
 
 
-def test_each_class_is_cut_by_itself(tmp_path: Path) -> None:
+def test_each_class_is_split_by_itself(tmp_path: Path) -> None:
     put(tmp_path / "many", range(60))
     put(tmp_path / "few", range(100, 103))
     counts = {split: read_photos(tmp_path).counts(split) for split in SPLITS}
@@ -80,7 +80,7 @@ def test_another_seed_is_another_split(tmp_path: Path) -> None:
     assert splits[0] != splits[1]
 
 
-def test_hidden_files_and_folders_are_not_seen(split_folder: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(split_folder: Path) -> None:
     (split_folder / ".cache" / "cat").mkdir(parents=True)
     (split_folder / "train" / ".ipynb_checkpoints").mkdir()
     (split_folder / "train" / "cat" / ".DS_Store").write_bytes(b"no photo")
@@ -115,17 +115,17 @@ def test_many_bad_files_stop_the_run(split_folder: Path) -> None:
 
 def test_5_percent_is_the_limit() -> None:
     bad = [BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(51)]
-    refuse_bad_share(bad[:50], total=1000)
+    check_bad_share(bad[:50], total=1000)
     with pytest.raises(DataError, match="51 of 1000 .*9.jpg .broken.; and 41 more"):
-        refuse_bad_share(bad, total=1000)
+        check_bad_share(bad, total=1000)
 
 
-def test_many_skipped_files_are_not_all_told(split_folder: Path) -> None:
+def test_only_the_first_of_many_skipped_files_are_named(split_folder: Path) -> None:
     photos = read_photos(split_folder)
     bad = tuple(BadFile(path=Path(f"{number}.jpg"), reason="broken") for number in range(13))
-    told = replace(photos, bad_files=bad).describe()
-    assert "skipped 13" in told
-    assert told.endswith("9.jpg (broken); and 3 more")
+    summary = replace(photos, bad_files=bad).describe()
+    assert "skipped 13" in summary
+    assert summary.endswith("9.jpg (broken); and 3 more")
 
 
 def test_a_name_that_is_not_utf_8_is_a_bad_file(split_folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_link_to_nowhere_is_a_bad_file(split_folder: Path) -> None:
     assert bad.reason == "not a regular file"
 
 
-def test_a_photo_that_judges_is_not_learned_from(split_folder: Path) -> None:
+def test_a_test_photo_is_not_trained_on(split_folder: Path) -> None:
     test_photo = next((split_folder / "test" / "cat").iterdir())
     copy = split_folder / "train" / "cat" / "copy.jpg"
     copy.write_bytes(test_photo.read_bytes())
@@ -152,7 +152,7 @@ def test_a_photo_that_judges_is_not_learned_from(split_folder: Path) -> None:
     assert copy not in {photo.path for photo in photos.photos}
 
 
-def test_fingerprint_follows_content_not_names(split_folder: Path) -> None:
+def test_the_fingerprint_depends_on_content_and_not_on_names(split_folder: Path) -> None:
     before = read_photos(split_folder).fingerprint
     photo = next((split_folder / "train" / "cat").iterdir())
     photo.rename(photo.with_name("renamed.jpg"))
@@ -185,13 +185,11 @@ def test_refuses_a_single_class(tmp_path: Path) -> None:
         read_photos(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("split", "purpose"), [("train", "learn from"), ("val", "choose"), ("test", "test on")]
-)
-def test_names_the_class_without_a_photo(split_folder: Path, split: str, purpose: str) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_names_the_class_without_a_photo(split_folder: Path, split: str) -> None:
     for photo in (split_folder / split / "dog").iterdir():
         photo.unlink()
-    with pytest.raises(DataError, match=f"'dog' has no photo to {purpose}"):
+    with pytest.raises(DataError, match=f"'dog' has no {split} photo"):
         read_photos(split_folder)
 
 
@@ -207,7 +205,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert read_photos(tmp_path).class_names == ("bus", "test", "train")
 
 
-def test_splits_without_classes_are_no_classes(tmp_path: Path) -> None:
+def test_split_folders_without_classes_are_not_taken_for_classes(tmp_path: Path) -> None:
     for number, split in enumerate(SPLITS):
         put(tmp_path / split, range(100 * number, 100 * number + 20))
     with pytest.raises(DataError, match="no class folder"):

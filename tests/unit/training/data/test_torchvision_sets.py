@@ -1,4 +1,4 @@
-"""Small file sets in each dataset's own format on disk, read through torchvision itself."""
+"""Small datasets in their own format on disk, read through torchvision itself."""
 
 import hashlib
 import pickle
@@ -66,7 +66,7 @@ def test_stl10_has_folds_and_unlabeled_photos(stl10: Path) -> None:
     assert len(list(unpack_unlabeled_stl10(root=stl10).glob("*.png"))) == 4
 
 
-def test_a_second_start_unpacks_nothing(stl10: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_is_unpacked_once(stl10: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = unpack_dataset(NamedDataset(name="STL10"), root=stl10)
     monkeypatch.delattr(datasets, "STL10")
     assert unpack_dataset(NamedDataset(name="STL10"), root=stl10) == first
@@ -140,7 +140,7 @@ def write_photo(path: Path, seed: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def test_gtsrb_whose_format_is_not_read_becomes_png(tmp_path: Path) -> None:
+def test_gtsrb_whose_ppm_files_are_not_read_becomes_png(tmp_path: Path) -> None:
     folder = tmp_path / "gtsrb" / "GTSRB"
     for number in range(20):
         write_photo(folder / "Training" / f"{number % 2:05d}" / f"{number}.ppm", number)
@@ -153,11 +153,11 @@ def test_gtsrb_whose_format_is_not_read_becomes_png(tmp_path: Path) -> None:
     assert photos.class_names == ("000", "001")
     assert photos.counts("test") == (2, 2)
     assert photos.bad_files == ()
-    test_photo = next(one for one in photos.of("test") if one.label == 1)
-    shown = {
+    test_photo = next(photo for photo in photos.of("test") if photo.label == 1)
+    originals = {
         np.asarray(Image.open(path)).tobytes() for path in (folder / "Final_Test").rglob("*.ppm")
     }
-    assert np.asarray(Image.open(test_photo.path)).tobytes() in shown
+    assert np.asarray(Image.open(test_photo.path)).tobytes() in originals
 
 
 def test_caltech101_links_to_its_files_by_category(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_caltech101_links_to_its_files_by_category(tmp_path: Path) -> None:
         assert photo.path.resolve().parent.name == photos.class_names[photo.label]
 
 
-def test_sun397_s_classes_lie_in_folders_of_folders(tmp_path: Path) -> None:
+def test_sun397_has_nested_class_folders(tmp_path: Path) -> None:
     folder = tmp_path / "SUN397"
     names = ["abbey", "access_road/indoor"]
     for number, name in enumerate(names):
@@ -187,7 +187,7 @@ def test_sun397_s_classes_lie_in_folders_of_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in PARTS if getattr(getattr(datasets, name), "_URL", None)]
 )
-def test_the_folder_that_is_told_is_where_torchvision_looks(
+def test_the_folder_named_in_the_error_is_where_torchvision_looks(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_in: list[str] = []
@@ -203,12 +203,12 @@ def test_the_folder_that_is_told_is_where_torchvision_looks(
     assert f"put it into {looked_in[0]}, then" in str(caught.value)
 
 
-def test_a_name_that_is_none_lists_those_there_are() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(DataError, match="'stl11' does not exist, .*stl10, cifar10, .*imagenette"):
         find_folder(Path("stl11"))
 
 
-def test_of_two_that_unpack_at_once_the_first_wins(
+def test_of_two_processes_unpacking_at_once_the_first_wins(
     stl10: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename = Path.rename

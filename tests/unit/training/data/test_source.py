@@ -1,5 +1,7 @@
-"""Which photos are learned from without a label, and what a strong view of one is."""
+"""Fewer labelled photos, and unlabeled ones beside them."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.unlabeled import Command, candidates, table
 from training.config import TrainConfig
-from training.data.photos import PhotoSet, read_photos
-from training.data.source import read_data
-from training.data.strong_view import StrongView
-from training.data.unlabeled import NO_LABEL, with_unlabeled
+from training.data.photos import Photo, PhotoSet, read_photos
+from training.data.source import NO_LABEL, keep_per_class, read_data, with_unlabeled
 from training.errors import DataError
 
 
@@ -47,7 +46,9 @@ def test_the_rest_of_train_can_be_the_unlabeled_photos(folder: Path) -> None:
     assert "8 unlabeled" in photos.describe()
 
 
-def test_what_judges_is_not_learned_from_under_another_name(folder: Path, tmp_path: Path) -> None:
+def test_no_photo_of_val_or_test_is_trained_on_under_another_name(
+    folder: Path, tmp_path: Path
+) -> None:
     put(tmp_path / "more" / "deeper", range(300, 330))
     for split in ("val", "test"):
         copied = next((folder / split / "cat").iterdir())
@@ -58,7 +59,7 @@ def test_what_judges_is_not_learned_from_under_another_name(folder: Path, tmp_pa
     assert [bad.path.name for bad in photos.bad_files] == ["broken.jpg"]
 
 
-def test_other_unlabeled_photos_are_another_set(folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_unlabeled_photos(folder: Path, tmp_path: Path) -> None:
     put(tmp_path / "more", range(300, 303))
     photos = read_photos(folder)
     with_more = with_unlabeled(photos, tmp_path / "more")
@@ -67,41 +68,41 @@ def test_other_unlabeled_photos_are_another_set(folder: Path, tmp_path: Path) ->
     assert len({*prints, with_unlabeled(photos, tmp_path / "more").fingerprint}) == 3
 
 
-def test_refuses_what_cannot_teach(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_or_one_without_new_photos_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
     photos = read_photos(folder)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         with_unlabeled(photos, tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no photo that --data has not"):
+    with pytest.raises(DataError, match="no photo that is not in --data"):
         with_unlabeled(photos, folder / "train")
 
 
-@given(seed=st.integers(0, 2**32))
-def test_a_strong_view_follows_from_its_seed(seed: int) -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
-    first, again = (StrongView()(image, np.random.default_rng(seed)) for _ in range(2))
-    assert (first.size, first.mode) == ((24, 24), "RGB")
-    assert first.tobytes() == again.tobytes()
+def photo_set(splits: Iterable[tuple[str, int]]) -> PhotoSet:
+    photos = tuple(
+        Photo(
+            path=Path(f"{number}.jpg"),
+            label=label,
+            split=split,
+            sha256=hashlib.sha256(bytes([number])).hexdigest(),
+        )
+        for number, (split, label) in enumerate(splits)
+    )
+    return PhotoSet(folder=Path("photos"), class_names=("a", "b"), photos=photos)
 
 
-def test_a_strong_view_is_another_photo_nearly_always() -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
-    views = [StrongView()(image, np.random.default_rng(seed)).tobytes() for seed in range(50)]
-    assert len(set(views)) > 45
-
-
-def test_the_benchmark_changes_nothing_but_what_is_learned_from() -> None:
-    command = Command(data=Path("clothing"))
-    head, everything, both = (one.to_dict() for one in candidates(command).values())
-    changed = {name for name in both if both[name] != everything[name]}
-    assert changed == {"unlabeled", "epochs"}
-    assert {name for name in head if head[name] != everything[name]} == {"freeze"}
-
-
-def test_the_benchmark_s_table_has_the_best_first() -> None:
-    results = {
-        "labels_per_class": 10, "image_size_px": 64, "test_n": 372, "unlabeled_n": 2968,
-        "accuracies": {"labels alone": [0.4, 0.5], "both": [0.5, 0.6]},
-    }  # fmt: skip
-    lines = table(results).splitlines()
-    assert lines[2:4] == ["| both | **55.0 ± 7.1 %** |", "| labels alone | 45.0 ± 7.1 % |"]
-    assert "2 draws" in lines[-1]
+@given(
+    splits=st.lists(
+        st.tuples(st.sampled_from(["train", "val", "test"]), st.integers(0, 1)), max_size=40
+    ),
+    count=st.integers(1, 20),
+)
+def test_a_larger_count_keeps_what_a_smaller_one_kept(
+    splits: list[tuple[str, int]], count: int
+) -> None:
+    whole = photo_set(splits)
+    few, more = keep_per_class(whole, count), keep_per_class(whole, count + 1)
+    assert set(few.photos) <= set(more.photos) <= set(whole.photos)
+    assert few.counts("train") == tuple(min(count, n) for n in whole.counts("train"))
+    assert few.of("val") == whole.of("val")
+    assert few.of("test") == whole.of("test")
