@@ -1,15 +1,13 @@
-"""The one client: the same calls, results and errors whichever transport carries them."""
+"""The client: the same methods, results and errors over either transport."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
-from serving.client import bodies
-from serving.client.in_order import in_order
-from serving.client.management_api import ManagementApi
+from serving.client import responses
+from serving.client.management import ManagementApi
 from serving.client.results import Explanation, Outcome, Prediction
-from serving.client.retries import retried
+from serving.client.retries import call_with_retries
 from serving.client.transport import Option, Request, Transport
 from serving.errors import PHOTO_CODES, AddressError, BadImageError, RequestError, TooLargeError
 
@@ -21,16 +19,16 @@ Result = TypeVar("Result")
 
 
 class Client:
-    """A context manager; may be shared by threads. `timeout_s` covers a call with all its retries."""
+    """A context manager that threads may share. `timeout_s` covers a call with all its retries."""
 
     def __init__(
-        self, transport: Transport, *, manage: Callable[[], ManagementApi] | None = None
+        self, transport: Transport, *, connect_management: Callable[[], ManagementApi] | None = None
     ) -> None:
         self._transport = transport
-        self._manage = manage
+        self._connect_management = connect_management
         self._management: ManagementApi | None = None
         self.retries = 0
-        """How many tries beyond the first the questions needed so far."""
+        """How many retries this client's requests have needed so far."""
 
     def __enter__(self) -> Self:
         return self
@@ -83,64 +81,35 @@ class Client:
         correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Prediction | list[Outcome]:
-        """Return the answer for one photo; for a list, sent as one request, an outcome for each in its order.
+        """Return the prediction for one photo, or one outcome per photo of a list, which is sent as one request.
 
-        `correlation_id` is your own name of the request in the server's requests.log: printable ASCII, at most 256.
+        `photos` are encoded images (JPEG, PNG, ...). `top_k` is how many classes come back, by default 5; `version` one
+        that is loaded, by default the live one. `correlation_id`, printable ASCII of at most 256 characters, identifies
+        the request in the server's requests.log.
 
         Raises:
-            RequestError: the photo, or the request as a whole, has no answer.
+            RequestError: the photo, or the request as a whole, was not answered.
         """
         options = _options(top_k=top_k, correlation_id=correlation_id)
-        several = () if isinstance(photos, bytes) else tuple(photos)
-        if not isinstance(photos, bytes) and not several:
+        is_single = isinstance(photos, bytes)
+        sent = (photos,) if isinstance(photos, bytes) else tuple(photos)
+        if not sent:
             return []
-        sent = (photos,) if isinstance(photos, bytes) else several
-        question = Request(model=model, version=version, photos=sent, options=options)
-        if len(several) > 1:
-            return self._ask(
-                question,
-                lambda body: bodies.read_outcomes(body, count=len(several)),
+        request = Request(model=model, version=version, photos=sent, options=options)
+        if len(sent) > 1:
+            return self._send(
+                request,
+                lambda body: responses.parse_outcomes(body, count=len(sent)),
                 timeout_s=timeout_s,
             )
-        if isinstance(photos, bytes):
-            return self._ask(question, bodies.read_prediction, timeout_s=timeout_s)
         try:
-            return [self._ask(question, bodies.read_prediction, timeout_s=timeout_s)]
+            prediction = self._send(request, responses.parse_prediction, timeout_s=timeout_s)
         except (BadImageError, TooLargeError) as error:
-            # Of a request of one photo the photo's error is the request's.
-            if error.code not in PHOTO_CODES:
+            # The server answers a list of one as a single photo, so the photo's error is the request's.
+            if is_single or error.code not in PHOTO_CODES:
                 raise
             return [error]
-
-    def predict_many(
-        self,
-        model: str,
-        photos: Iterable[bytes],
-        *,
-        top_k: int | None = None,
-        version: str | None = None,
-        correlation_id: str | None = None,
-        timeout_s: float = TIMEOUT_S,
-        in_flight: int = CONNECTIONS,
-    ) -> Iterator[Outcome]:
-        """Yield an outcome a photo in their order, each photo a request, `in_flight` of them under way."""
-        answers = in_order(
-            lambda photo: self.predict(
-                model,
-                photo,
-                top_k=top_k,
-                version=version,
-                correlation_id=correlation_id,
-                timeout_s=timeout_s,
-            ),
-            photos,
-            in_flight=in_flight,
-        )
-        with closing(answers):
-            for answer in answers:
-                if isinstance(answer, Exception) and not isinstance(answer, RequestError):
-                    raise answer
-                yield answer
+        return prediction if is_single else [prediction]
 
     def explain(
         self,
@@ -151,11 +120,11 @@ class Client:
         version: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Explanation:
-        """Return which part of the photo spoke for a class, by default the likeliest. Raises RequestError."""
-        question = _explain(model, photo, class_name, version)
-        return self._ask(question, bodies.read_explanation, timeout_s=timeout_s)
+        """Return which part of the photo raised the score of a class, by default the top one. Raises RequestError."""
+        request = _explain(model, photo, class_name, version)
+        return self._send(request, responses.parse_explanation, timeout_s=timeout_s)
 
-    def explain_picture(
+    def explain_png(
         self,
         model: str,
         photo: bytes,
@@ -164,27 +133,27 @@ class Client:
         version: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> bytes:
-        """Return the same as a PNG: what the network saw, with the heat laid over. Raises RequestError."""
-        question = _explain(model, photo, class_name, version, {"format": "png"})
-        return self._ask(question, bodies.read_picture, timeout_s=timeout_s)
+        """Return the explanation as a PNG: the network's crop under the heat map. Raises RequestError."""
+        request = _explain(model, photo, class_name, version, {"format": "png"})
+        return self._send(request, responses.parse_png, timeout_s=timeout_s)
 
-    def ready(
+    def is_ready(
         self, model: str, *, version: str | None = None, timeout_s: float = READY_TIMEOUT_S
     ) -> bool:
         """Return whether a worker of the model answers.
 
-        An empty photo is sent, which costs no computing: only a loaded handler refuses it in its own words. Whether
-        the answers are right is what `headswap ready` finds out.
+        This sends an empty photo, which costs no inference: only a loaded handler rejects it with its own error code.
+        Whether the answers are right is what `headswap ready` checks.
         """
-        question = Request(model=model, version=version, photos=(b"",))
+        request = Request(model=model, version=version, photos=(b"",))
         try:
-            self._transport_ask(question, bodies.read_prediction, timeout_s)
+            self._send_once(request, responses.parse_prediction, timeout_s)
         except RequestError as error:
             return error.code in PHOTO_CODES
         return True
 
     def models(self) -> list[str]:
-        """Return the names of the models that are loaded. Raises RequestError, or AddressError as `management` does."""
+        """Return the names of the loaded models. Raises RequestError, or AddressError as `management` does."""
         return self.management.models()
 
     @property
@@ -195,19 +164,19 @@ class Client:
             AddressError: this client was given no management address.
         """
         if self._management is None:
-            if self._manage is None:
+            if self._connect_management is None:
                 raise AddressError(
-                    "this client has no management address; give one with management=…, as http://HOST:PORT."
+                    "this client has no management address; pass management=Endpoint(address='http://HOST:PORT')."
                 )
-            self._management = self._manage()
+            self._management = self._connect_management()
         return self._management
 
-    def _ask(
-        self, question: Request, read: Callable[[bytes], Result], *, timeout_s: float
+    def _send(
+        self, request: Request, parse: Callable[[bytes], Result], *, timeout_s: float
     ) -> Result:
-        # Read inside a try: what HTTP says by its status, gRPC says in the body alone.
-        return retried(
-            lambda left_s: self._transport_ask(question, read, left_s),
+        # Parsed within the attempt: what HTTP says by its status, gRPC says only in the body.
+        return call_with_retries(
+            lambda left_s: self._send_once(request, parse, left_s),
             timeout_s=timeout_s,
             on_retry=self._count_retry,
         )
@@ -215,10 +184,10 @@ class Client:
     def _count_retry(self) -> None:
         self.retries += 1
 
-    def _transport_ask(
-        self, question: Request, read: Callable[[bytes], Result], timeout_s: float
+    def _send_once(
+        self, request: Request, parse: Callable[[bytes], Result], timeout_s: float
     ) -> Result:
-        return read(self._transport.ask(question, timeout_s=timeout_s))
+        return parse(self._transport.send(request, timeout_s=timeout_s))
 
 
 def _options(*, top_k: int | None, correlation_id: str | None) -> dict[Option, str]:

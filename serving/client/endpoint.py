@@ -1,4 +1,4 @@
-"""One of a server's addresses and what opens it."""
+"""An address of a server, with the token and the TLS trust that a client needs for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +21,15 @@ Result = TypeVar("Result")
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
     address: str
-    """`http://host:port` or `https://host:port`, for gRPC too: its scheme says whether TLS is spoken."""
+    """`http://host:port` or `https://host:port`, for gRPC too: the scheme says whether to use TLS."""
     token: TokenSource | None = None
+    """None: requests carry no token."""
     tls: Tls | None = None
-    """None: the system's authorities, where the address is https."""
+    """None: an https address is verified by the system's certificate authorities."""
 
     @property
     def target(self) -> str:
-        """Return `host:port`, as gRPC wants it."""
+        """Return `host:port`, the form gRPC takes."""
         return urlsplit(self.address).netloc
 
     @property
@@ -39,8 +40,12 @@ class Endpoint:
     def is_local(self) -> bool:
         return is_local(self.address)
 
-    def authorised(self, send: Callable[[str | None], Result]) -> Result:
-        """Return what `send` returns, given the token; once more with a new one where the old was refused."""
+    def call_with_token(self, send: Callable[[str | None], Result]) -> Result:
+        """Return `send(token)`; if the server rejects the token, renew it and try once more.
+
+        Raises:
+            UnauthorisedError: the token was rejected and could not be renewed, or the new one was rejected too.
+        """
         if self.token is None:
             return send(None)
         token = self.token.read()
@@ -53,34 +58,34 @@ class Endpoint:
 
 
 def parse_address(text: str, *, default_port: int) -> str:
-    """Return `scheme://host:port` of what a user wrote: `host`, `host:port` or a whole address.
+    """Return `scheme://host:port` for `host`, `host:port` or a whole address as a user types it.
 
     Raises:
-        AddressError: it is none of these.
+        AddressError: the text is not a server address.
     """
-    whole = text if "://" in text else f"http://{text}"
+    address = text if "://" in text else f"http://{text}"
     try:
-        parts = urlsplit(whole)
+        parts = urlsplit(address)
         port = parts.port or default_port
     except ValueError:
         parts, port = urlsplit(""), 0
     is_bare = parts.path in ("", "/") and not parts.query and not parts.username
     if parts.scheme not in ("http", "https") or not parts.hostname or not is_bare:
         raise AddressError(
-            f"{text!r} is no address of a server; give http://HOST:PORT, or https://HOST:PORT where it speaks TLS."
+            f"{text!r} is not a server address; give http://HOST:PORT, or https://HOST:PORT if the server uses TLS."
         )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{port}"
 
 
 def http_endpoint(settings: ServerSettings, kind: TokenKind) -> Endpoint:
-    """Return where the server of these settings listens for HTTP."""
+    """Return the HTTP address of the server that these settings describe."""
     urls = {"inference": settings.inference_url, "management": settings.management_url}
     return _local(settings, kind, urls[kind])
 
 
 def grpc_endpoint(settings: ServerSettings, kind: TokenKind) -> Endpoint:
-    """Return where the server of these settings listens for gRPC."""
+    """Return the gRPC address of the server that these settings describe."""
     targets = {"inference": settings.grpc_target, "management": settings.grpc_management_target}
     scheme = "https" if settings.tls is not None else "http"
     return _local(settings, kind, f"{scheme}://{targets[kind]}")
@@ -99,10 +104,10 @@ def endpoint_at(
     token_file: Path | str | None = None,
     ca_file: Path | str | None = None,
 ) -> Endpoint:
-    """Return an endpoint anywhere; the token is the argument's, the file's, or HEADSWAP_TOKEN's.
+    """Return the endpoint of a server anywhere; its token is `token`, the file's, or HEADSWAP_TOKEN's, in that order.
 
     Raises:
-        AddressError: the address is none.
+        AddressError: the address is not a server address.
     """
     return Endpoint(
         address=parse_address(address, default_port=default_port),

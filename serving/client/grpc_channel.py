@@ -1,4 +1,4 @@
-"""gRPC as this project speaks it: channels that give up in time, statuses as the errors of HTTP."""
+"""gRPC channels with timeouts, and gRPC statuses as the errors that HTTP would raise."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from serving.errors import (
     request_error,
 )
 
-# As config.properties has it. Beyond its own limit the server cuts the call off without saying why.
+# The same as in config.properties. The server aborts a larger message without giving the reason.
 MESSAGE_LIMIT_BYTES = 20_000_000
 CONNECT_TIMEOUT_MS = 5000
-# After a refused connection gRPC fails every call for a second before it tries again; a server restarts faster.
+# By default gRPC fails every call for a second after a refused connection; a server restarts faster.
 RECONNECT_MS = 100
 DETAIL_LIMIT = 300
 
@@ -33,13 +33,13 @@ STATUS_OF: dict[grpc.StatusCode, tuple[type[RequestError], int]] = {
 
 
 def open_channel(endpoint: Endpoint) -> grpc.Channel:
-    """Return a channel; it connects with the first call. Raises SettingsError for a useless CA file."""
+    """Return a channel, which connects on the first call. Raises SettingsError for an unreadable CA file."""
     options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
-        # gRPC would ask a proxy of the environment for this very machine too.
+        # gRPC would use the environment's proxy for this machine too.
         ("grpc.enable_http_proxy", int(not endpoint.is_local)),
     ]
     if not endpoint.is_tls:
@@ -56,35 +56,34 @@ def metadata_of(token: str | None) -> list[tuple[str, str]]:
 
 
 def grpc_error(error: grpc.RpcError, *, timeout_s: float) -> RequestError:
-    """Return what HTTP would have raised in the place of this status."""
+    """Return the error that HTTP would raise for this status."""
     status_code = error.code()
     details, code = _split(" ".join(str(error.details()).split())[:DETAIL_LIMIT])
     if status_code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(f"no answer within {timeout_s:.3g} s.", status=504)
     if details.startswith("Worker died"):
-        # RESOURCE_EXHAUSTED where it was killed: nothing of the request was too large.
+        # TorchServe says RESOURCE_EXHAUSTED if it was killed, but the request was not too large.
         return InternalServerError(details, status=500, code=code)
     if status_code in STATUS_OF:
         kind, status = STATUS_OF[status_code]
         return kind(details, status=status, code=code)
     if status_code == grpc.StatusCode.UNAVAILABLE:
-        # The handler's failures come under this status too, in the words of TorchServe's worker.
-        failed = InternalServerError if code == "InternalServerException" else UnreachableError
-        return failed(details, status=503, code=code)
-    # TorchServe says INTERNAL for all of these; only its words tell them apart.
+        # A handler that raises has this status too; the Java exception tells it apart.
+        kind = InternalServerError if code == "InternalServerException" else UnreachableError
+        return kind(details, status=503, code=code)
+    # TorchServe answers INTERNAL for all of these; only the exception and the message tell them apart.
     if code.endswith("NotFoundException"):
         return NotFoundError(details, status=404, code=code)
     if "has no worker to serve" in details:
         return OverloadedError(details, status=503, code=code)
-    told = details or f"the server gave no reason ({status_code.name})"
-    return request_error(
-        400 if status_code == grpc.StatusCode.INVALID_ARGUMENT else 500, code, told
-    )
+    message = details or f"the server gave no reason ({status_code.name})"
+    status = 400 if status_code == grpc.StatusCode.INVALID_ARGUMENT else 500
+    return request_error(status, code, message)
 
 
 def _split(details: str) -> tuple[str, str]:
-    """Return the sentence and the name of the Java exception that TorchServe puts behind it."""
-    sentence, space, last = details.rpartition(" ")
+    """Return the message and the name of the Java exception that TorchServe appends to it."""
+    message, space, last = details.rpartition(" ")
     if space and last.startswith("org.pytorch.serve."):
-        return sentence, last.rpartition(".")[2]
+        return message, last.rpartition(".")[2]
     return details, ""

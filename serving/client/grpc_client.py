@@ -12,18 +12,20 @@ class GrpcClient(Client):
     def __init__(
         self, server: ServerSettings | Endpoint, *, management: Endpoint | None = None
     ) -> None:
-        """Speak to the server of these settings, or to an endpoint anywhere."""
-        # Here and not above: a verb that never speaks gRPC need not wait for its import.
+        """Connect to the server that these settings describe, or to an endpoint anywhere."""
+        # Imported here because a command that only uses HTTP should not wait for it.
         from serving.client.grpc_management import GrpcManagement
         from serving.client.grpc_transport import GrpcTransport
 
         if isinstance(server, ServerSettings):
             management = grpc_endpoint(server, "management")
             server = grpc_endpoint(server, "inference")
-        chosen = management
+        management_endpoint = management
         super().__init__(
             GrpcTransport(server),
-            manage=None if chosen is None else lambda: GrpcManagement(chosen),
+            connect_management=None
+            if management_endpoint is None
+            else lambda: GrpcManagement(management_endpoint),
         )
 
     @classmethod
@@ -36,7 +38,11 @@ class GrpcClient(Client):
         ca_file: Path | str | None = None,
         management: Endpoint | None = None,
     ) -> Self:
-        """Return a client of `http(s)://HOST[:7070]`, with the token given, in the file, or in HEADSWAP_TOKEN."""
+        """Return a client of `http(s)://HOST[:7070]`; its token is `token`, the file's, or HEADSWAP_TOKEN's.
+
+        Raises:
+            AddressError: the address is not a server address. SettingsError: `ca_file` cannot be used.
+        """
         endpoint = endpoint_at(
             address, default_port=GRPC_PORT, token=token, token_file=token_file, ca_file=ca_file
         )

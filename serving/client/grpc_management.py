@@ -1,4 +1,4 @@
-"""TorchServe's management over gRPC: the same verbs as serving/client/management.py, told in JSON inside a message."""
+"""TorchServe's management API over gRPC, whose answers are JSON inside a message."""
 
 import json
 from collections.abc import Iterator
@@ -14,22 +14,22 @@ from serving.client.management import (
     PAGE_SIZE,
     READ_TIMEOUT_S,
     REGISTER_TIMEOUT_S,
-    Loaded,
+    LoadedVersion,
+    ManagementApi,
     model_and_version,
-    read_loaded,
+    read_loaded_version,
     wait_for_workers,
 )
-from serving.client.management_api import ManagementApi
 from serving.errors import NotFoundError
 from serving.settings import ServerSettings
 
 
 @contextmanager
 def manage(settings: ServerSettings) -> Iterator[ManagementApi]:
-    """Yield the management of the server on this machine, over gRPC.
+    """Yield the management API of the server on this machine, over gRPC.
 
-    Over HTTP, loading a version holds one of Netty's few threads, and every client connected to that thread waits until
-    it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
+    Over HTTP, loading a version blocks one of Netty's few threads, and every client connected to that thread waits
+    until it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
     """
     management = GrpcManagement(grpc_endpoint(settings, "management"))
     try:
@@ -39,7 +39,7 @@ def manage(settings: ServerSettings) -> Iterator[ManagementApi]:
 
 
 class GrpcManagement:
-    """Fulfils `serving.client.management_api.ManagementApi`."""
+    """Implements `serving.client.management.ManagementApi`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -48,31 +48,27 @@ class GrpcManagement:
         self._stub = calls.ManagementAPIsServiceStub(self._channel)
 
     def models(self) -> list[str]:
-        """Return the names of the models that have a version loaded. Raises RequestError."""
         names: list[str] = []
         page = 0
         while True:
             request = self._messages.ListModelsRequest(limit=PAGE_SIZE, next_page_token=page)
-            told = json.loads(self._call("ListModels", request))
-            names += [str(one["modelName"]) for one in told["models"]]
-            page = int(told.get("nextPageToken") or 0)
+            listing = json.loads(self._call("ListModels", request))
+            names += [str(model["modelName"]) for model in listing["models"]]
+            page = int(listing.get("nextPageToken") or 0)
             if not page:
                 return names
 
-    def versions(self, model: str) -> dict[str, Loaded]:
-        """Return the loaded versions of a model by number; empty when there is none. Raises RequestError."""
+    def versions(self, model: str) -> dict[str, LoadedVersion]:
         try:
-            told = self._describe(model, "all")
+            descriptions = self._describe(model, "all")
         except NotFoundError:
             return {}
-        return {one["modelVersion"]: read_loaded(one) for one in told}
+        return {each["modelVersion"]: read_loaded_version(each) for each in descriptions}
 
     def default_version(self, model: str) -> str:
-        """Return the version requests without a version go to. Raises RequestError."""
         return str(self._describe(model, "")[0]["modelVersion"])
 
     def register(self, archive_name: str, *, workers: int) -> None:
-        """Load an archive of the model store and return when all its workers are ready. Raises RequestError."""
         request = self._messages.RegisterModelRequest(
             url=archive_name, initial_workers=workers, synchronous=True
         )
@@ -80,7 +76,6 @@ class GrpcManagement:
         wait_for_workers(self, *model_and_version(archive_name))
 
     def scale(self, model: str, version: str, *, workers: int) -> None:
-        """Give a version this many workers and return when they are ready. Raises RequestError."""
         request = self._messages.ScaleWorkerRequest(
             model_name=model, model_version=version, min_worker=workers, max_worker=workers,
             synchronous=True,
@@ -89,24 +84,20 @@ class GrpcManagement:
         wait_for_workers(self, model, version)
 
     def set_default(self, model: str, version: str) -> None:
-        """Send requests without a version to this one from now on. Raises RequestError."""
-        self._call(
-            "SetDefault", self._messages.SetDefaultRequest(model_name=model, model_version=version)
-        )
+        request = self._messages.SetDefaultRequest(model_name=model, model_version=version)
+        self._call("SetDefault", request)
 
     def unregister(self, model: str, version: str) -> None:
-        """Unload a version: nothing may be queued there. Raises RequestError."""
         request = self._messages.UnregisterModelRequest(model_name=model, model_version=version)
         self._call("UnregisterModel", request)
 
     def close(self) -> None:
-        """Close the connection."""
         self._channel.close()
 
     def _describe(self, model: str, version: str) -> list[dict[str, Any]]:
         request = self._messages.DescribeModelRequest(model_name=model, model_version=version)
-        told: list[dict[str, Any]] = json.loads(self._call("DescribeModel", request))
-        return told
+        descriptions: list[dict[str, Any]] = json.loads(self._call("DescribeModel", request))
+        return descriptions
 
     def _call(self, method: str, request: Any, *, timeout_s: float = READ_TIMEOUT_S) -> str:
         def send(token: str | None) -> str:
@@ -116,4 +107,4 @@ class GrpcManagement:
             except grpc.RpcError as error:
                 raise grpc_error(error, timeout_s=timeout_s) from None
 
-        return self._endpoint.authorised(send)
+        return self._endpoint.call_with_token(send)

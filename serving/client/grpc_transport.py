@@ -1,4 +1,4 @@
-"""Questions over TorchServe's gRPC API."""
+"""Requests over TorchServe's gRPC API."""
 
 import grpc
 
@@ -17,32 +17,32 @@ class GrpcTransport:
         self._channel = open_channel(endpoint)
         self._predictions = self._channel.unary_unary(
             METHOD,
-            # A map has no order of its own; sorted by key, several photos are read in the order they were given.
-            request_serializer=lambda request: request.SerializeToString(deterministic=True),
+            # A protobuf map is unordered; sorted by key, several photos arrive in the order they were given.
+            request_serializer=lambda message: message.SerializeToString(deterministic=True),
             response_deserializer=self._messages.PredictionResponse.FromString,
         )
 
-    def ask(self, question: Request, *, timeout_s: float) -> bytes:
-        """Return the body of the answer to one try. Raises RequestError."""
-        return self.endpoint.authorised(lambda token: self._call(question, token, timeout_s))
+    def send(self, request: Request, *, timeout_s: float) -> bytes:
+        """Send the request once and return the response body. Raises RequestError."""
+        return self.endpoint.call_with_token(lambda token: self._call(request, token, timeout_s))
 
     def close(self) -> None:
         self._channel.close()
 
-    def _call(self, question: Request, token: str | None, timeout_s: float) -> bytes:
-        request = self._messages.PredictionsRequest(
-            model_name=question.model,
-            model_version=question.version or "",
-            input=_fields(question),
+    def _call(self, request: Request, token: str | None, timeout_s: float) -> bytes:
+        message = self._messages.PredictionsRequest(
+            model_name=request.model,
+            model_version=request.version or "",
+            input=_fields(request),
         )
         try:
-            answer = self._predictions(request, timeout=timeout_s, metadata=metadata_of(token))
+            response = self._predictions(message, timeout=timeout_s, metadata=metadata_of(token))
         except grpc.RpcError as error:
             raise grpc_error(error, timeout_s=timeout_s) from None
-        body: bytes = answer.prediction
+        body: bytes = response.prediction
         return body
 
 
-def _fields(question: Request) -> dict[str, bytes]:
-    fields = {name: value.encode() for name, value in question.options.items()}
-    return fields | {f"{number:06}": photo for number, photo in enumerate(question.photos)}
+def _fields(request: Request) -> dict[str, bytes]:
+    fields = {name: value.encode() for name, value in request.options.items()}
+    return fields | {f"{number:06}": photo for number, photo in enumerate(request.photos)}

@@ -1,11 +1,11 @@
-"""Questions over TorchServe's HTTP API."""
+"""Requests over TorchServe's HTTP API."""
 
 from urllib.parse import quote
 
 import requests
 
-from serving.client.bodies import error_in, shorten
 from serving.client.endpoint import Endpoint
+from serving.client.responses import parse_error, shorten
 from serving.client.sessions import session_to
 from serving.client.transport import CONNECT_TIMEOUT_S, Option, Request
 from serving.errors import DeadlineError, UnreachableError
@@ -16,7 +16,7 @@ HEADER_OF: dict[Option, str] = {
     "x-correlation-id": "X-Correlation-Id",
 }
 BYTES = "application/octet-stream"
-# A field of a form: its name, and the file's name, bytes and type.
+# A form field: its name, and the file's name, content and type.
 Part = tuple[str, tuple[str, bytes, str]]
 
 
@@ -25,69 +25,69 @@ class HttpTransport:
         self.endpoint = endpoint
         self._session = session_to(endpoint.address, connections=connections, tls=endpoint.tls)
 
-    def ask(self, question: Request, *, timeout_s: float) -> bytes:
-        """Return the body of the answer to one try. Raises RequestError."""
-        return self.endpoint.authorised(lambda token: self._post(question, token, timeout_s))
+    def send(self, request: Request, *, timeout_s: float) -> bytes:
+        """Send the request once and return the response body. Raises RequestError."""
+        return self.endpoint.call_with_token(lambda token: self._post(request, token, timeout_s))
 
     def close(self) -> None:
         self._session.close()
 
-    def _post(self, question: Request, token: str | None, timeout_s: float) -> bytes:
-        url = f"{self.endpoint.address}/{_path(question)}"
-        headers = _headers(question)
+    def _post(self, request: Request, token: str | None, timeout_s: float) -> bytes:
+        url = f"{self.endpoint.address}/{_path(request)}"
+        headers = _headers(request)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         timeouts_s = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
-        data, files = _content(question)
+        data, files = _content(request)
         try:
-            answer = self._session.post(
+            response = self._session.post(
                 url, data=data, files=files, headers=headers, timeout=timeouts_s
             )
         except requests.ReadTimeout:
             raise DeadlineError(
-                f"{url} gave no answer within {timeout_s:.3g} s.", status=504
+                f"{url} did not answer within {timeout_s:.3g} s.", status=504
             ) from None
         except requests.RequestException as error:
             raise UnreachableError(f"{url} cannot be reached: {_reason(error)}.") from None
-        if answer.status_code >= 400:
-            raise error_in(answer.content, status=answer.status_code)
-        return answer.content
+        if response.status_code >= 400:
+            raise parse_error(response.content, status=response.status_code)
+        return response.content
 
 
 def _reason(error: BaseException) -> str:
-    """Return the kernel's or OpenSSL's own words, from inside what requests and urllib3 wrapped around them."""
+    """Return the message of the kernel or OpenSSL from inside the exceptions of requests and urllib3."""
     inner = getattr(error, "reason", None) or next(
-        (told for told in error.args if isinstance(told, BaseException)), None
+        (argument for argument in error.args if isinstance(argument, BaseException)), None
     )
     if isinstance(inner, BaseException):
         return _reason(inner)
     cause = error.__cause__ or error.__context__
-    told = cause if isinstance(cause, OSError) and cause.strerror else error
-    return shorten(getattr(told, "strerror", None) or told)
+    source = cause if isinstance(cause, OSError) and cause.strerror else error
+    return shorten(getattr(source, "strerror", None) or source)
 
 
-def _path(question: Request) -> str:
-    api = "explanations" if "explain" in question.options else "predictions"
-    words = [api, question.model] + ([question.version] if question.version else [])
-    return "/".join(quote(word, safe="") for word in words)
+def _path(request: Request) -> str:
+    api = "explanations" if "explain" in request.options else "predictions"
+    segments = [api, request.model] + ([request.version] if request.version else [])
+    return "/".join(quote(segment, safe="") for segment in segments)
 
 
-def _headers(question: Request) -> dict[str, str]:
+def _headers(request: Request) -> dict[str, str]:
     headers = {
-        HEADER_OF[name]: value for name, value in question.options.items() if name in HEADER_OF
+        HEADER_OF[name]: value for name, value in request.options.items() if name in HEADER_OF
     }
-    if question.options.get("format") == "png":
+    if request.options.get("format") == "png":
         headers["Accept"] = "image/png"
-    if len(question.photos) == 1:
+    if len(request.photos) == 1:
         headers["Content-Type"] = BYTES
     return headers
 
 
-def _content(question: Request) -> tuple[bytes | None, list[Part] | None]:
-    """Return the body, or the parts of a form."""
-    if len(question.photos) == 1:
-        return question.photos[0], None
-    names = [f"{number:06}" for number in range(len(question.photos))]
+def _content(request: Request) -> tuple[bytes | None, list[Part] | None]:
+    """Return the body of a single photo, or the parts of a multipart form."""
+    if len(request.photos) == 1:
+        return request.photos[0], None
+    names = [f"{number:06}" for number in range(len(request.photos))]
     return None, [
-        (name, (name, photo, BYTES)) for name, photo in zip(names, question.photos, strict=True)
+        (name, (name, photo, BYTES)) for name, photo in zip(names, request.photos, strict=True)
     ]

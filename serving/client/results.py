@@ -1,6 +1,5 @@
-"""What a client gives back."""
+"""What the client returns."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from serving.errors import RequestError
@@ -9,30 +8,35 @@ from serving.errors import RequestError
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
     label: str
+    """The class name."""
     index: int
+    """Its place in the network's output, from 0."""
     probability: float
+    """0..1, after softmax and temperature scaling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The answer for one photo, best guess first."""
+    """The answer for one photo."""
 
     model: str
     version: str
-    guesses: tuple[ClassScore, ...]
+    """The version that answered."""
+    scores: tuple[ClassScore, ...]
+    """The `top_k` classes of the highest probability, highest first."""
 
     @property
     def top(self) -> ClassScore:
-        return self.guesses[0]
+        return self.scores[0]
 
 
-# One photo among several: its answer, or why it has none.
 Outcome = Prediction | RequestError
+"""What became of one photo among several: its prediction, or the error in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Which part of a photo spoke for a class."""
+    """Which part of a photo raised the score of a class."""
 
     model: str
     version: str
@@ -40,11 +44,8 @@ class Explanation:
     index: int
     probability: float
     method: str
+    """`grad-cam`, of Selvaraju et al., 2017 (https://arxiv.org/abs/1610.02391)."""
     image_size_px: int
-    """Side of the square that the network saw, the photo's centre."""
+    """Side of the square crop that the network saw, from the photo's centre."""
     heat_map: tuple[tuple[float, ...], ...]
-    """Rows of 0..1 over that square, coarser than it."""
-
-
-def top_labels(predictions: Sequence[Prediction]) -> list[str]:
-    return [prediction.top.label for prediction in predictions]
+    """Rows of values 0..1 over that square, at a lower resolution."""

@@ -1,4 +1,4 @@
-"""Trying again: only what is safe, only while there is time, never all clients at once."""
+"""Retries: only of what is safe, only within the timeout, with jitter so that clients do not return all at once."""
 
 import random
 import time
@@ -8,31 +8,31 @@ from typing import TypeVar
 from serving.errors import InternalServerError, OverloadedError, UnreachableError
 
 RETRIES = 4
-# Doubles with each try; the jitter keeps clients that were refused together from coming back together.
+# Doubles with each retry; the jitter keeps clients that were refused together from coming back together.
 BASE_DELAY_S = 0.05
-# A lost connection, a full queue, a dead worker. A classification changes nothing on the server, so asking twice
-# is harmless; a photo that was refused, a wrong token and a passed deadline would only be so again.
-WORTH_RETRYING = (OverloadedError, UnreachableError, InternalServerError)
+# A lost connection, a full queue, a dead worker. A classification changes nothing on the server, so sending it twice
+# is harmless; a rejected photo, a wrong token and a missed deadline would only fail again.
+RETRYABLE = (OverloadedError, UnreachableError, InternalServerError)
 
 Result = TypeVar("Result")
 
 
-def retried(
+def call_with_retries(
     send: Callable[[float], Result],
     *,
     timeout_s: float,
     on_retry: Callable[[], None] = lambda: None,
 ) -> Result:
-    """Return what `send` returns, given the seconds that are left of `timeout_s`; tells of each new try.
+    """Return what `send` returns, called with the seconds left of `timeout_s`; call `on_retry` before each retry.
 
     Raises:
-        RequestError: what the last try raised.
+        RequestError: what the last attempt raised.
     """
     deadline = time.monotonic() + timeout_s
     for attempt in range(RETRIES):
         try:
             return send(max(deadline - time.monotonic(), 0.001))
-        except WORTH_RETRYING:
+        except RETRYABLE:
             delay_s = delay_before(attempt + 1)
             if time.monotonic() + delay_s >= deadline:
                 raise
@@ -42,5 +42,5 @@ def retried(
 
 
 def delay_before(retry: int) -> float:
-    """Return the seconds before the first, second... retry: half to one and a half times 0.05, 0.1, 0.2, 0.4."""
+    """Return the seconds before retry 1, 2, ...: 0.05, 0.1, 0.2, 0.4, times a random factor from 0.5 to 1.5."""
     return BASE_DELAY_S * (1 << (retry - 1)) * (0.5 + random.random())

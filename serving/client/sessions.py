@@ -1,4 +1,4 @@
-"""HTTP sessions: no surprises from the environment, TLS as told."""
+"""HTTP sessions that ignore the environment's settings and verify TLS as configured."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,21 +11,21 @@ LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def local_session(*, connections: int = 10, tls: Tls | None = None) -> requests.Session:
-    """Return a session that goes straight to the server and opens at most `connections` at once.
+    """Return a session that uses no proxy and opens at most `connections` at once.
 
-    A .netrc would put its own password in the token's place, so the environment is not asked.
+    The environment is ignored because requests would replace our token by a password from .netrc.
     """
     session = requests.Session()
     session.trust_env = False
-    session.mount("http://", _Adapter(connections=connections, tls=None))
-    session.mount("https://", _Adapter(connections=connections, tls=tls))
+    session.mount("http://", _TlsAdapter(connections=connections, tls=None))
+    session.mount("https://", _TlsAdapter(connections=connections, tls=tls))
     if tls is not None and tls.ca_file is not None:
         session.verify = str(tls.ca_file)
     return session
 
 
 def session_to(address: str, *, connections: int = 10, tls: Tls | None = None) -> requests.Session:
-    """Return a session for one address; where that is another machine, the environment's proxies are used."""
+    """Return a session for one address; it uses the environment's proxies unless the address is this machine."""
     session = local_session(connections=connections, tls=tls)
     if not is_local(address):
         session.proxies.update(requests.utils.get_environ_proxies(address))
@@ -36,8 +36,8 @@ def is_local(address: str) -> bool:
     return urlsplit(address).hostname in LOCAL_HOSTS
 
 
-class _Adapter(requests.adapters.HTTPAdapter):
-    """requests' own, with our trust in it: requests itself knows files of certificates, but no name to expect."""
+class _TlsAdapter(requests.adapters.HTTPAdapter):
+    """An adapter that can expect another name than the address's host; requests itself only takes a CA file."""
 
     def __init__(self, *, connections: int, tls: Tls | None) -> None:
         self._tls_arguments: dict[str, Any] = {}

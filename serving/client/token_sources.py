@@ -1,4 +1,4 @@
-"""Where a client's token comes from, and what can be done when the server no longer takes it."""
+"""Where a client's token comes from, and how it is renewed when the server rejects it."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ from serving.errors import ServerError, SettingsError
 from serving.settings import ServerSettings
 
 VARIABLE = "HEADSWAP_TOKEN"
-# The server changes its mind first and its key file right after.
+# The server invalidates the old token just before it writes the new one to its key file.
 REWRITE_TIMEOUT_S = 0.5
 POLL_S = 0.02
 
@@ -24,12 +24,12 @@ class TokenSource(Protocol):
     def read(self) -> str:
         """Return the token to send."""
 
-    def renew(self, refused: str) -> bool:
-        """Return whether `read` now gives another token than the one that was refused."""
+    def renew(self, rejected: str) -> bool:
+        """Return whether `read` now returns another token than the rejected one."""
 
 
 class GivenToken:
-    """A token as text: nothing can renew it."""
+    """A token given as text, which cannot be renewed."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -37,26 +37,26 @@ class GivenToken:
     def read(self) -> str:
         return self._text
 
-    def renew(self, refused: str) -> bool:
-        return self._text != refused
+    def renew(self, rejected: str) -> bool:
+        return self._text != rejected
 
 
 class TokenFile:
-    """A file that holds the token, or TorchServe's key_file.json; somebody else keeps it fresh."""
+    """A file that holds the token, or TorchServe's key_file.json; something else keeps it up to date."""
 
     def __init__(self, path: Path, kind: TokenKind = "inference") -> None:
         self._path, self._kind = path, kind
-        self._known: str | None = None
+        self._token: str | None = None
 
     def read(self) -> str:
-        """Return the token. Raises SettingsError when the file holds none."""
-        if self._known is None:
-            self._known = self._read()
-        return self._known
+        """Return the token. Raises SettingsError if the file holds none."""
+        if self._token is None:
+            self._token = self._read()
+        return self._token
 
-    def renew(self, refused: str) -> bool:
-        self._known = self._read()
-        return self._known != refused
+    def renew(self, rejected: str) -> bool:
+        self._token = self._read()
+        return self._token != rejected
 
     def _read(self) -> str:
         try:
@@ -69,54 +69,54 @@ class TokenFile:
             return tokens.read_token(self._path, self._kind)
         if not text or len(text.split()) > 1:
             raise SettingsError(
-                f"the token file {str(self._path)!r} holds no token: one word is wanted."
+                f"the token file {str(self._path)!r} must hold one token and nothing else."
             )
         return text
 
 
 class ServerToken:
-    """The token of a server on this machine: read from its key file, renewed there when it has expired."""
+    """The token of a server on this machine: read from its key file, renewed when it has expired."""
 
     def __init__(self, settings: ServerSettings, kind: TokenKind) -> None:
         self._settings, self._kind = settings, kind
-        self._known: str | None = None
+        self._token: str | None = None
         self._lock = threading.Lock()
 
     def read(self) -> str:
-        """Return the token. Raises NoServerError when no server has written any."""
-        if self._known is None:
-            self._known = tokens.read_token(self._settings.key_file, self._kind)
-        return self._known
+        """Return the token. Raises NoServerError if there is no key file."""
+        if self._token is None:
+            self._token = tokens.read_token(self._settings.key_file, self._kind)
+        return self._token
 
-    def renew(self, refused: str) -> bool:
-        # One at a time: each renewal ends the token before it, the one another thread has just got too.
+    def renew(self, rejected: str) -> bool:
+        # One thread at a time: each renewal invalidates the token that another thread has just received.
         with self._lock:
             deadline = time.monotonic() + REWRITE_TIMEOUT_S
-            while not self._differs(refused):
+            while not self._differs(rejected):
                 if self._has_expired():
-                    return self._ask_for_another() and self._differs(refused)
+                    return self._request_new_token() and self._differs(rejected)
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(POLL_S)
             return True
 
-    def _differs(self, refused: str) -> bool:
-        self._known = tokens.read_token(self._settings.key_file, self._kind)
-        return self._known != refused
+    def _differs(self, rejected: str) -> bool:
+        self._token = tokens.read_token(self._settings.key_file, self._kind)
+        return self._token != rejected
 
     def _has_expired(self) -> bool:
         return tokens.expires_within(self._settings.key_file, self._kind, timedelta())
 
-    def _ask_for_another(self) -> bool:
+    def _request_new_token(self) -> bool:
         try:
-            tokens.renew(self._settings, self._kind)
+            tokens.renew_token(self._settings, self._kind)
         except (ServerError, requests.RequestException):
             return False
         return True
 
 
 def find_token(token: str | None, token_file: Path | None) -> TokenSource | None:
-    """Return the argument's token, else the file's, else HEADSWAP_TOKEN's; None when there is none."""
+    """Return the first that is given of `token`, `token_file` and HEADSWAP_TOKEN; None if none is."""
     if token is not None:
         return GivenToken(token)
     if token_file is not None:

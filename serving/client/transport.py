@@ -1,4 +1,4 @@
-"""What a transport does for a client: carry one question there and one answer back."""
+"""The interface of a transport: it sends one request and returns the body of the response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,20 +15,20 @@ Option = Literal["top_k", "explain", "class", "format", "x-correlation-id"]
 class Request:
     model: str
     version: str | None = None
-    """None: the live one."""
+    """None: the live version."""
     photos: tuple[bytes, ...]
-    """Several are answered as a list, in this order."""
+    """Encoded images; several are answered as a list in this order."""
     options: Mapping[Option, str] = field(default_factory=dict)
 
 
 class Transport(Protocol):
     endpoint: Endpoint
 
-    def ask(self, question: Request, *, timeout_s: float) -> bytes:
-        """Return the body of the answer to one try; over gRPC an error may still stand in it.
+    def send(self, request: Request, *, timeout_s: float) -> bytes:
+        """Send the request once and return the response body, which over gRPC may still hold an error.
 
         Raises:
-            UnreachableError, DeadlineError: no answer came. RequestError: its status is an error.
+            UnreachableError, DeadlineError: there was no response. RequestError: its status is an error.
         """
 
     def close(self) -> None:

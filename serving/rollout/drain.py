@@ -2,7 +2,7 @@
 
 TorchServe kills the workers of a version it unloads; what they were computing and what is queued there is never
 answered. It tells how many requests are queued, not whether a batch runs. So a note is left in the version's folder
-(handlers/retirement.py): a worker that finds it refuses the batch in a millisecond and signs the note. Each worker
+(handlers/draining.py): a worker that finds it refuses the batch in a millisecond and signs the note. Each worker
 takes one batch at a time, so a signature proves that everything before it is answered.
 """
 
@@ -18,8 +18,7 @@ from pathlib import Path
 import psutil
 
 from serving.client import HttpClient
-from serving.client.management import Loaded
-from serving.client.management_api import ManagementApi
+from serving.client.management import LoadedVersion, ManagementApi
 from serving.errors import PromotionError
 from serving.rollout.readiness import Report
 from serving.settings import ServerSettings
@@ -121,7 +120,7 @@ def _wait_for_empty_queue(
 def _wait_for_workers(
     client: HttpClient | None,
     management: ManagementApi,
-    loaded: Loaded,
+    loaded: LoadedVersion,
     folder: Path | None,
     *,
     model: str,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.archive.reader import Archive
-from serving.client import HttpClient, Prediction, in_order
+from serving.client import HttpClient, Prediction, map_in_order
 from serving.errors import PHOTO_CODES, InputError, PromotionError, RequestError
 from serving.rollout.gate_photos import LabelledPhoto, read_labelled_photos
 from serving.rollout.live_record import Entry
@@ -180,7 +180,7 @@ def _ask(client: HttpClient, model: str, version: str, photos: Sequence[Labelled
         return prediction
 
     predictions: list[Prediction | None] = []
-    for outcome in in_order(answer, (photo.read() for photo in photos), in_flight=IN_FLIGHT):
+    for outcome in map_in_order(answer, (photo.read() for photo in photos), in_flight=IN_FLIGHT):
         if isinstance(outcome, Prediction):
             predictions.append(outcome)
         elif isinstance(outcome, RequestError) and outcome.code in PHOTO_CODES:

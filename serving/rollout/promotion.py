@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serving.archive.reader import Archive, read_archive
 from serving.client.grpc_management import manage
-from serving.client.management_api import ManagementApi
+from serving.client.management import ManagementApi
 from serving.errors import InputError, PromotionError, RequestError, ServingError
 from serving.rollout import journal
 from serving.rollout.bake import watch

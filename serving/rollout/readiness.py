@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from serving.archive.reader import Archive, ProbeSet
+from handlers.contract import ProbeSet
+from serving.archive.reader import Archive
 from serving.client import GrpcClient, HttpClient, Prediction
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.errors import NotLoadedError, NotReadyError, RequestError
 from serving.rollout.live_record import open_entry, read_record
 from serving.settings import ServerSettings
@@ -36,7 +37,7 @@ def check_live(settings: ServerSettings) -> list[str]:
 def check_workers(settings: ServerSettings, archive: Archive) -> None:
     """Raise NotReadyError unless the version has all its workers."""
     try:
-        loaded = Management(settings).versions(archive.name).get(archive.version)
+        loaded = HttpManagement(settings).versions(archive.name).get(archive.version)
     except RequestError as error:
         raise NotReadyError(str(error)) from None
     if loaded is None:
@@ -99,7 +100,7 @@ def _largest_difference(answers: Mapping[bytes, Prediction], probe_set: ProbeSet
     return max(
         abs(guess.probability - probe.probabilities[guess.index])
         for probe in probe_set.probes
-        for guess in answers[probe.data].guesses
+        for guess in answers[probe.data].scores
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serving.client.management_api import ManagementApi
+from serving.client.management import ManagementApi
 from serving.rollout import journal
 from serving.rollout.drain import unload
 from serving.rollout.live_record import Deployment, read_record

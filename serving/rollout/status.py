@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serving.client.management import Loaded, Management
+from serving.client.http_management import HttpManagement
+from serving.client.management import LoadedVersion
 from serving.errors import RequestError
 from serving.rollout.live_record import Entry, read_record
 from serving.rollout.metrics_page import Counts, read_counts
@@ -39,7 +40,7 @@ def read_status(settings: ServerSettings) -> list[VersionStatus]:
     Raises:
         NoServerError, RequestError: no server answers.
     """
-    management = Management(settings)
+    management = HttpManagement(settings)
     record = read_record(settings.model_store)
     counts = _counts(settings)
     rows = []
@@ -65,7 +66,7 @@ def _row(
     role: str,
     entry: Entry | None,
     *,
-    loaded: Loaded | None,
+    loaded: LoadedVersion | None,
     counts: Counts,
 ) -> VersionStatus:
     return VersionStatus(

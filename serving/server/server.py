@@ -136,7 +136,7 @@ class Server:
         self._load_kept()
         if self.settings.uses_tokens:
             watch = threading.Thread(
-                target=tokens.keep_fresh, args=(self.settings, self._stopping), daemon=True
+                target=tokens.keep_renewing, args=(self.settings, self._stopping), daemon=True
             )
             watch.start()
 

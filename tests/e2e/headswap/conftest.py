@@ -9,7 +9,7 @@ import pytest
 
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive.reader import Archive
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.rollout.loading import install
 from serving.server.server import Server, choose_live
 from serving.settings import ServerSettings, load_settings
@@ -124,7 +124,7 @@ def steady(
 @pytest.fixture
 def load_beside(steady: ServerSettings) -> Iterator[Callable[[Archive], Archive]]:
     """Yield what loads an archive beside the live version, and unload them all."""
-    management = Management(steady)
+    management = HttpManagement(steady)
     loaded: list[Archive] = []
 
     def load(archive: Archive) -> Archive:

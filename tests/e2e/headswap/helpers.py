@@ -11,7 +11,7 @@ from serving.client import GrpcClient, HttpClient, Prediction
 def row_of(answer: object) -> list[float]:
     """Return the probabilities in the order of the classes; a refusal fails the test."""
     assert isinstance(answer, Prediction), answer
-    return [guess.probability for guess in sorted(answer.guesses, key=lambda guess: guess.index)]
+    return [score.probability for score in sorted(answer.scores, key=lambda score: score.index)]
 
 
 def judged_row(photo: dict[str, Any]) -> list[float]:

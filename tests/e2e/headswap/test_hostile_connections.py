@@ -15,7 +15,7 @@ from serving import stubs
 from serving.client import HttpClient
 from serving.client.endpoint import grpc_endpoint
 from serving.client.grpc_channel import metadata_of, open_channel
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.client.tokens import read_token
 from serving.loadtest.load import Load
 from serving.settings import ServerSettings
@@ -27,7 +27,7 @@ BROKEN_PHOTOS = 400
 
 
 def worker_pids(steady: ServerSettings) -> set[int]:
-    return set(Management(steady).versions("clothing")["1.0"].ready_pids)
+    return set(HttpManagement(steady).versions("clothing")["1.0"].ready_pids)
 
 
 @contextmanager
@@ -41,8 +41,8 @@ def unharmed(
         with Load(lambda: HttpClient(steady), "clothing", photos) as load:
             load.wait_for_requests(10)
             yield
-            load.wait_for_requests(load.tally.requests + 40)
-        assert load.tally.failures == {}
+            load.wait_for_requests(load.result.requests + 40)
+        assert load.result.failures == {}
         assert list(client.predict_many("clothing", photos)) == before
     deadline = time.monotonic() + 2 * LIMIT_S
     while len(worker_pids(steady)) < len(pids) and time.monotonic() < deadline:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from serving.client import GrpcClient, HttpClient, Prediction
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.errors import ArchiveError, BusyError, InputError, PromotionError, ServerError
 from serving.loadtest.load import Load
 from serving.rollout.live_record import locked, read_record
@@ -32,10 +32,10 @@ def swap_under_load(
     with Load(lambda: transport(served), "clothing", photos) as load:
         load.wait_for_requests(60)
         done = swap()
-        load.wait_for_requests(load.tally.requests + 150)
-    assert load.tally.failures == {}
-    assert load.tally.requests >= 200
-    assert set(load.tally.answered_by) == {done.live, done.previous}
+        load.wait_for_requests(load.result.requests + 150)
+    assert load.result.failures == {}
+    assert load.result.requests >= 200
+    assert set(load.result.answered_by) == {done.live, done.previous}
 
 
 def answer(served: ServerSettings, photo: bytes, version: str | None = None) -> Prediction:
@@ -58,7 +58,7 @@ def test_promote_and_roll_back_lose_nothing(
     # To and fro again: the version kept for the rollback is promoted, not retired.
     assert promote(served, archives["2.0"], report=quiet).live == "2.0"
     assert rollback(served, "clothing", report=quiet).live == "1.0"
-    assert set(Management(served).versions("clothing")) == {"1.0", "2.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"1.0", "2.0"}
 
 
 def test_same_version_twice_is_refused(served: ServerSettings, archives: dict[str, Path]) -> None:
@@ -85,7 +85,7 @@ def test_an_archive_that_cannot_serve_changes_nothing(
     with pytest.raises(PromotionError, match="nothing has changed"):
         promote(served, disagreeing(archives["2.0"], tmp_path, "3.0"), report=quiet)
     assert read_record(served.model_store) == record
-    assert "3.0" not in Management(served).versions("clothing")
+    assert "3.0" not in HttpManagement(served).versions("clothing")
     assert answer(served, photos[0]) == before
     wait_for_metric(served, 'handler_load_failures_total{model="clothing",version="3.0"')
 
@@ -126,8 +126,8 @@ def test_retire_unloads_what_is_not_live(
     with Load(lambda: HttpClient(served), "clothing", photos) as load:
         retire(served, "clothing", "1.0", report=quiet)
         load.wait_for_requests(50)
-    assert load.tally.failures == {}
-    assert set(Management(served).versions("clothing")) == {"2.0"}
+    assert load.result.failures == {}
+    assert set(HttpManagement(served).versions("clothing")) == {"2.0"}
 
 
 def test_a_restart_keeps_what_was_promoted(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from serving.client import HttpClient
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.errors import InputError, PromotionError
 from serving.loadtest.load import Load
 from serving.rollout.gates import Gates
@@ -43,7 +43,7 @@ def test_a_version_that_fails_a_gate_changes_nothing(
         promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(gates=gates))
     assert "nothing has changed" in str(refused.value)
     assert live(served) == "1.0"
-    assert set(Management(served).versions("clothing")) == {"1.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"1.0"}
 
 
 def test_photos_of_an_unknown_class_are_named(
@@ -56,7 +56,7 @@ def test_photos_of_an_unknown_class_are_named(
             report=quiet,
             terms=PromotionOptions(gates=Gates(data=DATA.parent, max_drop=0.1)),
         )
-    assert set(Management(served).versions("clothing")) == {"1.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"1.0"}
 
 
 def test_a_version_that_passes_goes_live_and_says_why(
@@ -84,16 +84,16 @@ def test_a_fault_in_the_watch_brings_the_old_version_back(
         deadline = time.monotonic() + 60
         while live(served) != "2.0" and time.monotonic() < deadline:
             time.sleep(0.05)
-        os.kill(Management(served).versions("clothing")["2.0"].ready_pids[0], signal.SIGKILL)
+        os.kill(HttpManagement(served).versions("clothing")["2.0"].ready_pids[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_a_worker_of_2)
     with Load(lambda: HttpClient(served), "clothing", photos) as load:
         killer.start()
         with pytest.raises(PromotionError, match=r"1\.0 serves again"):
             promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(bake_s=60))
-        load.wait_for_requests(load.tally.requests + 30)
+        load.wait_for_requests(load.result.requests + 30)
     killer.join()
-    assert load.tally.failures == {}
+    assert load.result.failures == {}
     assert live(served) == "1.0"
     assert "failed its watch" in read_record(served.model_store)["clothing"].live.why
 
@@ -105,21 +105,21 @@ def test_keep_0_unloads_the_version_before(
     until_all_workers(served, "2.0")
     with Load(lambda: HttpClient(served), "clothing", photos) as load:
         promote(served, archives["2.0"], report=quiet, terms=PromotionOptions(keep=0))
-        assert set(Management(served).versions("clothing")) == {"2.0"}
+        assert set(HttpManagement(served).versions("clothing")) == {"2.0"}
         with pytest.raises(InputError, match="no version before it"):
             rollback(served, None, report=quiet)
         # 1.0 is loaded anew: nobody may wait for that.
         began = time.monotonic()
         promote(served, archives["1.0"], report=quiet)
         took_ms = (time.monotonic() - began) * 1e3
-    assert load.tally.failures == {}
-    assert max(load.tally.latencies_ms) < took_ms / 2
+    assert load.result.failures == {}
+    assert max(load.result.latencies_ms) < took_ms / 2
 
 
 def until_all_workers(served: ServerSettings, version: str) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        loaded = Management(served).versions("clothing").get(version)
+        loaded = HttpManagement(served).versions("clothing").get(version)
         if loaded is None or len(loaded.ready_pids) >= loaded.min_workers:
             return
         time.sleep(0.2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving.client import HttpClient
-from serving.client.management import Management
+from serving.client.http_management import HttpManagement
 from serving.errors import InputError
 from serving.rollout import journal
 from serving.rollout.live_record import read_record, write_record
@@ -66,7 +66,7 @@ def test_killed_before_the_switch_its_newcomer_is_unloaded(
     said: list[str] = []
     with pytest.raises(InputError, match="no version before it"):
         rollback(served, None, report=said.append)
-    assert set(Management(served).versions("clothing")) == {"1.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"1.0"}
     assert journal.read_intent(served.model_store) is None
     if sentence != "is in ":
         assert "cut off" in said[-1]
@@ -82,7 +82,7 @@ def test_killed_between_switch_and_record_the_old_version_is_live_again(
     with pytest.raises(InputError, match="no version before it"):
         rollback(served, None, report=quiet)
     assert answering(served, photos[0]) == "1.0"
-    assert set(Management(served).versions("clothing")) == {"1.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"1.0"}
 
 
 def test_killed_after_the_record_what_evicted_is_unloaded(
@@ -97,7 +97,7 @@ def test_killed_after_the_record_what_evicted_is_unloaded(
     journal.begin(served.model_store, intent)
     with pytest.raises(InputError, match="no version before it"):
         rollback(served, None, report=quiet)
-    assert set(Management(served).versions("clothing")) == {"2.0"}
+    assert set(HttpManagement(served).versions("clothing")) == {"2.0"}
     assert answering(served, photos[0]) == "2.0"
 
 

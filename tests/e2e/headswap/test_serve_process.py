@@ -93,4 +93,4 @@ def test_nothing_is_served_from_an_empty_store(settings: ServerSettings) -> None
 def test_token_without_a_server_says_so(settings: ServerSettings) -> None:
     told = run(settings, "token")
     assert told.returncode == 2
-    assert "no server runs" in told.stderr
+    assert "no server is running" in told.stderr

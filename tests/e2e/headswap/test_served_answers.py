@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from serving.client import GrpcClient, HttpClient
-from serving.client.tokens import read_token, renew
+from serving.client.tokens import read_token, renew_token
 from serving.errors import BadImageError, NotFoundError, TooLargeError
 from serving.settings import ServerSettings
 from tests.e2e.headswap.helpers import judged_row, row_of
@@ -70,7 +70,7 @@ def test_clients_live_through_a_token_renewal(steady: ServerSettings, photos: li
     with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         before = read_token(steady.key_file, "inference")
         assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
-        renew(steady, "inference")
+        renew_token(steady, "inference")
         assert read_token(steady.key_file, "inference") != before
         assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])
 

@@ -50,7 +50,7 @@ def test_explanations_are_the_same_over_both_transports(
     with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         told = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
         again = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
-        picture = grpc.explain_picture("clothing", photos[0], timeout_s=DEADLINE_S)
+        picture = grpc.explain_png("clothing", photos[0], timeout_s=DEADLINE_S)
     assert told == again
     assert (told.label, told.method) == ("hat", "grad-cam")
     assert 0 <= min(map(min, told.heat_map)) <= max(map(max, told.heat_map)) <= 1
@@ -66,7 +66,7 @@ def test_management_does_the_same_over_both_transports(
         assert http.management.versions("clothing") == grpc.management.versions("clothing")
         http.management.scale("clothing", "2.0", workers=2)
         assert len(grpc.management.versions("clothing")["2.0"].ready_pids) == 2
-        assert http.ready("clothing", version="2.0")
+        assert http.is_ready("clothing", version="2.0")
         http.management.set_default("clothing", "2.0")
         assert grpc.management.default_version("clothing") == "2.0"
         assert grpc.predict("clothing", photos[0]).version == "2.0"
@@ -76,7 +76,7 @@ def test_management_does_the_same_over_both_transports(
         assert http.models() == grpc.models() == ["clothing"]
         for client in (http, grpc):
             assert client.management.versions("nothing") == {}
-            assert not client.ready("clothing", version="2.0")
+            assert not client.is_ready("clothing", version="2.0")
             with pytest.raises(NotFoundError):
                 client.management.set_default("clothing", "2.0")
 

@@ -1,4 +1,4 @@
-"""The gRPC client against a local gRPC server: the errors of HTTP, the same retries, cancels and tokens."""
+"""The gRPC client against a local gRPC server: the same errors, retries, timeouts and tokens as over HTTP."""
 
 import json
 import threading
@@ -30,12 +30,12 @@ FULL_QUEUE = 'Model "x" Version 1.0 has no worker to serve inference request.'
 
 
 class Inference(grpc.GenericRpcHandler):
-    """Answers with what `script` holds, in turn and the last for ever: a body, or a status with its words."""
+    """Responds with the entries of `script` in turn, the last one for ever: a body, or a status and its details."""
 
     def __init__(self, messages):
         self._messages = messages
         self.script = []
-        self.seen = []
+        self.received = []
         self.metadata = []
         self.released = threading.Event()
 
@@ -49,17 +49,17 @@ class Inference(grpc.GenericRpcHandler):
         )
 
     def answer(self, request, context):
-        self.seen.append(request)
+        self.received.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
-        told = self.script[min(len(self.seen), len(self.script)) - 1]
-        if told == "wait":
+        response = self.script[min(len(self.received), len(self.script)) - 1]
+        if response == "wait":
             self.released.wait(10)
-            told = {}
-        if callable(told):
-            told = told(self.metadata[-1])
-        if isinstance(told, tuple):
-            context.abort(*told)
-        return self._messages.PredictionResponse(prediction=json.dumps(told).encode())
+            response = {}
+        if callable(response):
+            response = response(self.metadata[-1])
+        if isinstance(response, tuple):
+            context.abort(*response)
+        return self._messages.PredictionResponse(prediction=json.dumps(response).encode())
 
 
 @pytest.fixture
@@ -86,17 +86,17 @@ def client(address):
         yield client
 
 
-def test_asks_as_documented(client, inference, answer):
+def test_a_request_is_sent_as_documented(client, inference, answer):
     inference.script = [answer]
     assert client.predict("clothing", b"photo", top_k=2, version="1.0").top.label == "hat"
-    (request,) = inference.seen
+    (request,) = inference.received
     assert (request.model_name, request.model_version) == ("clothing", "1.0")
     assert dict(request.input) == {"000000": b"photo", "top_k": b"2"}
     assert "authorization" not in inference.metadata[0]
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "tries"),
+    ("status", "kind", "attempts"),
     [
         ((grpc.StatusCode.INTERNAL, NO_MODEL), NotFoundError, 1),
         ((grpc.StatusCode.INTERNAL, FULL_QUEUE), OverloadedError, retries.RETRIES + 1),
@@ -111,14 +111,14 @@ def test_asks_as_documented(client, inference, answer):
         ((grpc.StatusCode.DEADLINE_EXCEEDED, "late"), DeadlineError, 1),
     ],
 )
-def test_statuses_are_the_errors_of_http_and_tried_again_as_there(
-    client, inference, status, kind, tries
+def test_statuses_raise_the_errors_of_http_and_are_retried_as_there(
+    client, inference, status, kind, attempts
 ):
     inference.script = [status]
     with pytest.raises(kind) as caught:
         client.predict("clothing", b"photo")
     assert type(caught.value) is kind
-    assert len(inference.seen) == tries
+    assert len(inference.received) == attempts
     assert str(caught.value)
     assert JAVA not in str(caught.value)
 
@@ -129,10 +129,10 @@ def test_an_error_in_the_body_is_raised(client, inference):
     with pytest.raises(TooLargeError) as caught:
         client.predict("clothing", b"photo")
     assert (caught.value.status, caught.value.code) == (413, "image_too_large")
-    assert len(inference.seen) == 1
+    assert len(inference.received) == 1
 
 
-def test_a_silent_server_costs_the_time_given(client, inference):
+def test_a_silent_server_takes_no_longer_than_the_timeout(client, inference):
     inference.script = ["wait"]
     with pytest.raises(DeadlineError, match=r"within 0\.2 s"):
         client.predict("clothing", b"photo", timeout_s=0.2)
@@ -144,10 +144,10 @@ def test_several_photos_are_sent_in_their_order(client, inference, answer):
     ]
     photos = [bytes([number]) for number in range(30)]
     assert len(client.predict("clothing", photos)) == 30
-    assert [request.input[f"{n:06}"] for request in inference.seen for n in range(30)] == photos
+    assert [request.input[f"{n:06}"] for request in inference.received for n in range(30)] == photos
 
 
-def test_a_refused_token_is_read_again(address, inference, answer, tmp_path):
+def test_a_rejected_token_is_read_again(address, inference, answer, tmp_path):
     file = tmp_path / "token"
     file.write_text("old")
 
@@ -168,7 +168,7 @@ def test_a_refused_token_is_read_again(address, inference, answer, tmp_path):
         client.predict("clothing", b"photo")
 
 
-def test_nobody_listening_is_unreachable_soon(monkeypatch):
+def test_a_closed_port_is_unreachable_at_once(monkeypatch):
     monkeypatch.setattr(retries, "BASE_DELAY_S", 0.001)
     with (
         GrpcClient(Endpoint(address="http://127.0.0.1:9")) as client,
@@ -177,14 +177,14 @@ def test_nobody_listening_is_unreachable_soon(monkeypatch):
         client.predict("clothing", b"photo", timeout_s=10)
 
 
-def test_what_is_larger_than_the_server_takes_is_not_even_sent(client, inference):
+def test_what_exceeds_the_servers_limit_is_not_sent(client, inference):
     with pytest.raises(TooLargeError):
         client.predict("clothing", bytes(20_000_001))
-    assert inference.seen == []
+    assert inference.received == []
 
 
-def test_ready_is_the_handlers_own_word(client, inference):
+def test_a_model_is_ready_if_its_handler_rejects_an_empty_photo(client, inference):
     inference.script = [{"error": {"status": 400, "code": "empty_body", "message": "no"}}]
-    assert client.ready("clothing")
+    assert client.is_ready("clothing")
     inference.script = [(grpc.StatusCode.INTERNAL, NO_MODEL)]
-    assert not client.ready("clothing")
+    assert not client.is_ready("clothing")

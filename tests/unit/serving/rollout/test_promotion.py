@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serving.archive.reader import read_archive
-from serving.client.management import Loaded
+from serving.client.management import LoadedVersion
 from serving.errors import (
     BusyError,
     InputError,
@@ -44,9 +44,11 @@ class FakeServer:
         if self.fault is not None and self.fault[0] == verb:
             raise self.fault[1]
 
-    def versions(self, model: str) -> dict[str, Loaded]:
+    def versions(self, model: str) -> dict[str, LoadedVersion]:
         return {
-            version: Loaded(version=version, min_workers=1, ready_pids=(1,), pending_requests=0)
+            version: LoadedVersion(
+                version=version, min_workers=1, ready_pids=(1,), pending_requests=0
+            )
             for version in sorted(self.loaded)
         }
 
