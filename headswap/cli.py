@@ -3,22 +3,24 @@
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from headswap.commands import CommandEntry, find_command, overview
 from headswap.errors import ArgumentError
 from headswap.output import print_error
+from headswap.tyro_errors import one_sentence
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it.
 # tyro draws its errors in a box as wide as the terminal: wide enough that no sentence is broken.
 ERROR_WIDTH_COLUMNS = "10000"
-BOX_DRAWING = re.compile(r"[─-╿]+")
+OPTIONAL_KINDS: tuple[Any, ...] = (str, float, Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +66,8 @@ def parse(entry: CommandEntry, argv: Sequence[str]) -> Any:
         try:
             return _run_tyro(module, entry.name, arguments, default)
         except SystemExit:
-            raise ArgumentError(_one_line(captured.getvalue(), entry.name)) from None
+            sentence = one_sentence(captured.getvalue())
+            raise ArgumentError(f"{sentence} See headswap {entry.name} --help.") from None
 
 
 def _run_tyro(module: ModuleType, command_name: str, arguments: list[str], default: Any) -> Any:
@@ -75,15 +78,26 @@ def _run_tyro(module: ModuleType, command_name: str, arguments: list[str], defau
         args=arguments,
         default=default,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        registry=_REGISTRY,
     )
 
 
-def _one_line(message: str, command_name: str) -> str:
-    stripped = (BOX_DRAWING.sub("", line).strip() for line in message.splitlines())
-    lines = [line for line in stripped if line and not line.startswith("For full helptext")]
-    # tyro's own title ("Invalid choice") says less than the sentence under it.
-    sentence = " ".join(lines[1:] if len(lines) > 1 else lines)
-    return f"{sentence.rstrip('.')}. See headswap {command_name} --help."
+_REGISTRY = ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Parse and show `TYPE | None` as TYPE. tyro shows `{None}|TYPE` and reads the text "None" as no value."""
+    kind = next((kind for kind in OPTIONAL_KINDS if info.type == kind | None), None)
+    if kind is None:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kind.__name__.upper(),
+        instance_from_str=lambda texts: kind(texts[0]),
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: ["unset" if value is None else str(value)],
+    )
 
 
 @contextlib.contextmanager
