@@ -32,14 +32,14 @@ ELSEWHERE = {
     "docker compose": "needs Docker; held against compose.yaml, and tests/image runs the image",
     "kubectl": "needs a cluster; held against deploy/kubernetes",
     "torchrun": "needs several GPUs or hosts; tests/integration/training runs two processes",
-    "nvidia-smi": "needs a GPU; its words are compared with those NVIDIA documents",
+    "nvidia-smi": "needs a GPU; its arguments are compared with those NVIDIA documents",
     "make": "needs a package index, or is this very run; make is asked whether it has the target",
     "headswap tune": "takes eight minutes; test_tune.py runs it shorter, an archive's own settings stand in",
     "headswap export": "needs a trained run; test_served_int8.py exports one in 8 bits and serves it",
     "headswap predict photo.jpg --address https": "needs the certificate's server, which test_tls.py has",
 }
 SHORTER = {"--bake 60": "--bake 2", "--seconds 60": "--seconds 4", "--shadow 50": "--shadow 4"}
-COMPOSE_VERBS = {"create", "cp", "up", "restart", "stop"}
+COMPOSE_COMMANDS = {"create", "cp", "up", "restart", "stop"}
 TORCHRUN_FLAGS = {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-id", "--rdzv-endpoint"}
 SMI_FIELDS = {"index", "name", "utilization.gpu", "memory.used"}
 
@@ -58,7 +58,7 @@ COMMANDS_ELSEWHERE = [command for command in guide_commands() if reason_of(comma
 
 
 class Shell:
-    """An operator's: a folder with the configuration, archives and photos, and the servers started in it."""
+    """An operator's shell: a folder with the configuration, archives and photos, and the servers started in it."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -79,17 +79,17 @@ class Shell:
 
     def run(self, command: str, *, until_it_works: bool = False) -> str:
         deadline = time.monotonic() + DEADLINE_S
-        while (told := self.try_once(command)).returncode != 0:
-            assert until_it_works, (command, told.stdout, told.stderr)
-            assert time.monotonic() < deadline, (command, told.stderr)
-            assert all(server.poll() is None for server in self.servers), told.stderr
-        return told.stdout
+        while (result := self.try_once(command)).returncode != 0:
+            assert until_it_works, (command, result.stdout, result.stderr)
+            assert time.monotonic() < deadline, (command, result.stderr)
+            assert all(server.poll() is None for server in self.servers), result.stderr
+        return result.stdout
 
     def serve(self, command: str) -> None:
-        words = shlex.split(command.removesuffix("&"))
-        if "--state" not in words:
+        argv = shlex.split(command.removesuffix("&"))
+        if "--state" not in argv:
             self.stop()
-        self.servers.append(subprocess.Popen(words, cwd=self.home, env=self.environment))
+        self.servers.append(subprocess.Popen(argv, cwd=self.home, env=self.environment))
 
     def stop(self) -> None:
         """End the servers as an operator would, and hold them to exit code 0."""
@@ -154,41 +154,43 @@ def test_the_commands_of_the_guide_work_in_order(shell: Shell) -> None:
                 shell.run("headswap ready", until_it_works=True)
             continue
         if command.startswith("headswap promote"):
-            make_room(shell)
-        told = shell.run(command, until_it_works=command.startswith(("headswap ready", "grep")))
+            make_promotable(shell)
+        output = shell.run(command, until_it_works=command.startswith(("headswap ready", "grep")))
         if "/predictions/" in command:
-            assert '"predictions"' in told
+            assert '"predictions"' in output
         if command.endswith("/metrics"):
-            assert "handler_predictions_total" in told
+            assert "handler_predictions_total" in output
         if command.endswith("answers.csv"):
             assert (shell.home / "answers.csv").read_text().count("\n") > 10
     shell.stop()
 
 
-def make_room(shell: Shell) -> None:
-    """Have 2.0 not live, so that it can be promoted; that it could not be before is a failure to find in the log."""
+def make_promotable(shell: Shell) -> None:
+    """Roll back if 2.0 is live, so that it can be promoted; its refusal before that is a failure for the log."""
     rows = json.loads(shell.run("headswap status --json"))["versions"]
-    if ("2.0", "live") in [(row["version"], row["standing"]) for row in rows]:
+    if ("2.0", "live") in [(row["version"], row["deployment"]) for row in rows]:
         assert shell.try_once("headswap promote model_store/clothing-2.0.mar").returncode == 2
         shell.run("headswap rollback")
 
 
 @pytest.mark.parametrize("command", COMMANDS_ELSEWHERE)
-def test_what_needs_another_machine_names_what_there_is(command: str) -> None:
+def test_commands_for_other_machines_name_what_exists(command: str) -> None:
     program = shlex.split(command)[0]
     CHECKS[program](shlex.split(command))
 
 
-def check_compose(words: list[str]) -> None:
+def check_compose(argv: list[str]) -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    flag, profile, verb, *rest = words[2:]
+    flag, profile, subcommand, *rest = argv[2:]
     assert flag == "--profile"
-    assert verb in COMPOSE_VERBS
+    assert subcommand in COMPOSE_COMMANDS
     services = [
-        name for name, one in compose["services"].items() if profile in one.get("profiles", [])
+        name
+        for name, service in compose["services"].items()
+        if profile in service.get("profiles", [])
     ]
     assert services
-    if verb == "cp":
+    if subcommand == "cp":
         service, _, folder = rest[1].partition(":")
         assert service in services
         mounts = [volume.split(":")[1] for volume in compose["services"][service]["volumes"]]
@@ -197,90 +199,92 @@ def check_compose(words: list[str]) -> None:
         assert set(rest) <= {"--build", "--detach"}
 
 
-def check_kubectl(words: list[str]) -> None:
+def check_kubectl(argv: list[str]) -> None:
     namespace = read("namespace/namespace.yaml")["metadata"]["name"]
-    words = words[1:]
-    if words[0] == "-n":
-        assert words[1] == namespace
-        words = words[2:]
+    argv = argv[1:]
+    if argv[0] == "-n":
+        assert argv[1] == namespace
+        argv = argv[2:]
     else:
-        # What has a namespace of its own.
-        assert words[:2] == ["apply", "-k"]
-    KUBECTL_CHECKS[words[0]](words[1:])
+        # Kustomizations name their namespace.
+        assert argv[:2] == ["apply", "-k"]
+    KUBECTL_CHECKS[argv[0]](argv[1:])
 
 
 def read(name: str) -> Any:
     return yaml.safe_load((KUBERNETES / name).read_text())
 
 
-def check_apply(words: list[str]) -> None:
-    for flag, path in zip(words[::2], words[1::2], strict=True):
+def check_apply(argv: list[str]) -> None:
+    for flag, path in zip(argv[::2], argv[1::2], strict=True):
         assert flag in ("-k", "-f")
         assert (ROOT / path / "kustomization.yaml" if flag == "-k" else ROOT / path).is_file()
 
 
-def check_copy(words: list[str]) -> None:
+def check_copy(argv: list[str]) -> None:
     loader = read("loader/pod.yaml")
-    pod, _, folder = words[1].partition(":")
+    pod, _, folder = argv[1].partition(":")
     assert pod == loader["metadata"]["name"]
     (mount,) = loader["spec"]["containers"][0]["volumeMounts"]
     assert folder.rstrip("/") == mount["mountPath"]
 
 
-def check_loader(words: list[str]) -> None:
-    assert words[-1] == f"pod/{read('loader/pod.yaml')['metadata']['name']}"
-    assert words[:-1] in ([], ["--for=condition=Ready"])
+def check_loader(argv: list[str]) -> None:
+    assert argv[-1] == f"pod/{read('loader/pod.yaml')['metadata']['name']}"
+    assert argv[:-1] in ([], ["--for=condition=Ready"])
 
 
-def check_deployment(words: list[str]) -> None:
-    """`rollout restart`, `rollout status`, `set image`, `exec`: each of a deployment and container that there is."""
+def check_deployment(argv: list[str]) -> None:
+    """`rollout restart`, `rollout status`, `set image`, `exec`: each of an existing deployment and container."""
     deployment = read("base/deployment.yaml")
-    assert f"deployment/{deployment['metadata']['name']}" in words
-    containers = [one["name"] for one in deployment["spec"]["template"]["spec"]["containers"]]
-    if words[0] == "image":
-        assert words[-1].partition("=")[0] in containers
-    elif "--" in words:
-        assert words[1:4] == ["-c", containers[0], "--"]
-        check_headswap(words[4:])
+    assert f"deployment/{deployment['metadata']['name']}" in argv
+    containers = [
+        container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]
+    ]
+    if argv[0] == "image":
+        assert argv[-1].partition("=")[0] in containers
+    elif "--" in argv:
+        assert argv[1:4] == ["-c", containers[0], "--"]
+        check_headswap(argv[4:])
     else:
-        assert words[0] in ("restart", "status")
+        assert argv[0] in ("restart", "status")
 
 
-def check_secret(words: list[str]) -> None:
+def check_secret(argv: list[str]) -> None:
     _, gateway = read("base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
     wanted = gateway["env"][0]["valueFrom"]["secretKeyRef"]
-    assert words[:3] == ["secret", "generic", wanted["name"]]
-    assert words[3].startswith(f"--from-literal={wanted['key']}=")
+    assert argv[:3] == ["secret", "generic", wanted["name"]]
+    assert argv[3].startswith(f"--from-literal={wanted['key']}=")
     if shutil.which("kubectl"):
         # --dry-run=client asks no cluster.
-        making = ["kubectl", "create", *words[:4], "--dry-run=client", "--output=yaml"]
-        made = subprocess.run(making, capture_output=True, text=True, timeout=60, check=True)
-        assert list(yaml.safe_load(made.stdout)["data"]) == [wanted["key"]]
-    assert words[4:] in (
+        command = ["kubectl", "create", *argv[:4], "--dry-run=client", "--output=yaml"]
+        created = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert list(yaml.safe_load(created.stdout)["data"]) == [wanted["key"]]
+    assert argv[4:] in (
         [],
         ["--dry-run=client", "--output=yaml", "|", "kubectl", "apply", "-f", "-"],
     )
 
 
-def check_smi(words: list[str]) -> None:
-    for word in words[1:]:
-        flag, _, value = word.partition("=")
+def check_smi(argv: list[str]) -> None:
+    for argument in argv[1:]:
+        flag, _, value = argument.partition("=")
         assert flag in ("--query-gpu", "--format")
         assert flag == "--format" or set(value.split(",")) <= SMI_FIELDS
 
 
-def check_make(words: list[str]) -> None:
-    subprocess.run(["make", "-n", words[1]], cwd=ROOT, capture_output=True, timeout=60, check=True)
+def check_make(argv: list[str]) -> None:
+    subprocess.run(["make", "-n", argv[1]], cwd=ROOT, capture_output=True, timeout=60, check=True)
 
 
-def check_torchrun(words: list[str]) -> None:
-    own, _, trained = " ".join(words[1:]).partition(" -m headswap ")
+def check_torchrun(argv: list[str]) -> None:
+    own, _, trained = " ".join(argv[1:]).partition(" -m headswap ")
     assert set(re.findall(r"--[\w-]+", own)) <= TORCHRUN_FLAGS
     check_headswap(["headswap", *trained.split()])
 
 
-def check_headswap(words: list[str]) -> None:
-    parse(find_command(words[1]), words[2:])
+def check_headswap(argv: list[str]) -> None:
+    parse(find_command(argv[1]), argv[2:])
 
 
 KUBECTL_CHECKS: dict[str, Callable[[list[str]], None]] = {
