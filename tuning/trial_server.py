@@ -1,4 +1,4 @@
-"""A TorchServe of its own on free loopback ports, with one setting of one archive loaded at a time."""
+"""A TorchServe of its own on free loopback ports, with one configuration of one archive loaded at a time."""
 
 import contextlib
 import tempfile
@@ -6,29 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from serving.archive.reader import Archive
 from serving.archive.repack import read_model_config, repack
 from serving.client.endpoint import http_endpoint
 from serving.client.grpc_management import manage
 from serving.errors import ServingError
+from serving.loadtest.http_target import HttpTarget
+from serving.rollout.startup import choose_live
 from serving.rollout.trust import Trust
 from serving.server.ports import on_free_ports
-from serving.server.server import Server, choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings
-from tuning.load import Target
 from tuning.memory import host_memory_mb
 from tuning.serving_config import ServingConfig
 
-# More than ever ask at once, so that a short queue of the user's refuses nobody here.
+# More than ever wait, so that no request is rejected, however short the user's own queue is.
 QUEUE_SIZE = 10_000
-# Already judged, before its settings were replaced.
+# The archive was checked before its configuration was replaced.
 TRUSTED = Trust(allow_custom_handler=True)
 
 
 class TrialServer:
-    """A context manager: nothing of it is left afterwards."""
+    """A context manager that leaves neither processes nor files behind."""
 
     def __init__(self, archive: Archive, settings: ServerSettings) -> None:
         self._archive = archive
@@ -50,52 +51,48 @@ class TrialServer:
         self._stop()
         self._folder.cleanup()
 
-    def load(self, setting: ServingConfig) -> None:
-        """Serve the archive with this setting and nothing else; return when its workers have proved themselves.
+    def load(self, config: ServingConfig) -> None:
+        """Serve the archive with this configuration alone; return when its workers are ready.
 
         Raises:
-            ServingError: it cannot be served so; the next setting may be tried.
+            ServingError: it cannot be served like that; the next configuration may be tried.
         """
         if self._server is not None and self._server.exit_code() is not None:
             self._stop()
         if self._server is None:
-            self._start(setting)
-        elif setting != self._loaded:
+            self._start(config)
+        elif config != self._loaded:
             self._loaded = None
-            self._replace(self._server, setting)
-        self._loaded = setting
+            self._replace(self._server, config)
+        self._loaded = config
 
-    def target(self) -> Target:
-        """Return where the archive is asked, with a token that is good now."""
-        settings = self._running.settings
-        endpoint = http_endpoint(settings, "inference")
-        parts = urlsplit(endpoint.address)
-        return Target(
-            host=str(parts.hostname),
-            port=int(parts.port or 80),
-            path=f"/predictions/{quote(self._archive.name, safe='')}",
+    def target(self) -> HttpTarget:
+        """Return where the archive takes requests, with a token that is valid now."""
+        endpoint = http_endpoint(self._running.settings, "inference")
+        return HttpTarget(
+            url=f"{endpoint.address}/predictions/{quote(self._archive.name, safe='')}",
             token=endpoint.token.read() if endpoint.token else None,
         )
 
     def memory_mb(self) -> float:
-        """Return what Java and its workers take now."""
+        """Return the memory that Java and its workers take now."""
         return host_memory_mb(self.pid)
 
     @property
     def pid(self) -> int:
-        """Return Java's; the workers are its children."""
+        """Return the process id of Java; the workers are its children."""
         return self._running.pid
 
     @property
     def _running(self) -> Server:
-        assert self._server is not None, "no setting was loaded"
+        assert self._server is not None, "no configuration is loaded"
         return self._server
 
-    def _start(self, setting: ServingConfig) -> None:
+    def _start(self, config: ServingConfig) -> None:
         folder = Path(tempfile.mkdtemp(dir=self._folder.name))
         settings = trial_settings(self._user_settings, folder)
         settings.model_store.mkdir()
-        choose_live(settings, [self._pack(setting, settings).path], trust=TRUSTED)
+        choose_live(settings.model_store, [self._pack(config, settings).path], trust=TRUSTED)
         server = Server(settings)
         try:
             server.start()
@@ -105,17 +102,17 @@ class TrialServer:
             self._stop()
             raise
 
-    def _replace(self, server: Server, setting: ServingConfig) -> None:
+    def _replace(self, server: Server, config: ServingConfig) -> None:
         name, version = self._archive.name, self._archive.version
         with manage(server.settings) as management:
             if version in management.versions(name):
                 management.unregister(name, version)
-            packed = self._pack(setting, server.settings)
-            management.register(packed.path.name, workers=setting.workers)
+            packed = self._pack(config, server.settings)
+            management.register(packed.path.name, workers=config.workers)
 
-    def _pack(self, setting: ServingConfig, settings: ServerSettings) -> Archive:
+    def _pack(self, config: ServingConfig, settings: ServerSettings) -> Archive:
         target = settings.model_store / self._archive.file_name
-        return repack(self._archive, setting.to_model_config(self._base), target)
+        return repack(self._archive, config.to_model_config(self._base), target)
 
     def _stop(self) -> None:
         if self._server is not None:

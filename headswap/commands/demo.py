@@ -48,7 +48,8 @@ class Command:
 
 
 def run(command: Command) -> int:
-    from serving.server.server import Server, choose_live
+    from serving.rollout.startup import choose_live
+    from serving.server.server import Server
     from training.distributed import refuse_several
 
     refuse_several("demo")
@@ -60,7 +61,7 @@ def run(command: Command) -> int:
     evaluation = _make_version(_first_config(folder.path), "1.0", settings.model_store)
     with Server(settings) as server:
         _say(2, "start TorchServe and wait until it classifies its probe photos correctly")
-        choose_live(settings, [settings.model_store / f"{MODEL}-1.0.mar"])
+        choose_live(settings.model_store, [settings.model_store / f"{MODEL}-1.0.mar"])
         server.start()
         server.wait_ready()
         _say(3, "classify photos over HTTP and gRPC")

@@ -1,14 +1,12 @@
-"""A TorchServe as a child process: started on what is live, watched, drained, never left behind."""
+"""TorchServe as a child process: started with the live versions, watched, shut down in order, never left behind."""
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -16,9 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from serving.archive.reader import Archive, read_archive
 from serving.client import tokens
-from serving.client.grpc_management import manage
 from serving.errors import (
     BusyError,
     InputError,
@@ -27,34 +23,22 @@ from serving.errors import (
     RequestError,
     ServerError,
 )
-from serving.rollout import journal
-from serving.rollout.live_record import (
-    Deployment,
-    entry_of,
-    locked,
-    open_entry,
-    read_record,
-    write_record,
-)
-from serving.rollout.loading import install
-from serving.rollout.readiness import Report, check_live
-from serving.rollout.recovery import clear_leftovers
+from serving.rollout.live_record import open_entry, read_record
+from serving.rollout.readiness import check_live
+from serving.rollout.session import Report, ServerSession
+from serving.rollout.startup import choose_live, discard_interrupted_promotion
 from serving.rollout.trust import STRICT, Trust
-from serving.server.environment import server_environment
-from serving.server.java import find_java, quiet_flags
-from serving.server.shutdown import answer_what_is_under_way
+from serving.server.process import start_process
+from serving.server.shutdown import finish_requests
 from serving.settings import ServerSettings
-from serving.torchserve import torchserve_jar
 
-LOG_CONFIG = Path(__file__).parents[1] / "log4j2.xml"
 START_TIMEOUT_S = 180.0
-# After at most 8 s of answering what is under way (closing.py): a container is killed 30 s after TERM.
+# After up to 8 s of finishing requests (shutdown.py): a container is killed 30 s after TERM.
 STOP_TIMEOUT_S = 18.0
 POLL_S = 0.2
-PR_SET_PDEATHSIG = 1
 LOG_TAIL_LINES = 200
-# What the handler logs when an archive does not reproduce its probes.
-REFUSAL = "refusing to serve"
+# What the handler logs if an archive does not reproduce its probes.
+PROBE_FAILURE = "refusing to serve"
 
 
 class Server:
@@ -62,6 +46,7 @@ class Server:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
+        self.session = ServerSession(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._is_ready = False
@@ -75,7 +60,8 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        with self.session:
+            self.stop()
 
     @property
     def pid(self) -> int:
@@ -83,26 +69,25 @@ class Server:
         return self._process.pid
 
     def start(self) -> None:
-        """Start Java on the live versions and return at once.
+        """Start TorchServe with the live versions and return at once.
 
         Raises:
-            BusyError: a port is taken. SettingsError: no Java. ArchiveError: a live archive is not what it was.
+            BusyError: a port is in use. SettingsError: there is no Java. ArchiveError: a live archive has changed.
         """
         settings = self.settings
-        _refuse_busy_ports(settings)
-        _forget_half_done(settings)
+        _check_ports(settings)
+        discard_interrupted_promotion(settings.model_store)
         record = read_record(settings.model_store)
         live = [open_entry(settings.model_store, deployment.live) for deployment in record.values()]
-        # Archives a killed server had unpacked; the sockets of its workers.
+        # Archives that a killed server had unpacked, and the sockets of its workers.
         shutil.rmtree(settings.state / "tmp", ignore_errors=True)
         for folder in (settings.state, settings.state / "tmp", settings.state / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rendered = settings.state / "config.properties"
-        rendered.write_text(
-            settings.render(",".join(f"{one.name}={one.path.name}" for one in live))
-        )
+        load_models = ",".join(f"{archive.name}={archive.path.name}" for archive in live)
+        rendered.write_text(settings.render(load_models))
         settings.key_file.unlink(missing_ok=True)
-        self._process = self._spawn(rendered)
+        self._process = start_process(settings, rendered)
         details = {
             "pid": self._process.pid,
             "serve_pid": os.getpid(),
@@ -111,45 +96,46 @@ class Server:
         (settings.state / "server.json").write_text(json.dumps(details))
 
     def wait_ready(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when every live model answers its probes, with the previous versions loaded beside them.
+        """Return when every live model answers its probes and the versions kept for a rollback are loaded.
 
         Raises:
-            ServerError: Java ended, or the time is over; says what the log said last.
+            ServerError: TorchServe ended, or the timeout has passed; the message quotes the log's last error.
         """
         deadline = time.monotonic() + timeout_s
         while True:
             if (code := self.exit_code()) is not None:
                 raise ServerError(
-                    f"TorchServe ended with {code} while starting: {self.last_error()}"
+                    f"TorchServe exited with {code} while starting: {self.last_error()}"
                 )
             try:
-                check_live(self.settings)
+                check_live(self.session)
                 self._is_ready = True
                 break
             except NotLoadedError as error:
-                # It loads what it was given before it opens its ports: what is not there now never will be.
+                # TorchServe loads its models before it opens its ports: what is not loaded now never will be.
                 raise ServerError(f"{error} {self.last_error()}") from None
             except (NotReadyError, RequestError, InputError) as error:
-                if time.monotonic() > deadline or REFUSAL in self.last_error():
+                if time.monotonic() > deadline or PROBE_FAILURE in self.last_error():
                     raise ServerError(f"not ready: {error} {self.last_error()}") from None
             time.sleep(POLL_S)
         self._load_kept()
         if self.settings.uses_tokens:
-            watch = threading.Thread(
+            renewal = threading.Thread(
                 target=tokens.keep_renewing, args=(self.settings, self._stopping), daemon=True
             )
-            watch.start()
+            renewal.start()
 
     def exit_code(self) -> int | None:
+        """Return TorchServe's exit code; None while it runs, and before it was started."""
         return None if self._process is None else self._process.poll()
 
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End TorchServe once what is under way is answered; kill it when it takes longer than `timeout_s` to close."""
+        """End TorchServe once accepted requests are answered; kill it if closing takes longer than `timeout_s`."""
         self._stopping.set()
         if self._process is None:
             return
         if self._process.poll() is None and self._is_ready:
-            answer_what_is_under_way(self.settings, self._process.pid)
+            finish_requests(self.session, self._process.pid)
         self._process.terminate()
         try:
             self._process.wait(timeout_s)
@@ -166,41 +152,19 @@ class Server:
             with contextlib.suppress(OSError):
                 lines = path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
                 for line in reversed(lines):
-                    if REFUSAL in line or "Invalid configuration" in line or " ERROR " in line:
+                    if (
+                        PROBE_FAILURE in line
+                        or "Invalid configuration" in line
+                        or " ERROR " in line
+                    ):
                         return f"The log says: {line.strip()[:400]}"
         return f"See {log}."
 
-    def _spawn(self, rendered: Path) -> subprocess.Popen[bytes]:
-        settings, state = self.settings, self.settings.state.resolve()
-        java = find_java()
-        jar = torchserve_jar()
-        site_packages = jar.parents[2]
-        command = [
-            str(java), *quiet_flags(java),
-            f"-Dmodel_server_home={site_packages}", f"-Djava.io.tmpdir={state / 'tmp'}",
-            f"-Dlog4j.configurationFile=file://{LOG_CONFIG}",
-            *settings.properties.get("vmargs", "").split(),
-            "-cp", f"{jar.parent}/*", "org.pytorch.serve.ModelServer",
-            "--python", sys.executable, "-f", str(rendered.resolve()), "-ncs",
-        ]  # fmt: skip
-        with (state / "logs" / "console.log").open("wb") as console:
-            return subprocess.Popen(
-                command,
-                cwd=state,
-                env=server_environment(state),
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                # The key file is written before it is made private: nobody may read it in between.
-                umask=0o077,
-                # Away from the terminal's Ctrl-C, which `serve` turns into an orderly stop.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-
     def _load_kept(self) -> None:
         settings = self.settings
-        # A rollback that cannot be prepared must not keep the live version from serving.
-        with contextlib.suppress(RequestError, InputError), manage(settings) as management:
+        # A version that cannot be loaded for a rollback must not keep the live one from serving.
+        with contextlib.suppress(RequestError, InputError):
+            management = self.session.management
             for name, deployment in read_record(settings.model_store).items():
                 loaded = management.versions(name)
                 for entry in deployment.kept:
@@ -212,102 +176,55 @@ class Server:
 def serve(
     settings: ServerSettings, *, archives: Sequence[Path], report: Report, trust: Trust = STRICT
 ) -> int:
-    """Run in the foreground until TERM, INT or Java's death; return the exit code."""
+    """Run in the foreground until TERM, INT or the end of TorchServe; return the exit code.
+
+    Raises:
+        ServerError: TorchServe did not become ready, or ended by itself. The errors of `choose_live` and `start`.
+    """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    choose_live(settings, archives, trust=trust)
+    choose_live(settings.model_store, archives, trust=trust)
     with Server(settings) as server:
         server.start()
-        waiter = _Waiter(server)
+        readiness = _ReadinessThread(server)
+        is_reported = False
         while not stopping.wait(POLL_S):
-            if waiter.failed is not None:
-                raise waiter.failed
-            if waiter.done and not waiter.told:
-                waiter.told = True
-                for sentence in check_live(settings):
+            if readiness.error is not None:
+                raise readiness.error
+            if readiness.is_ready and not is_reported:
+                is_reported = True
+                for sentence in check_live(server.session):
                     report(
                         f"{sentence} on {settings.inference_url} and gRPC {settings.grpc_target}"
                     )
             if server.exit_code() is not None:
                 raise ServerError(
-                    f"TorchServe ended with {server.exit_code()}. {server.last_error()}"
+                    f"TorchServe exited with {server.exit_code()}. {server.last_error()}"
                 )
         report("draining")
     report("stopped")
     return 0
 
 
-class _Waiter:
-    """Waits for readiness in a thread, so that a signal is heard meanwhile."""
+class _ReadinessThread:
+    """Waits for readiness in a thread, so that the main thread can handle signals meanwhile."""
 
     def __init__(self, server: Server) -> None:
-        self.done, self.told = False, False
-        self.failed: ServerError | None = None
+        self.is_ready = False
+        self.error: ServerError | None = None
         threading.Thread(target=self._wait, args=(server,), daemon=True).start()
 
     def _wait(self, server: Server) -> None:
         try:
             server.wait_ready()
-            self.done = True
+            self.is_ready = True
         except ServerError as error:
-            self.failed = error
+            self.error = error
 
 
-def choose_live(
-    settings: ServerSettings, archives: Sequence[Path], *, trust: Trust = STRICT
-) -> None:
-    """Fill the live record for models that have none: from the archives named, else a model's only one in the store.
-
-    Raises:
-        InputError: nothing to serve, or several versions of a model and none chosen.
-    """
-    with locked(settings.model_store):
-        record = read_record(settings.model_store)
-        chosen = [
-            install(trust.accept(read_archive(path)), settings.model_store) for path in archives
-        ]
-        if not chosen and not record:
-            chosen = [trust.accept(one) for one in _only_archives(settings.model_store)]
-        for archive in chosen:
-            deployment = record.get(archive.name)
-            if deployment is None or deployment.live.version != archive.version:
-                entry = entry_of(
-                    archive, why="named at serve" if archives else "only version in the store"
-                )
-                record[archive.name] = (
-                    deployment.succeeded_by(entry, keep=1) if deployment else Deployment(live=entry)
-                )
-        trust.check_record(settings.model_store, record)
-        write_record(settings.model_store, record)
-
-
-def _only_archives(model_store: Path) -> list[Archive]:
-    found: dict[str, list[Archive]] = {}
-    for path in sorted(model_store.glob("*.mar")):
-        archive = read_archive(path)
-        found.setdefault(archive.name, []).append(archive)
-    if not found:
-        raise InputError(
-            f"the model store {model_store} holds no archive; make one with headswap export."
-        )
-    for name, versions in found.items():
-        if len(versions) > 1:
-            told = ", ".join(str(one.path) for one in versions)
-            raise InputError(
-                f"{name} has {len(versions)} versions and none was ever live; name one to serve: {told}."
-            )
-    return [versions[0] for versions in found.values()]
-
-
-def _forget_half_done(settings: ServerSettings) -> None:
-    """Nothing is loaded yet, so of a promotion that was cut off only files are left. The record says what was live."""
-    with contextlib.suppress(BusyError), locked(settings.model_store):
-        clear_leftovers(settings.model_store)
-        journal.end(settings.model_store)
-
-
-def _refuse_busy_ports(settings: ServerSettings) -> None:
+def _check_ports(settings: ServerSettings) -> None:
+    """Raise BusyError if a port of the server is in use."""
     for key, port in settings.ports().items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -315,13 +232,5 @@ def _refuse_busy_ports(settings: ServerSettings) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 raise BusyError(
-                    f"port {port} ({key} in {settings.config.name}) is taken; stop what listens there or change it."
+                    f"port {port} ({key} in {settings.config.name}) is in use; stop what listens there or change it."
                 ) from None
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end Java when `serve` is killed outright: no orphan keeps the ports.
-
-    KILL, because on TERM it may wait for ever for a call that is never answered; its workers end with their socket.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

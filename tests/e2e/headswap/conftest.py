@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from serving.rollout.loading import install
 
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive.reader import Archive
 from serving.client.http_management import HttpManagement
-from serving.rollout.loading import install
-from serving.server.server import Server, choose_live
+from serving.rollout.startup import choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
 
 ROOT = Path(__file__).parents[3]
@@ -98,7 +99,7 @@ def serve_first(archives: dict[str, Path], folder: Path) -> Iterator[ServerSetti
         model_store=folder / "store",
         state=folder / "state",
     )
-    choose_live(settings, [archives["1.0"]])
+    choose_live(settings.model_store, [archives["1.0"]])
     with Server(settings) as server:
         server.start()
         server.wait_ready()

@@ -15,7 +15,8 @@ from serving.loadtest.load import Load
 from serving.rollout.live_record import locked, read_record
 from serving.rollout.promotion import PromotionResult, promote, rollback
 from serving.rollout.retirement import retire
-from serving.server.server import Server, choose_live
+from serving.rollout.startup import choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings
 
 
@@ -133,7 +134,7 @@ def test_retire_unloads_what_is_not_live(
 def test_a_restart_keeps_what_was_promoted(
     settings: ServerSettings, archives: dict[str, Path], photos: list[bytes]
 ) -> None:
-    choose_live(settings, [archives["1.0"]])
+    choose_live(settings.model_store, [archives["1.0"]])
     with Server(settings) as server:
         server.start()
         server.wait_ready()
@@ -149,7 +150,7 @@ def test_a_restart_keeps_what_was_promoted(
 def test_a_changed_archive_is_not_served(
     settings: ServerSettings, archives: dict[str, Path]
 ) -> None:
-    choose_live(settings, [archives["1.0"]])
+    choose_live(settings.model_store, [archives["1.0"]])
     stored = settings.model_store / "clothing-1.0.mar"
     shutil.copyfile(disagreeing(archives["2.0"], settings.model_store, "1.0"), stored)
     with Server(settings) as server, pytest.raises(ArchiveError, match="not what was promoted"):
@@ -159,7 +160,7 @@ def test_a_changed_archive_is_not_served(
 def test_an_archive_that_refuses_to_serve_stops_the_start_with_its_reason(
     settings: ServerSettings, archives: dict[str, Path], tmp_path: Path
 ) -> None:
-    choose_live(settings, [disagreeing(archives["2.0"], tmp_path, "2.0")])
+    choose_live(settings.model_store, [disagreeing(archives["2.0"], tmp_path, "2.0")])
     with Server(settings) as server:
         server.start()
         with pytest.raises(ServerError, match="refusing to serve"):

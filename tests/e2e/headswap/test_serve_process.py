@@ -59,7 +59,7 @@ def test_the_verbs_of_a_running_server(
     try:
         second = run(settings, "serve", str(archives["1.0"]))
         assert second.returncode == 2
-        assert "is taken" in second.stderr
+        assert "is in use" in second.stderr
         folder = tmp_path / "photos"
         folder.mkdir()
         (folder / "a.jpg").write_bytes(photos[0])

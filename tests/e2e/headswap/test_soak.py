@@ -17,7 +17,8 @@ from serving.errors import NotFoundError, PromotionError, RequestError
 from serving.loadtest.soak import Plan, soak
 from serving.rollout import drain
 from serving.rollout.retirement import retire
-from serving.server.server import Server, choose_live
+from serving.rollout.startup import choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings
 
 
@@ -100,7 +101,7 @@ def test_stopping_answers_what_was_accepted(
     settings: ServerSettings, archives: dict[str, Path], photos: list[bytes]
 ) -> None:
     outcomes: Counter[str] = Counter()
-    choose_live(settings, [archives["1.0"]])
+    choose_live(settings.model_store, [archives["1.0"]])
     with Server(settings) as server:
         server.start()
         server.wait_ready()

@@ -17,7 +17,8 @@ from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token
 from serving.errors import RequestError, UnreachableError
 from serving.rollout.promotion import promote, rollback
-from serving.server.server import Server, choose_live
+from serving.rollout.startup import choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
 
 DEADLINE_S = 90.0
@@ -72,7 +73,7 @@ def secured(
         text = text.replace(f"# {line}", line)
     config.write_text(text)
     settings = load_settings(config=config, model_store=folder / "store", state=folder / "state")
-    choose_live(settings, [archives["1.0"]])
+    choose_live(settings.model_store, [archives["1.0"]])
     with Server(settings) as server:
         server.start()
         server.wait_ready()

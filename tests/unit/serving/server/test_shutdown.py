@@ -1,4 +1,4 @@
-"""New connections are refused, the one that is open goes on: on a real listener in another process."""
+"""Closed listeners refuse new connections while an open one goes on: on a real listener in another process."""
 
 import socket
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from serving.server.front_door import close_listeners, count_connections
+from serving.server.shutdown import close_listeners, count_connections
 
 ECHO = """
 import socket
@@ -19,26 +19,26 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 """
 
 
-def test_the_door_closes_behind_those_who_are_in() -> None:
+def test_new_connections_are_refused_and_an_open_one_goes_on() -> None:
     with subprocess.Popen([sys.executable, "-c", ECHO], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as inside:
-            inside.sendall(b"before")
-            assert inside.recv(100) == b"before"
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"before")
+            assert connection.recv(100) == b"before"
             if not close_listeners(process.pid, {port}):
-                inside.close()
+                connection.close()
                 process.wait(5)
                 pytest.skip("pidfd_getfd is forbidden here")
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port), timeout=5)
-            inside.sendall(b"after")
-            assert inside.recv(100) == b"after"
+            connection.sendall(b"after")
+            assert connection.recv(100) == b"after"
             assert count_connections(process.pid, {port}) == 1
         assert process.wait(5) == 0
 
 
-def test_there_is_no_door_where_nobody_listens() -> None:
+def test_a_process_that_does_not_listen_has_nothing_to_close() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:

@@ -1,9 +1,9 @@
-"""What TorchServe and its workers find in their environment."""
+"""The environment of TorchServe and its workers."""
 
-from serving.server.environment import server_environment
+from serving.server.process import server_environment
 
 
-def test_threads_neither_multiply_nor_spin_unless_it_is_wanted(monkeypatch, tmp_path) -> None:
+def test_one_thread_that_does_not_spin_is_the_default_and_can_be_overridden(monkeypatch, tmp_path) -> None:
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     environment = server_environment(tmp_path)
@@ -14,7 +14,7 @@ def test_threads_neither_multiply_nor_spin_unless_it_is_wanted(monkeypatch, tmp_
     assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("4", "ACTIVE")
 
 
-def test_it_writes_into_its_own_state_alone(monkeypatch, tmp_path) -> None:
+def test_temporary_files_and_logs_go_to_the_state_folder(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("TMPDIR", "/elsewhere")
     environment = server_environment(tmp_path)
     for name in ("TEMP", "TMPDIR", "LOG_LOCATION", "METRICS_LOCATION"):

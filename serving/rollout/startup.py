@@ -1,0 +1,63 @@
+"""What happens to a model store before TorchServe starts: which version of each model is live, leftovers removed."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.archive.reader import Archive, read_archive
+from serving.errors import BusyError, InputError
+from serving.rollout import journal
+from serving.rollout.live_record import Deployment, entry_of, locked, read_record, write_record
+from serving.rollout.steps import install
+from serving.rollout.recovery import clear_leftovers
+from serving.rollout.trust import STRICT, Trust
+
+
+def choose_live(model_store: Path, archives: Sequence[Path], *, trust: Trust = STRICT) -> None:
+    """Make the given archives live; if none are given and nothing ever was live, each model's only archive.
+
+    Raises:
+        InputError: there is nothing to serve, or a model has several versions and none was given.
+        ArchiveError: an archive, or one in the live record, cannot be read or may not run here.
+    """
+    with locked(model_store):
+        record = read_record(model_store)
+        chosen = [install(trust.accept(read_archive(path)), model_store) for path in archives]
+        if not chosen and not record:
+            chosen = [trust.accept(archive) for archive in _only_archives(model_store)]
+        for archive in chosen:
+            deployment = record.get(archive.name)
+            if deployment is None or deployment.live.version != archive.version:
+                why = "named at serve" if archives else "only version in the store"
+                entry = entry_of(archive, why=why)
+                record[archive.name] = (
+                    deployment.succeeded_by(entry, keep=1) if deployment else Deployment(live=entry)
+                )
+        trust.check_record(model_store, record)
+        write_record(model_store, record)
+
+
+def discard_interrupted_promotion(model_store: Path) -> None:
+    """Remove the files of an interrupted promotion. TorchServe is not running, so it has no version to unload."""
+    with contextlib.suppress(BusyError), locked(model_store):
+        clear_leftovers(model_store)
+        journal.end(model_store)
+
+
+def _only_archives(model_store: Path) -> list[Archive]:
+    """Return the archive of each model in the store. Raises InputError if there are none, or several of a model."""
+    by_model: dict[str, list[Archive]] = {}
+    for path in sorted(model_store.glob("*.mar")):
+        archive = read_archive(path)
+        by_model.setdefault(archive.name, []).append(archive)
+    if not by_model:
+        raise InputError(
+            f"the model store {model_store} holds no archive; create one with headswap export."
+        )
+    for name, versions in by_model.items():
+        if len(versions) > 1:
+            paths = ", ".join(str(archive.path) for archive in versions)
+            raise InputError(
+                f"{name} has {len(versions)} versions and none was ever live; name the one to serve: {paths}."
+            )
+    return [versions[0] for versions in by_model.values()]
