@@ -1,1 +1,1 @@
-"""What a trained network is worth: metrics, plots, the report."""
+"""Evaluation of a trained network: metrics, plots, the report."""

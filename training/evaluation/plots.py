@@ -1,4 +1,4 @@
-"""The drawings of a run's report, each an SVG inside a data URL."""
+"""The plots of a run's report, each an SVG in a data URL."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,22 +8,22 @@ import torch
 from reports.figures import FIRST, INK, SECOND, drawing
 
 RELIABILITY_BINS = 10
-# With more classes than this their numbers could not be read.
+# With more classes than this, the counts in the cells would be too small to read.
 COUNTED_CLASSES_MAX = 25
-# And with more than this, neither their names: a million squares would also be a page of 200 MB.
+# With more than this, so would the class names; and a million SVG cells would make a page of 200 MB.
 NAMED_CLASSES_MAX = 100
-PICTURE_SIDE_IN = 6.0
+BITMAP_SIDE_IN = 6.0
 
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> str:
-    """Return losses and accuracy by epoch, from the lines of metrics.jsonl."""
+    """Return losses and accuracy by epoch; `history` are the lines of metrics.jsonl."""
     epochs = [line["epoch"] for line in history]
-    with drawing(7, 3.2) as made:
-        axes = made.axes
+    with drawing(7, 3.2) as figure:
+        axes = figure.axes
         for name, colour, style, label in (
-            ("train_loss", FIRST, "-", "loss, train"),
-            ("val_loss", SECOND, "-", "loss, val"),
-            ("val_accuracy", SECOND, "--", "accuracy, val"),
+            ("train_loss", FIRST, "-", "train loss"),
+            ("val_loss", SECOND, "-", "val loss"),
+            ("val_accuracy", SECOND, "--", "val accuracy"),
         ):
             values = [line[name] for line in history]
             axes.plot(epochs, values, color=colour, ls=style, marker=".", label=label)
@@ -35,71 +35,71 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> str:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.legend(frameon=False)
-    return made.url
+    return figure.url
 
 
 def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """Return the matrix, its rows the true classes and each row's share in blue."""
-    is_counted = len(class_names) <= COUNTED_CLASSES_MAX
-    side_in = max(3.6, (0.45 if is_counted else 0.2) * len(class_names) + 1.5)
+    """Return the confusion matrix: rows are the true classes, the shade of blue is the share of the row."""
+    has_counts = len(class_names) <= COUNTED_CLASSES_MAX
+    side_in = max(3.6, (0.45 if has_counts else 0.2) * len(class_names) + 1.5)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     if len(class_names) > NAMED_CLASSES_MAX:
-        return _draw_as_picture(shares)
-    with drawing(side_in, side_in) as made:
-        axes = made.axes
+        return _draw_bitmap(shares)
+    with drawing(side_in, side_in) as figure:
+        axes = figure.axes
         axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
-        for row, counts in enumerate(matrix if is_counted else []):
+        for row, counts in enumerate(matrix if has_counts else []):
             for column, count in enumerate(counts):
                 colour = "white" if shares[row][column] > 0.5 else "#30363d"
                 axes.text(
                     column + 0.5, row + 0.5, str(count), ha="center", va="center", color=colour
                 )
-        places = [index + 0.5 for index in range(len(class_names))]
-        axes.set_xticks(places, class_names, rotation=45, ha="right")
-        axes.set_yticks(places, class_names)
+        ticks = [index + 0.5 for index in range(len(class_names))]
+        axes.set_xticks(ticks, class_names, rotation=45, ha="right")
+        axes.set_yticks(ticks, class_names)
         axes.invert_yaxis()
         axes.set_aspect("equal")
-        axes.set_xlabel("answered")
+        axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-    return made.url
+    return figure.url
 
 
-def _draw_as_picture(shares: Sequence[Sequence[float]]) -> str:
-    with drawing(PICTURE_SIDE_IN, PICTURE_SIDE_IN) as made:
-        made.axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        made.axes.set_xlabel("answered, class by number")
-        made.axes.set_ylabel("true, class by number")
-    return made.url
+def _draw_bitmap(shares: Sequence[Sequence[float]]) -> str:
+    with drawing(BITMAP_SIDE_IN, BITMAP_SIDE_IN) as figure:
+        figure.axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        figure.axes.set_xlabel("predicted class, by number")
+        figure.axes.set_ylabel("true class, by number")
+    return figure.url
 
 
 def draw_reliability(
-    right: Sequence[bool], *, before: Sequence[float], after: Sequence[float]
+    is_correct: Sequence[bool], *, before: Sequence[float], after: Sequence[float]
 ) -> str:
-    """Return the share of photos right by confidence, which was such before and after the temperature."""
-    with drawing(3.6, 3.6) as made:
-        axes = made.axes
+    """Return a reliability diagram: accuracy by confidence, before and after temperature scaling."""
+    with drawing(3.6, 3.6) as figure:
+        axes = figure.axes
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
-        for shown, colour, style, label in (
-            (before, SECOND, "--", "before"),
-            (after, FIRST, "-", "after temperature"),
+        for confidences, colour, style, label in (
+            (before, SECOND, "--", "before temperature scaling"),
+            (after, FIRST, "-", "after"),
         ):
-            points = _share_right_by_confidence(shown, right)
+            points = _accuracy_by_confidence(confidences, is_correct)
             axes.plot(*zip(*points, strict=True), color=colour, ls=style, marker="o", label=label)
         axes.set_xlabel("confidence")
-        axes.set_ylabel("share right")
+        axes.set_ylabel("accuracy")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
-    return made.url
+    return figure.url
 
 
-def _share_right_by_confidence(
-    shown: Sequence[float], right: Sequence[bool]
+def _accuracy_by_confidence(
+    confidences: Sequence[float], is_correct: Sequence[bool]
 ) -> list[tuple[float, float]]:
-    """Return mean confidence and share right of each bin that is not empty."""
-    confidence, share = torch.tensor(shown), torch.tensor(right, dtype=torch.float32)
+    """Return mean confidence and accuracy of each bin that is not empty."""
+    confidence, correct = torch.tensor(confidences), torch.tensor(is_correct, dtype=torch.float32)
     bins = (confidence * RELIABILITY_BINS).long().clamp(max=RELIABILITY_BINS - 1)
     return [
-        (confidence[bins == one].mean().item(), share[bins == one].mean().item())
-        for one in sorted(set(bins.tolist()))
+        (confidence[bins == index].mean().item(), correct[bins == index].mean().item())
+        for index in sorted(set(bins.tolist()))
     ]

@@ -1,4 +1,4 @@
-"""report.html of a run: one file that opens offline, in light and dark, on a phone and on a desk."""
+"""report.html of a run: one file that opens offline, in light or dark mode, on a phone or a desktop."""
 
 import base64
 import io
@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from handlers.engines.explanation import Explanation, grad_cam
+from handlers.engines.explanation import GradCamExplanation, grad_cam
 from handlers.engines.network import Network
 from handlers.errors import InvalidRequestError
 from handlers.images.decoding import decode_photo
 from handlers.images.preprocessing import load_pixels
 from reports.page import describe_environment, render
+from storage import atomic_write
 from training.data.dataset import preprocessing_of
-from training.evaluation.confusion import Confused, most_confused
 from training.evaluation.evaluation import load_network
+from training.evaluation.metrics import ConfusedPair, most_confused
 from training.evaluation.plots import (
     COUNTED_CLASSES_MAX,
     draw_confusion,
     draw_curves,
     draw_reliability,
 )
-from training.run import Run, open_finished_run, read_json, write_beside
+from training.run import Run, open_finished_run, read_json
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 MISTAKES_SHOWN = 12
@@ -33,15 +34,15 @@ LIBRARIES = ("torch", "torchvision", "pillow", "numpy", "onnxruntime")
 
 
 def write_report(run_folder: Path) -> Path:
-    """Return the report of an evaluated run.
+    """Write report.html of an evaluated run and return its path.
 
     Raises:
-        RunError: no finished run, or it was not evaluated. OSError: the file cannot be written.
+        RunError: not a finished run, or it has not been evaluated. OSError: the file cannot be written.
     """
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
-    judged = evaluation["photos"]
-    write_beside(
+    predictions = evaluation["photos"]
+    atomic_write(
         run.report_path,
         render(
             TEMPLATE,
@@ -53,58 +54,63 @@ def write_report(run_folder: Path) -> Path:
             curves=draw_curves(run.history()),
             confusion=draw_confusion(evaluation["class_names"], evaluation["confusion"]),
             reliability=draw_reliability(
-                [one["guesses"][0]["index"] == one["label"] for one in judged],
-                before=[one["confidence_before"] for one in judged],
-                after=[one["guesses"][0]["probability"] for one in judged],
+                [_top_class(photo)["index"] == photo["label"] for photo in predictions],
+                before=[photo["confidence_before"] for photo in predictions],
+                after=[_top_class(photo)["probability"] for photo in predictions],
             ),
-            confused=_confused(evaluation),
+            confused_pairs=_confused_pairs(evaluation),
             mistakes=list(_mistakes(run, evaluation)),
         ),
     )
     return run.report_path
 
 
-def _confused(evaluation: dict[str, Any]) -> list[Confused]:
-    """Return the pairs of classes to be told in words, where the matrix has no numbers."""
+def _top_class(photo: dict[str, Any]) -> dict[str, Any]:
+    top_class: dict[str, Any] = photo["top_classes"][0]
+    return top_class
+
+
+def _confused_pairs(evaluation: dict[str, Any]) -> list[ConfusedPair]:
+    """Return the pairs of classes to list where the confusion matrix shows no counts."""
     if len(evaluation["class_names"]) <= COUNTED_CLASSES_MAX:
         return []
     return most_confused(evaluation["class_names"], evaluation["confusion"])
 
 
 def _mistakes(run: Run, evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the wrong answers, most confident first: photo, what spoke for the answer, and words."""
-    found = []
-    for photo in evaluation["photos"]:
-        best = photo["guesses"][0]
-        if best["index"] != photo["label"]:
-            found.append((best["probability"], best["index"], photo))
-    found.sort(key=lambda one: -one[0])
+    """Yield the wrong predictions, most confident first: photo, Grad-CAM heat map and names."""
+    wrong = [
+        photo for photo in evaluation["photos"] if _top_class(photo)["index"] != photo["label"]
+    ]
+    wrong.sort(key=lambda photo: -_top_class(photo)["probability"])
     names = evaluation["class_names"]
     network, spec = load_network(run), preprocessing_of(run.config())
-    for confidence, answered, photo in found[:MISTAKES_SHOWN]:
-        path = Path(photo["path"])
+    for photo in wrong[:MISTAKES_SHOWN]:
+        path, predicted = Path(photo["path"]), _top_class(photo)["index"]
         yield {
-            "confidence": confidence,
-            "answered": names[answered],
+            "confidence": _top_class(photo)["probability"],
+            "predicted": names[predicted],
             "true": names[photo["label"]],
             "path": path,
             "image": _data_url(decode_photo(path.read_bytes(), shorter_side_px=160)),
-            "heat": _heat(network, load_pixels(path.read_bytes(), spec), answered),
+            "heat_map": _heat_map(network, load_pixels(path.read_bytes(), spec), predicted),
         }
 
 
-def _heat(network: Network, pixels: np.ndarray, index: int) -> str | None:
-    """Return the square the network saw with Grad-CAM over it; None where there is no map to show."""
+def _heat_map(network: Network, pixels: np.ndarray, index: int) -> str | None:
+    """Return the network's input, `(S, S, 3) uint8`, with Grad-CAM laid over it; None if the network has no map."""
     try:
         heat = grad_cam(network, pixels, index)
     except InvalidRequestError:
         return None
-    shown = Explanation(label="", index=index, probability=0.0, heat=heat, pixels=pixels)
-    return _data_url(Image.open(io.BytesIO(shown.overlay_png())))
+    explanation = GradCamExplanation(
+        label="", index=index, probability=0.0, heat=heat, pixels=pixels
+    )
+    return _data_url(Image.open(io.BytesIO(explanation.overlay_png())))
 
 
 def _data_url(image: Image.Image) -> str:
     image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+    jpeg = io.BytesIO()
+    image.save(jpeg, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
