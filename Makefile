@@ -66,6 +66,7 @@ $(PEERS)/.ready: benchmarks/requirements-peers.txt benchmarks/constraints-peers.
 ROUNDS ?= 1
 
 bench: bench-serving bench-training
+	$(BIN)/python -m benchmarks.headline
 
 bench-serving: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \

@@ -7,17 +7,16 @@ import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from benchmarks import document, headline
 from headswap.cli import parse
 from headswap.commands import find_command
 from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[3]
-RESULTS = ROOT / "benchmarks" / "results"
 README_LINES_MAX = 120
 README = ROOT / "README.md"
 # docs/log.md keeps the words of its time, and tests/e2e/headswap/test_operate_commands.py runs docs/operate.md.
@@ -119,66 +118,4 @@ def test_every_option_of_train_is_listed_with_its_default() -> None:
 
 
 def test_the_readme_s_figures_are_those_of_the_result_files() -> None:
-    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", README.read_text(), re.MULTILINE)
-    assert [row for row in rows if row in expected_rows()] == expected_rows()
-
-
-def expected_rows() -> list[tuple[str, str, str]]:
-    """Return the six rows of the README's table: headswap beside the tuned stock handler and the best other server."""
-    serving = json.loads((RESULTS / "serving.json").read_text())
-    training = json.loads((RESULTS / "training.json").read_text())
-    swaps, epochs = serving["swaps"], training["resnet18 12mp"]["photos_per_s"]
-    trained = {name: f"{speeds['later_epochs']:.1f}" for name, speeds in epochs.items()}
-    return [
-        compared("ResNet-18, requests/s", serving["serving resnet18 366x500"]["servers"]),
-        compared(
-            "ResNet-18, p99 at 50 % load",
-            serving["serving resnet18 366x500"]["servers"],
-            load="50%",
-        ),
-        compared(
-            "ResNet-18, 12-megapixel photos, requests/s",
-            serving["serving resnet18 12mp"]["servers"],
-        ),
-        compared(
-            "EfficientNet-B0, requests/s", serving["serving efficientnet_b0 366x500"]["servers"]
-        ),
-        (
-            f"{swaps['swaps']} hot swaps under load",
-            f"{swaps['failed']} failed",
-            f"{swaps['requests']} requests, {swaps['wrong_answers']} wrong answers",
-        ),
-        (
-            "training on 12-megapixel photos, photos/s",
-            trained["headswap"],
-            f"torchvision's recipe {trained['torchvision']}; timm {trained['timm']}",
-        ),
-    ]
-
-
-def compared(
-    title: str, servers: dict[str, Any], *, load: str | None = None
-) -> tuple[str, str, str]:
-    """Return a row: requests/s with 8 connections, or p99 at a share of the host's capacity."""
-    names = {
-        "fastapi": "FastAPI + ONNX Runtime", "litserve": "LitServe + ONNX Runtime",
-        "bentoml": "BentoML + ONNX Runtime", "ray": "Ray Serve + ONNX Runtime",
-    }  # fmt: skip
-    if load is None:
-        figures = {
-            name: server["connections"]["8"]["requests_per_s"] for name, server in servers.items()
-        }
-        best = max(names.keys() & figures, key=figures.__getitem__)
-    else:
-        figures = {
-            name: server["open"][load]["p99_ms"]
-            for name, server in servers.items()
-            if load in server["open"]
-        }
-        best = min(names.keys() & figures, key=figures.__getitem__)
-    shown = {
-        name: f"{figure:.1f}" if load is None else f"{figure:.0f} ms"
-        for name, figure in figures.items()
-    }
-    stock = f"TorchServe's stock handler {'with its threads tuned ' if title == 'ResNet-18, requests/s' else ''}"
-    return title, shown["headswap"], f"{stock}{shown['stock-tuned']}; {names[best]} {shown[best]}"
+    assert document.quoted("figures", path=README) == headline.table()
