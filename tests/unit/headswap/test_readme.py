@@ -18,6 +18,7 @@ from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[3]
 README_LINES_MAX = 120
+PACKAGES = ("handlers", "training", "serving", "tuning", "reports", "storage", "headswap")
 README = ROOT / "README.md"
 # docs/log.md keeps the words of its time, and tests/e2e/headswap/test_operate_commands.py runs docs/operate.md.
 PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("training", "api", "benchmarks"))]
@@ -119,3 +120,12 @@ def test_every_option_of_train_is_listed_with_its_default() -> None:
 
 def test_the_readme_s_figures_are_those_of_the_result_files() -> None:
     assert document.quoted("figures", path=README) == headline.table()
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """A path may leave out `serving/`, and a bare file name the folder that its sentence names."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = {path.name for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    for name in re.findall(r"`([\w/]+\.py|serving/[\w.]+)`", text):
+        is_path = (ROOT / name).is_file() or (ROOT / "serving" / name).is_file()
+        assert is_path or name in modules, name
