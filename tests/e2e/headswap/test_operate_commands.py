@@ -168,7 +168,7 @@ def test_the_commands_of_the_guide_work_in_order(shell: Shell) -> None:
 def make_promotable(shell: Shell) -> None:
     """Roll back if 2.0 is live, so that it can be promoted; its refusal before that is a failure for the log."""
     rows = json.loads(shell.run("headswap status --json"))["versions"]
-    if ("2.0", "live") in [(row["version"], row["deployment"]) for row in rows]:
+    if ("2.0", "live") in [(row["version"], row["state"]) for row in rows]:
         assert shell.try_once("headswap promote model_store/clothing-2.0.mar").returncode == 2
         shell.run("headswap rollback")
 
