@@ -1,7 +1,7 @@
 """What the README and docs/ show is true: commands parse, Python imports what exists, links resolve, figures agree."""
 
 import ast
-import importlib
+import importlib.util
 import json
 import re
 import shlex
@@ -90,6 +90,12 @@ def test_python_imports_what_exists(page: Path) -> None:
 def test_json_is_json(page: Path) -> None:
     for block in blocks(page, "json"):
         json.loads(block)
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_a_module_to_run_exists(page: Path) -> None:
+    for module in re.findall(r"python -m ([\w.]+\w)", page.read_text()):
+        assert importlib.util.find_spec(module), module
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
