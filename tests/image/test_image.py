@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import requests
+
+from tests.helpers import free_ports
 
 ROOT = Path(__file__).parents[2]
 READY_LIMIT_S = 180
@@ -40,14 +41,6 @@ def until(condition, limit_s, what):
         if condition():
             return
     raise AssertionError(f"{what} took longer than {limit_s} s")
-
-
-def free_ports(count):
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def own_ports(text):

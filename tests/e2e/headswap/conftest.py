@@ -1,6 +1,5 @@
 """Two small versions of one model, trained once, and servers on free ports with folders of their own."""
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +13,11 @@ from serving.client.http_management import HttpManagement
 from serving.rollout.startup import choose_live
 from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
+from tests.helpers import free_ports
 
 ROOT = Path(__file__).parents[3]
 SAMPLE = ROOT / "sample_data" / "clothing"
 DEFAULT_PORTS = (8080, 8081, 8082, 7070, 7071)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def write_config(path: Path) -> Path:
@@ -57,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for version, seed in (("1.0", 0), ("2.0", 1)):
         config = replace(
             quick(), data=SAMPLE, out=folder / version, weights="embedded", architecture="resnet18",
-            freeze="body", head_epochs=6, image_size_px=96, seed=seed,
+            freeze="backbone", head_epochs=6, image_size_px=96, seed=seed,
         )  # fmt: skip
         made[version] = train(config)
         evaluate(made[version])

@@ -13,6 +13,8 @@ import pytest
 import requests
 from werkzeug import Request, Response
 
+from tests.helpers import free_port
+
 TEMPLATE = Path(__file__).parents[3] / "deploy" / "kubernetes" / "base" / "default.conf.template"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 TOKEN = "kept-in-a-secret"
@@ -20,12 +22,6 @@ METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 DEADLINE_S = 20
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 class Echo(grpc.GenericRpcHandler):

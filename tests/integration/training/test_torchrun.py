@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from headswap.cli import main
+from tests.helpers import free_port
 from training.run import Run
 
 ROOT = Path(__file__).parents[3]
@@ -130,9 +130,3 @@ def wait_for_epoch(run: Run, epoch: int, process: subprocess.Popen[bytes]) -> No
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
