@@ -1,1 +1,1 @@
-"""A run packed into an archive that TorchServe serves."""
+"""Export: a run becomes an archive that TorchServe serves."""

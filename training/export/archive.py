@@ -1,7 +1,7 @@
-"""A run becomes an archive that TorchServe serves.
+"""Pack a run into an archive that TorchServe serves.
 
-The contents stand in docs/architecture.md: the network (weights, ONNX, perhaps MNN), card,
-probes, handler. Packed beside its place and renamed, so that a full disk or Ctrl-C leaves no half archive.
+docs/architecture.md lists the contents: the network (weights, ONNX, perhaps MNN), model card, probes and handler. The
+archive is packed under a temporary name and renamed, so that a full disk or Ctrl-C leaves no incomplete one.
 """
 
 import contextlib
@@ -21,27 +21,33 @@ from safetensors.torch import load_file, save
 
 import handlers
 from handlers.contract import (
+    ENTRY_FILE,
     FLOAT32_PROBES_FILE,
+    HANDLER_PACKAGE,
     MNN_FILE,
     MODEL_CARD_FILE,
+    MODEL_CONFIG_FILE,
     ONNX_FILE,
     PROBES_FILE,
+    PROBES_FOLDER,
     WEIGHTS_FILE,
+    archive_file_name,
 )
-from handlers.engines.cpu_engines import OnnxEngine, describe_versions
+from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.mnn_engine import MnnEngine
 from handlers.images.preprocessing import load_pixels
-from handlers.model_card import ArchivePrecision, ModelCard
+from handlers.model_card import ArchivePrecision, ModelCard, installed_versions
 from handlers.settings import FRONTEND_DEFAULTS
+from storage import sha256_of
 from training.data.dataset import preprocessing_of
 from training.data.source import read_labeled
-from training.errors import ExportError, InputError
-from training.evaluation.evaluation import load_network, sha256_of
+from training.errors import ExportError, TrainingInputError
+from training.evaluation.evaluation import load_network
 from training.export.mnn import CpuEngine, add_mnn, make_mnn_engine
-from training.export.names import check_name, check_version
+from training.export.model_config import check_name, check_version
 from training.export.onnx import check_engine, export_onnx
 from training.export.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, write_probes
-from training.export.quantisation import QuantisationCost, quantise_judged
+from training.export.quantisation import QuantisationCost, quantise_and_compare
 from training.run import Run, open_finished_run
 
 
@@ -57,31 +63,31 @@ def export_archive(
     cpu_engine: CpuEngine = "auto",
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Return the archive `NAME-VERSION.mar` in the model store; `model_config` is how it wants to be served.
+    """Write `NAME-VERSION.mar` to the model store and return its path; `model_config` are its TorchServe settings.
 
-    Which engine serves it on CPUs is measured here with auto, and what int8 costs on the run's val photos; `report`
-    is told, line by line.
+    With `cpu_engine` auto, ONNX Runtime and MNN are timed here and the faster one is chosen. For int8, agreement and
+    speed against float32 are measured on the run's val photos. `report` receives these results, line by line.
 
     Raises:
-        InputError: a name or version that cannot stand in a URL, an archive that is there already.
-        RunError: no finished and evaluated run.
-        ExportError: it could not be made, or computes something else than the run's network.
+        TrainingInputError: the name or version is not allowed, or the archive exists.
+        RunError: not a finished and evaluated run.
+        ExportError: the archive could not be written, or does not compute what the run's network does.
     """
     check_name(name)
     check_version(version)
     if precision == "int8" and cpu_engine == "mnn":
-        raise InputError(
-            "--cpu-engine is 'mnn', which computes no int8; leave it out, or give --precision float32."
+        raise TrainingInputError(
+            "--cpu-engine mnn does not support --precision int8; leave out one of them."
         )
-    target = model_store / f"{name}-{version}.mar"
+    target = model_store / archive_file_name(name, version)
     if target.exists() and not overwrite:
-        raise InputError(
-            f"{target} exists already; give a new --version, or --overwrite to replace it."
+        raise TrainingInputError(
+            f"{target} already exists; give a new --version, or --overwrite to replace it."
         )
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
     if evaluation["weights_sha256"] != sha256_of(run.best_path):
-        raise InputError(
+        raise TrainingInputError(
             f"the run {run_folder} has changed since it was evaluated; "
             f"run `headswap evaluate {run_folder}` again."
         )
@@ -91,7 +97,7 @@ def export_archive(
         with tempfile.TemporaryDirectory(prefix=".export-", dir=model_store) as work:
             stage = Path(work) / "stage"
             stage.mkdir()
-            told: list[str] = []
+            messages: list[str] = []
             cost = _write_network(
                 stage,
                 run,
@@ -99,7 +105,7 @@ def export_archive(
                 temperature=evaluation["temperature"],
                 precision=precision,
                 cpu_engine=cpu_engine,
-                report=told.append,
+                report=messages.append,
             )
             card = _make_card(
                 run,
@@ -111,14 +117,14 @@ def export_archive(
             )
             (stage / MODEL_CARD_FILE).write_text(card.to_json())
             config_text = yaml.safe_dump(dict(model_config), sort_keys=False)
-            (stage / "model-config.yaml").write_text(config_text)
+            (stage / MODEL_CONFIG_FILE).write_text(config_text)
             _copy_handlers(stage)
             os.replace(_pack(stage, Path(work), name=name, version=version), target)
     except OSError as error:
         raise ExportError(
-            f"{target} could not be written: {error.strerror or error}. Nothing was left behind."
+            f"{target} could not be written: {error.strerror or error}. No incomplete archive was left behind."
         ) from None
-    for line in told:
+    for line in messages:
         report(line)
     return target
 
@@ -133,7 +139,7 @@ def _write_network(
     cpu_engine: CpuEngine,
     report: Callable[[str], None],
 ) -> QuantisationCost | None:
-    """Write the network in all its forms and the probes of each; return what its quantisation costs, if any."""
+    """Write the network in each of its formats, and probes for it; return the cost of int8, if chosen."""
     spec = preprocessing_of(run.config())
     pixels = [load_pixels(photo.read_bytes(), spec) for photo in photos]
     network = load_network(run, temperature=temperature)
@@ -146,16 +152,16 @@ def _write_network(
     if precision == "float32":
         write_probes(stage / PROBES_FILE, photos, rows, tolerance=TOLERANCE)
         mnn_path = stage / MNN_FILE
-        report(add_mnn(onnx_path, mnn_path, pixels=pixels, expected=rows, wanted=cpu_engine))
+        report(add_mnn(onnx_path, mnn_path, pixels=pixels, expected=rows, cpu_engine=cpu_engine))
         return None
     write_probes(stage / FLOAT32_PROBES_FILE, photos, rows, tolerance=TOLERANCE)
-    # Outside of the stage, whose files all go into the archive.
+    # Outside the stage, because all files in the stage go into the archive.
     float32_path = onnx_path.rename(stage.parent / "float32.onnx")
     others: list[MnnEngine] = []
     with contextlib.suppress(ExportError):
         mnn_path = float32_path.with_suffix(".mnn")
         others.append(make_mnn_engine(float32_path, mnn_path, pixels=pixels, expected=rows))
-    cost = quantise_judged(
+    cost = quantise_and_compare(
         float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec, others=others
     )
     rows = OnnxEngine(onnx_path, thread_count=1).probabilities(pixels)
@@ -193,7 +199,7 @@ def _make_card(
         training_run=run.folder.name,
         data_fingerprint=data["fingerprint"],
         weights_sha256=weights_sha256,
-        library_versions={key: value or "" for key, value in describe_versions().items()},
+        library_versions={key: value or "" for key, value in installed_versions().items()},
         precision="float32" if cost is None else "int8",
         quantisation={} if cost is None else cost.to_dict(),
         licence_note=data["licence_note"],
@@ -202,30 +208,32 @@ def _make_card(
 
 def _copy_handlers(stage: Path) -> None:
     source = Path(handlers.__file__).parent
-    shutil.copyfile(source / "entry.py", stage / "entry.py")
-    shutil.copytree(source, stage / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(source / ENTRY_FILE, stage / ENTRY_FILE)
+    shutil.copytree(source, stage / HANDLER_PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _pack(stage: Path, work: Path, *, name: str, version: str) -> Path:
-    """Return the archive torch-model-archiver makes of the stage, inside `work`."""
+    """Return the archive that torch-model-archiver makes of the stage, inside `work`."""
     single_files = [path.name for path in sorted(stage.iterdir()) if path.is_file()]
-    for made_by_other_flags in ("entry.py", "model-config.yaml"):
-        single_files.remove(made_by_other_flags)
-    # A folder's contents land at the root, so each package travels inside a folder of its own.
-    for package in ("handlers", "probes"):
-        (work / f"{package}-parent").mkdir()
-        (stage / package).rename(work / f"{package}-parent" / package)
-    extra = [*(f"stage/{file}" for file in single_files), "handlers-parent", "probes-parent"]
+    for file_with_own_flag in (ENTRY_FILE, MODEL_CONFIG_FILE):
+        single_files.remove(file_with_own_flag)
+    # The archiver puts a folder's contents at the root of the archive, so each folder gets a parent folder.
+    parents = []
+    for folder in (HANDLER_PACKAGE, PROBES_FOLDER):
+        parents.append(f"{folder}-parent")
+        (work / parents[-1]).mkdir()
+        (stage / folder).rename(work / parents[-1] / folder)
+    extra_files = [*(f"stage/{file}" for file in single_files), *parents]
     command = [
         sys.executable, "-m", "model_archiver.model_packaging",
-        "--model-name", name, "--version", version, "--handler", "stage/entry.py",
-        "--config-file", "stage/model-config.yaml", "--extra-files", ",".join(extra),
+        "--model-name", name, "--version", version, "--handler", f"stage/{ENTRY_FILE}",
+        "--config-file", f"stage/{MODEL_CONFIG_FILE}", "--extra-files", ",".join(extra_files),
         "--export-path", ".", "--archive-format", "zip-store",
     ]  # fmt: skip
     scratch = work / "scratch"
     scratch.mkdir()
-    # Relative paths from inside the folder: the archiver splits its list at commas, which a model
-    # store's path may hold.
+    # Relative paths from inside the folder: the archiver splits its list at commas, and the model store's path may
+    # contain some.
     finished = subprocess.run(
         command,
         cwd=work,
@@ -234,8 +242,8 @@ def _pack(stage: Path, work: Path, *, name: str, version: str) -> Path:
         text=True,
     )
     if finished.returncode != 0:
-        told = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+        output = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
         raise ExportError(
-            f"torch-model-archiver failed: {told[-1] if told else 'it said nothing'}."
+            f"torch-model-archiver failed: {output[-1] if output else 'it printed nothing'}."
         )
     return work / f"{name}.mar"

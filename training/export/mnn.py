@@ -1,4 +1,4 @@
-"""The network as a file for MNN, where that engine is faster than ONNX Runtime."""
+"""The network as a file for MNN, packed if that engine is faster than ONNX Runtime."""
 
 import contextlib
 import ctypes
@@ -14,14 +14,14 @@ import numpy as np
 from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.mnn_engine import MnnEngine
 from training.errors import ExportError
-from training.export.engine_speed import time_in_turns
+from training.export.engine_speed import time_interleaved
 from training.export.onnx import check_engine
 
 CpuEngine = Literal["auto", "onnx", "mnn"]
-# Less is no reason to make the archive half as large again.
-WORTH_IT = 1.05
-# The converter's own command line, `mnnconvert`, reports its use over the network; this is what it calls. It writes to
-# standard output, and what it cannot convert may end the process.
+# A smaller gain does not justify a file that makes the archive half as large again.
+SPEEDUP_MIN = 1.05
+# The converter's own command line, `mnnconvert`, reports its use over the network; this is the function it calls. It
+# runs in a process of its own because it prints to standard output, and may crash on a network it cannot convert.
 CONVERTER = "import sys, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])"
 
 
@@ -31,38 +31,40 @@ def add_mnn(
     *,
     pixels: Sequence[np.ndarray],
     expected: np.ndarray,
-    wanted: CpuEngine,
+    cpu_engine: CpuEngine,
 ) -> str:
-    """Write the MNN file of an ONNX file if it is wanted, or faster here and as exact; return why, in words.
+    """Convert the ONNX file for MNN if `cpu_engine` says so, or if MNN is faster here; return the reason as a sentence.
 
-    `expected` is what the network itself answers to the pixels, `(B, K) float32`.
+    `expected` are the network's own probabilities for the pixels, `(B, K) float32`.
 
     Raises:
-        ExportError: it is wanted and cannot be made.
+        ExportError: `cpu_engine` is mnn and MNN cannot compute the network.
     """
-    if wanted == "onnx":
-        return "CPUs serve it with ONNX Runtime, as wanted."
+    if cpu_engine == "onnx":
+        return "CPU engine: ONNX Runtime, as requested."
     try:
         mnn = make_mnn_engine(onnx_path, mnn_path, pixels=pixels, expected=expected)
     except ExportError as error:
-        if wanted == "mnn":
+        if cpu_engine == "mnn":
             raise
-        return f"CPUs serve it with ONNX Runtime: {error}"
-    ms_onnx, ms_mnn = time_in_turns((OnnxEngine(onnx_path, thread_count=1), mnn), pixels[0])
-    told = f"here one photo takes ONNX Runtime {ms_onnx:.1f} ms and MNN {ms_mnn:.1f} ms."
-    if wanted == "mnn" or ms_onnx >= WORTH_IT * ms_mnn:
-        return f"CPUs serve it with MNN: {told}"
+        return f"CPU engine: ONNX Runtime, because {error}"
+    onnx_ms, mnn_ms = time_interleaved((OnnxEngine(onnx_path, thread_count=1), mnn), pixels[0])
+    times = (
+        f"one photo takes ONNX Runtime {onnx_ms:.1f} ms and MNN {mnn_ms:.1f} ms on this machine."
+    )
+    if cpu_engine == "mnn" or onnx_ms >= SPEEDUP_MIN * mnn_ms:
+        return f"CPU engine: MNN; {times}"
     mnn_path.unlink()
-    return f"CPUs serve it with ONNX Runtime: {told}"
+    return f"CPU engine: ONNX Runtime; {times}"
 
 
 def make_mnn_engine(
     onnx_path: Path, mnn_path: Path, *, pixels: Sequence[np.ndarray], expected: np.ndarray
 ) -> MnnEngine:
-    """Write the MNN file and return the engine that serves it, once it has answered the pixels as expected.
+    """Write the MNN file and return an engine for it whose probabilities are checked against `expected`.
 
     Raises:
-        ExportError: MNN cannot convert the network, or answers otherwise; no file is left.
+        ExportError: MNN cannot convert or compute the network, or the probabilities differ; no file is left.
     """
     try:
         convert(onnx_path, mnn_path)
@@ -73,14 +75,14 @@ def make_mnn_engine(
         mnn_path.unlink(missing_ok=True)
         if isinstance(error, ExportError):
             raise
-        # What it converts and cannot compute it tells in exceptions of any class.
+        # MNN raises exceptions of any class for a network that it converts but cannot compute.
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"MNN cannot compute the network: {reason}.") from None
     return engine
 
 
 def convert(onnx_path: Path, mnn_path: Path) -> None:
-    """Write the ONNX file's network as MNN's.
+    """Convert the ONNX file to MNN's format.
 
     Raises:
         ExportError: MNN cannot convert it.
@@ -89,26 +91,26 @@ def convert(onnx_path: Path, mnn_path: Path) -> None:
         sys.executable, "-c", CONVERTER, "-f", "ONNX", "--modelFile", str(onnx_path),
         "--MNNModel", str(mnn_path), "--bizCode", "headswap",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode != 0 or not mnn_path.is_file():
-        told = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise ExportError(f"MNN cannot convert the network: {told:.300}.")
+    finished = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if finished.returncode != 0 or not mnn_path.is_file():
+        output = finished.stderr.strip() or finished.stdout.strip() or "it printed nothing"
+        raise ExportError(f"MNN cannot convert the network: {output.splitlines()[-1]:.300}.")
 
 
 @contextlib.contextmanager
 def _quiet_library() -> Iterator[None]:
-    """Send what C code prints inside to nowhere: MNN tells whoever exports what the processor lacks."""
+    """Discard what C code prints inside the block: MNN prints which instructions the processor lacks."""
     standard_output = 1
     c_library = ctypes.CDLL(None)
-    # What both have written so far is still to be seen, what C writes inside is not, even if it flushes later.
+    # Flush both buffers first, so that earlier output still appears; C's is flushed again before the redirect ends.
     sys.stdout.flush()
     c_library.fflush(None)
-    kept = os.dup(standard_output)
+    saved = os.dup(standard_output)
     try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), standard_output)
+        with open(os.devnull, "w") as null:
+            os.dup2(null.fileno(), standard_output)
             yield
     finally:
         c_library.fflush(None)
-        os.dup2(kept, standard_output)
-        os.close(kept)
+        os.dup2(saved, standard_output)
+        os.close(saved)

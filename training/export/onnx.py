@@ -1,4 +1,4 @@
-"""The network as an ONNX file, and the proof that the file computes what the network does."""
+"""The network as an ONNX file, and the check that an engine computes the same as the network."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ from handlers.engines.network import Network
 from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ExportError
 
-# Largest difference between what an engine makes of the file and the network it was made of.
+# Largest allowed difference between a probability of an engine and one of the network itself.
 TOLERANCE = 1e-4
 
 
 def export_onnx(network: Network, path: Path, spec: PreprocessingSpec) -> None:
-    """Write the whole network: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K)`, any B."""
-    # Two photos, because with one the exporter takes the batch size for a constant.
+    """Write the whole network: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K) float32`, for any B."""
+    # Two photos, because with one the exporter would treat the batch size as a constant.
     example = torch.zeros(2, spec.image_size_px, spec.image_size_px, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
-        # The exporter warns of its own deprecated calls; nothing here can change them.
+        # The exporter warns about its own deprecated calls, which cannot be changed here.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -40,7 +40,7 @@ def export_onnx(network: Network, path: Path, spec: PreprocessingSpec) -> None:
 def check_engine(
     engine: Engine[np.ndarray], pixels: Sequence[np.ndarray], expected: np.ndarray
 ) -> None:
-    """Return if the engine answers `(B, K)` as the network does, one photo at a time and all together.
+    """Check that the engine computes the `expected` probabilities `(B, K) float32`, for one photo and for all at once.
 
     Raises:
         ExportError: it does not.
@@ -50,7 +50,6 @@ def check_engine(
         difference = float(np.abs(rows - expected[:count]).max())
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"the exported network differs by {difference:.2g} in {engine.name} from the trained one; "
-                f"at most {TOLERANCE} is allowed. Another version of that library may help "
-                "(constraints.txt names tested ones)."
+                f"the exported network differs from the trained one by {difference:.2g} in {engine.name}; at most "
+                f"{TOLERANCE} is allowed. Another version of that library may help (constraints.txt lists tested ones)."
             )

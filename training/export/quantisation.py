@@ -1,8 +1,8 @@
-"""An ONNX file in 8-bit whole numbers, and what they cost against float32: for CPUs, only when asked for.
+"""Post-training static quantisation to int8 for CPUs, and its cost compared with float32.
 
-Weights and what flows between the layers become whole numbers with a scale (Jacob et al., 2018), one scale a filter
-and one a tensor, from what photos to learn from bring about (least divergence of the histograms: Migacz, 2017). From
-the photo to the first convolution and from the head to the probabilities everything stays float32.
+Weights become integers with one scale per filter, activations with one per tensor (Jacob et al., 2018). The scales of
+the activations are calibrated on training photos, by the least divergence of the histograms (Migacz, 2017). The layers
+before the first convolution, and from the head on, stay float32.
 """
 
 import contextlib
@@ -21,22 +21,23 @@ from handlers.images.preprocessing import PreprocessingSpec
 from training.data.dataset import served_pixels
 from training.data.photos import Photo, PhotoSet
 from training.errors import ExportError
-from training.export.engine_speed import time_in_turns
+from training.export.engine_speed import time_interleaved
 
 CALIBRATION_PHOTOS = 64
-# Of all layers' outputs so many photos' are in memory at once: some 100 MB each for EfficientNet-B0 at 224 px.
+# Calibration keeps the outputs of all layers for this many photos in memory: about 100 MB per photo for EfficientNet-B0
+# at 224 px.
 CALIBRATION_STEP = 4
-# So that a large val split does not take hours.
+# Limits the time spent on a large val split.
 COMPARED_PHOTOS = 1000
 BATCH_SIZE = 32
 QUANTISED = ("Conv", "MatMul", "Gemm", "Add", "Mul", "Relu", "Clip", "Sigmoid", "MaxPool")
-# Below this the line says that it is more than the default's engines may differ.
-AGREEMENT_WANTED = 0.995
+# Below this share of equal top classes the summary warns: the float32 engines are held to it.
+AGREEMENT_MIN = 0.995
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantisationCost:
-    """int8 against float32 on val photos, answers and bytes both in ONNX Runtime."""
+    """int8 compared with float32 on val photos; predictions and bytes are those of ONNX Runtime."""
 
     calibration_photos: int
     photos: int
@@ -44,11 +45,11 @@ class QuantisationCost:
     right_float32: int
     right_int8: int
     largest_difference: float
-    """Of a probability."""
+    """Between two probabilities."""
     ms_float32: float
-    """One photo's pixels to probabilities, one thread, on the machine that exported; in turns with int8."""
+    """Median for one photo, pixels to probabilities, on one thread of the machine that exported."""
     float32_engine: str
-    """Whose milliseconds those are: the faster one's."""
+    """The fastest float32 engine, whose time `ms_float32` is."""
     ms_int8: float
     bytes_float32: int
     """Of model.onnx."""
@@ -56,17 +57,19 @@ class QuantisationCost:
 
     @property
     def agreement(self) -> float:
+        """Return the share of photos with the same top class, 0..1."""
         return self.same_class / self.photos
 
     def to_dict(self) -> dict[str, Any]:
         return {"compared_on": "val", **asdict(self)}
 
     def lines(self) -> list[str]:
-        """Return the cost in words, a line each."""
+        """Return a summary, one line per figure."""
         return [
-            f"int8 against float32 on {self.photos} val photos, calibrated on {self.calibration_photos} train photos:",
-            f"  same first class    {self.agreement:.1%}{self._warning()}",
-            f"  right answers       {self.right_int8}, float32 {self.right_float32} "
+            f"int8 compared with float32 on {self.photos} val photos, "
+            f"calibrated on {self.calibration_photos} train photos:",
+            f"  same top class      {self.agreement:.1%}{self._warning()}",
+            f"  correct predictions {self.right_int8}, float32 {self.right_float32} "
             f"({self.right_int8 - self.right_float32:+d} photos)",
             f"  probabilities       differ by at most {self.largest_difference:.3f}",
             f"  one photo           {self.ms_int8:.1f} ms, float32 {self.ms_float32:.1f} ms in {self.float32_engine}: "
@@ -75,18 +78,18 @@ class QuantisationCost:
         ]
 
     def _warning(self) -> str:
-        if self.agreement >= AGREEMENT_WANTED:
+        if self.agreement >= AGREEMENT_MIN:
             return ""
-        return f", below the {AGREEMENT_WANTED:.1%} that float32 engines are held to"
+        return f", below the {AGREEMENT_MIN:.1%} that float32 engines must reach"
 
     def _speed(self) -> str:
         ratio = self.ms_float32 / self.ms_int8
         if ratio < 1:
-            return f"slower than float32 on this machine ({ratio:.2f} times as fast)"
-        return f"{ratio:.2f} times as fast on this machine"
+            return f"slower than float32 on this machine ({ratio:.2f} times the speed)"
+        return f"{ratio:.2f} times the speed on this machine"
 
 
-def quantise_judged(
+def quantise_and_compare(
     source: Path,
     target: Path,
     *,
@@ -94,19 +97,19 @@ def quantise_judged(
     spec: PreprocessingSpec,
     others: Sequence[Engine[np.ndarray]] = (),
 ) -> QuantisationCost:
-    """Write the ONNX file `source` as int8, calibrated on photos of train; return its cost on those of val.
+    """Write the ONNX file `source` as int8, calibrated on train photos, and return its cost on val photos.
 
-    `others` are engines that serve the same network in float32: int8 is timed against the fastest.
+    `others` are engines of the same float32 network: int8 is timed against the fastest.
 
     Raises:
         ExportError: this network cannot be quantised.
     """
-    calibration = spread(photos.of("train"), CALIBRATION_PHOTOS)
+    calibration = stratified_sample(photos.of("train"), CALIBRATION_PHOTOS)
     quantise(source, target, photos=calibration, spec=spec)
     return compare(
         source,
         target,
-        photos=spread(photos.of("val"), COMPARED_PHOTOS),
+        photos=stratified_sample(photos.of("val"), COMPARED_PHOTOS),
         spec=spec,
         calibration_photos=len(calibration),
         others=others,
@@ -116,7 +119,7 @@ def quantise_judged(
 def quantise(
     source: Path, target: Path, *, photos: Sequence[Photo], spec: PreprocessingSpec
 ) -> None:
-    """Write the ONNX file `source` as int8, calibrated on these photos, which must be of the train split.
+    """Write the ONNX file `source` as int8, calibrated on these photos, which must be training photos.
 
     Raises:
         ExportError: this network cannot be quantised.
@@ -126,11 +129,11 @@ def quantise(
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     model = onnx.load(source)
-    # What its pre-processing is for, folding BatchNorm, the exporter has done; without the note it warns.
+    # onnxruntime warns unless the model is marked as pre-processed; the exporter has folded BatchNorm already.
     add_pre_process_metadata(model)
-    reader = _Reader(_load(photos, spec))
+    reader = _CalibrationReader(_load(photos, spec))
     try:
-        # It tells of its progress on standard output.
+        # quantize_static prints its progress to standard output.
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_static(
                 model,
@@ -138,17 +141,17 @@ def quantise(
                 reader,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(QUANTISED),
-                nodes_to_exclude=_outside(model.graph.node),
+                nodes_to_exclude=_float32_nodes(model.graph.node),
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
-                # Weights of 7 bits: on x86 without VNNI the sum of two products of 8 bits overflows.
+                # 7-bit weights: on x86 without VNNI the 16-bit sum of two 8-bit products overflows.
                 reduce_range=True,
                 calibrate_method=CalibrationMethod.Entropy,
                 extra_options={"CalibStridedMinMax": CALIBRATION_STEP},
             )
     except Exception as error:
-        # onnxruntime has a class for each of its status codes, all of them plain Exceptions.
+        # onnxruntime raises one class per status code, each derived directly from Exception.
         raise ExportError(
             f"the network cannot be quantised: {' '.join(str(error).split())[:300]}. "
             "Export it with --precision float32."
@@ -164,16 +167,16 @@ def compare(
     calibration_photos: int,
     others: Sequence[Engine[np.ndarray]] = (),
 ) -> QuantisationCost:
-    """Return what the int8 file costs on these photos, which it was not calibrated on."""
+    """Return the cost of the int8 file on these photos, which it must not have been calibrated on."""
     onnx, quantised = (OnnxEngine(path, thread_count=1) for path in (float32, int8))
     rows: list[list[np.ndarray]] = [[], []]
     for pixels, _ in served_pixels(photos, spec, batch_size=BATCH_SIZE):
-        for engine, answered in zip((onnx, quantised), rows, strict=True):
-            answered.append(engine.probabilities(list(pixels.numpy())))
-    before, after = (np.concatenate(answered) for answered in rows)
+        for engine, batches in zip((onnx, quantised), rows, strict=True):
+            batches.append(engine.probabilities(list(pixels.numpy())))
+    before, after = (np.concatenate(batches) for batches in rows)
     labels = np.array([photo.label for photo in photos])
     baselines = (onnx, *others)
-    ms_int8, *times_ms = time_in_turns((quantised, *baselines), _load(photos[:1], spec)[0])
+    ms_int8, *times_ms = time_interleaved((quantised, *baselines), _load(photos[:1], spec)[0])
     fastest = baselines[int(np.argmin(times_ms))]
     return QuantisationCost(
         calibration_photos=calibration_photos,
@@ -190,21 +193,22 @@ def compare(
     )
 
 
-def spread(photos: Sequence[Photo], count: int) -> list[Photo]:
-    """Return `count` of the photos, or all where there are fewer: of every class its share."""
+def stratified_sample(photos: Sequence[Photo], count: int) -> list[Photo]:
+    """Return `count` of the photos, or all if there are fewer, each class in proportion to its size."""
     by_class = sorted(photos, key=lambda photo: (photo.label, photo.sha256))
     count = min(count, len(by_class))
-    return [by_class[number * len(by_class) // count] for number in range(count)]
+    return [by_class[index * len(by_class) // count] for index in range(count)]
 
 
-def _outside(nodes: Sequence[Any]) -> list[str]:
-    """Return the names of the nodes before the first convolution, and from the head on."""
+def _float32_nodes(nodes: Sequence[Any]) -> list[str]:
+    """Return the names of the nodes that stay float32: those before the first convolution, and from the head on."""
     kinds = [node.op_type for node in nodes]
     first = kinds.index("Conv") if "Conv" in kinds else 0
     head = max(
-        (at for at, kind in enumerate(kinds) if kind in ("Gemm", "MatMul")), default=len(kinds)
+        (index for index, kind in enumerate(kinds) if kind in ("Gemm", "MatMul")),
+        default=len(kinds),
     )
-    return [node.name for at, node in enumerate(nodes) if at < first or at >= head]
+    return [node.name for index, node in enumerate(nodes) if index < first or index >= head]
 
 
 def _load(photos: Sequence[Photo], spec: PreprocessingSpec) -> list[np.ndarray]:
@@ -213,21 +217,21 @@ def _load(photos: Sequence[Photo], spec: PreprocessingSpec) -> list[np.ndarray]:
     return [pixels for batch, _ in batches for pixels in batch.numpy()]
 
 
-class _Reader:
-    """The photos one by one, as onnxruntime's CalibrationDataReader hands them out, range by range."""
+class _CalibrationReader:
+    """Photos one by one, range by range, in the shape of onnxruntime's CalibrationDataReader."""
 
     def __init__(self, pixels: list[np.ndarray]) -> None:
-        # It takes whole ranges only, so a few photos come twice.
+        # onnxruntime needs complete ranges, so a few photos may be used twice.
         missing = -len(pixels) % CALIBRATION_STEP
         self._pixels = [*pixels, *itertools.islice(itertools.cycle(pixels), missing)]
-        self._left = iter(self._pixels)
+        self._remaining = iter(self._pixels)
 
     def __len__(self) -> int:
         return len(self._pixels)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        self._left = iter(self._pixels[start_index:end_index])
+        self._remaining = iter(self._pixels[start_index:end_index])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        pixels = next(self._left, None)
+        pixels = next(self._remaining, None)
         return None if pixels is None else {ONNX_INPUT: pixels[None]}

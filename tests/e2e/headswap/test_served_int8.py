@@ -86,7 +86,7 @@ def test_its_card_says_what_it_costs(int8: tuple[Archive, list[str]]) -> None:
     assert card["precision"] == "int8"
     assert (cost["compared_on"], cost["photos"]) == ("val", card["metrics"]["val"]["n"])
     assert cost["same_class"] >= 0.9 * cost["photos"]
-    assert f"int8 against float32 on {cost['photos']} val photos" in told[0]
+    assert f"int8 compared with float32 on {cost['photos']} val photos" in told[0]
 
 
 def test_where_int8_cannot_be_computed_the_float32_network_answers(

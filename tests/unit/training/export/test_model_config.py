@@ -1,10 +1,10 @@
-"""A user's model-config.yaml: checked, because TorchServe is silent about what it does not know."""
+"""A user's model-config.yaml is checked, because TorchServe silently ignores what it does not know."""
 
 import pytest
 import yaml
 
 from handlers.settings import FRONTEND_DEFAULTS
-from training.errors import InputError
+from training.errors import TrainingInputError
 from training.export.model_config import GPU_BATCH_SIZE, default_model_config, read_model_config
 
 
@@ -14,7 +14,7 @@ def write(tmp_path, config):
     return path
 
 
-def test_what_is_not_said_is_the_default(tmp_path):
+def test_settings_left_out_are_the_defaults(tmp_path):
     config = read_model_config(write(tmp_path, {"batchSize": 8, "handler": {"engine": "eager"}}))
     assert config == {**FRONTEND_DEFAULTS, "batchSize": 8, "handler": {"engine": "eager"}}
     assert read_model_config(write(tmp_path, "")) == FRONTEND_DEFAULTS
@@ -28,26 +28,26 @@ def test_a_gpu_gets_larger_batches(tmp_path, monkeypatch, has_gpu, batch_size):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
-        ({"batch_size": 8}, "has no setting batch_size"),
-        ({"batchSize": 0}, "batchSize is 0"),
-        ({"batchSize": True}, "batchSize is True"),
-        ({"maxBatchDelay": 1.5}, "maxBatchDelay is 1.5"),
-        ({"minWorkers": 2}, "minWorkers is 2 and maxWorkers None"),
+        ({"batch_size": 8}, "unknown settings: batch_size"),
+        ({"batchSize": 0}, "batchSize must be .* not 0"),
+        ({"batchSize": True}, "batchSize must be .* not True"),
+        ({"maxBatchDelay": 1.5}, "maxBatchDelay must be .* not 1.5"),
+        ({"minWorkers": 2}, "minWorkers is 2 and maxWorkers is None"),
         ({"minWorkers": 3, "maxWorkers": 2}, "minWorkers is 3"),
         ({"handler": {"threads": 2}}, "handler has no setting threads"),
-        ({"handler": {"precision": "int4"}}, "handler.precision is 'int4'"),
-        ("- a list", "no mapping"),
-        ("a: [", "no YAML"),
-        (b"\xff\xfe\x00".decode("latin-1"), "no "),
+        ({"handler": {"precision": "int4"}}, "yaml: handler.precision must be .* not 'int4'"),
+        ("- a list", "must hold settings"),
+        ("a: [", "not valid YAML"),
+        (b"\xff\xfe\x00".decode("latin-1"), "not valid YAML"),
     ],
 )
-def test_what_would_be_ignored_or_fail_later_is_refused(tmp_path, config, told):
-    with pytest.raises(InputError, match=told):
+def test_settings_that_would_be_ignored_or_fail_later_are_rejected(tmp_path, config, message):
+    with pytest.raises(TrainingInputError, match=message):
         read_model_config(write(tmp_path, config))
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+def test_a_missing_file_is_rejected(tmp_path):
+    with pytest.raises(TrainingInputError, match="cannot be read"):
         read_model_config(tmp_path / "nothing.yaml")

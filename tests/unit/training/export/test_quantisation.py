@@ -1,4 +1,4 @@
-"""int8 on a network small enough for unit tests: what is quantised, on which photos, and what is told of its cost."""
+"""int8 on a network small enough for unit tests: what is quantised, on which photos, and how its cost is reported."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,7 +15,12 @@ from handlers.images.preprocessing import PreprocessingSpec
 from training.data.photos import Photo, PhotoSet, read_photos
 from training.errors import ExportError
 from training.export import quantisation
-from training.export.quantisation import QuantisationCost, quantise, quantise_judged, spread
+from training.export.quantisation import (
+    QuantisationCost,
+    quantise,
+    quantise_and_compare,
+    stratified_sample,
+)
 
 SIZE_PX = 16
 SPEC = PreprocessingSpec(image_size_px=SIZE_PX)
@@ -23,14 +28,14 @@ COLOURS = {"blue": (30, 30, 220), "green": (30, 200, 30), "red": (220, 30, 30)}
 
 
 def small_network(head: str = "Gemm") -> onnx.ModelProto:
-    """Return normalise -> convolution -> ReLU -> mean -> head -> softmax, told apart by colour."""
+    """Return scale -> convolution -> ReLU -> mean -> head -> softmax, a classifier of colours."""
     generator = np.random.default_rng(0)
     filters = generator.normal(0, 0.05, (3, 3, 3, 3)) + 0.3 * np.eye(3)[:, :, None, None]
     values = {
         "scale": np.array([255], np.float32),
         "filters": filters.astype(np.float32),
         "axes": np.array([2, 3]),
-        # The classes stand in the order of their names, blue first.
+        # The classes are in alphabetical order, blue first.
         "weights": 2 * np.eye(3, dtype=np.float32)[::-1],
     }
     nodes = [
@@ -63,7 +68,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
                 pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
     read = read_photos(folder)
-    # Neither calibration nor comparison may open what is kept for the last judgement.
+    # Neither calibration nor comparison may open test photos.
     for photo in read.of("test"):
         photo.path.unlink()
     return read
@@ -76,11 +81,11 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_cost_is_measured_on_val_and_nothing_else_is_opened(
+def test_the_cost_is_measured_on_val_and_no_test_photo_is_opened(
     network: Path, photos: PhotoSet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "int8.onnx"
-    cost = quantise_judged(network, target, photos=photos, spec=SPEC)
+    cost = quantise_and_compare(network, target, photos=photos, spec=SPEC)
     assert (cost.calibration_photos, cost.photos) == (21, 15)
     assert (cost.same_class, cost.right_float32, cost.right_int8) == (15, 15, 15)
     assert 0 < cost.largest_difference < 0.02
@@ -89,7 +94,7 @@ def test_the_cost_is_measured_on_val_and_nothing_else_is_opened(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_body_is_quantised_and_neither_photo_nor_head(
+def test_the_backbone_is_quantised_but_neither_input_nor_head(
     network: Path, photos: PhotoSet, tmp_path: Path
 ) -> None:
     target = tmp_path / "int8.onnx"
@@ -97,16 +102,16 @@ def test_the_body_is_quantised_and_neither_photo_nor_head(
     model = onnx.load(target)
     made_by = {name: node for node in model.graph.node for name in node.output}
     inputs = {node.name: [made_by.get(name) for name in node.input] for node in model.graph.node}
-    assert {one.op_type for one in inputs["convolution"] if one} == {"DequantizeLinear"}
+    assert {node.op_type for node in inputs["convolution"] if node} == {"DequantizeLinear"}
     for name in ("divide", "head", "softmax"):
-        assert "DequantizeLinear" not in {one.op_type for one in inputs[name][:1] if one}, name
+        assert "DequantizeLinear" not in {node.op_type for node in inputs[name][:1] if node}, name
     kinds = Counter(node.op_type for node in model.graph.node)
     assert kinds["QuantizeLinear"] >= 1
-    weights = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
-    # 7 bits: 8 would overflow where the processor adds two products in 16 bits.
+    weights = {value.name: numpy_helper.to_array(value) for value in model.graph.initializer}
+    # 7 bits: with 8, the sum of two products would overflow 16 bits on some processors.
     assert weights["filters_quantized"].dtype == np.int8
     assert np.abs(weights["filters_quantized"].astype(int)).max() <= 64
-    # A scale for each filter.
+    # One scale per filter.
     assert weights["filters_scale"].shape == (3,)
 
 
@@ -118,16 +123,18 @@ def test_quantising_twice_gives_the_same_file(
     assert (tmp_path / "once.onnx").read_bytes() == (tmp_path / "twice.onnx").read_bytes()
 
 
-def test_any_batch_gets_the_same_answers(network: Path, photos: PhotoSet, tmp_path: Path) -> None:
+def test_the_batch_size_does_not_change_the_probabilities(
+    network: Path, photos: PhotoSet, tmp_path: Path
+) -> None:
     target = tmp_path / "int8.onnx"
     quantise(network, target, photos=photos.of("train"), spec=SPEC)
     engine = OnnxEngine(target, thread_count=1, precision="int8")
     pixels = list(np.random.default_rng(1).integers(0, 256, (5, SIZE_PX, SIZE_PX, 3), np.uint8))
-    alone = np.concatenate([engine.probabilities([one]) for one in pixels])
+    alone = np.concatenate([engine.probabilities([photo]) for photo in pixels])
     np.testing.assert_array_equal(engine.probabilities(pixels), alone)
 
 
-def test_what_cannot_be_quantised_is_one_sentence(photos: PhotoSet, tmp_path: Path) -> None:
+def test_a_failed_quantisation_is_one_sentence(photos: PhotoSet, tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     onnx.save(small_network(head="NoSuchOperator"), path)
     with pytest.raises(ExportError, match="cannot be quantised: .*--precision float32"):
@@ -137,24 +144,24 @@ def test_what_cannot_be_quantised_is_one_sentence(photos: PhotoSet, tmp_path: Pa
 @pytest.mark.parametrize("count", [1, 3, 4, 5])
 def test_calibration_takes_any_number_of_photos(count: int) -> None:
     pixels = [np.full((2, 2, 3), number, np.uint8) for number in range(count)]
-    reader = quantisation._Reader(pixels)
+    reader = quantisation._CalibrationReader(pixels)
     assert len(reader) % quantisation.CALIBRATION_STEP == 0
     seen = set()
     for start in range(0, len(reader), quantisation.CALIBRATION_STEP):
         reader.set_range(start, start + quantisation.CALIBRATION_STEP)
-        while (given := reader.get_next()) is not None:
-            assert given[ONNX_INPUT].shape == (1, 2, 2, 3)
-            seen.add(int(given[ONNX_INPUT][0, 0, 0, 0]))
+        while (inputs := reader.get_next()) is not None:
+            assert inputs[ONNX_INPUT].shape == (1, 2, 2, 3)
+            seen.add(int(inputs[ONNX_INPUT][0, 0, 0, 0]))
     assert seen == set(range(count))
 
 
-def test_a_spread_has_of_every_class_its_share() -> None:
+def test_a_stratified_sample_has_each_class_in_proportion() -> None:
     photos = [
         Photo(path=Path(f"{number}.jpg"), label=number // 90, split="train", sha256=f"{number:03}")
         for number in range(120)
     ]
-    assert Counter(photo.label for photo in spread(photos, 40)) == {0: 30, 1: 10}
-    assert len(spread(photos, 1000)) == 120
+    assert Counter(photo.label for photo in stratified_sample(photos, 40)) == {0: 30, 1: 10}
+    assert len(stratified_sample(photos, 1000)) == 120
 
 
 def cost(**changes: float) -> QuantisationCost:
@@ -166,14 +173,16 @@ def cost(**changes: float) -> QuantisationCost:
     return QuantisationCost(**values | changes)
 
 
-def test_the_cost_in_words() -> None:
+def test_the_summary_of_the_cost() -> None:
     assert cost().lines() == [
-        "int8 against float32 on 200 val photos, calibrated on 64 train photos:",
-        "  same first class    99.5%",
-        "  right answers       149, float32 150 (-1 photos)",
+        "int8 compared with float32 on 200 val photos, calibrated on 64 train photos:",
+        "  same top class      99.5%",
+        "  correct predictions 149, float32 150 (-1 photos)",
         "  probabilities       differ by at most 0.031",
-        "  one photo           20.0 ms, float32 40.0 ms in MNN: 2.00 times as fast on this machine",
+        "  one photo           20.0 ms, float32 40.0 ms in MNN: 2.00 times the speed on this machine",
         "  model.onnx          11.4 MB, float32 44.8 MB",
     ]
     assert "below the 99.5%" in cost(same_class=198).lines()[1]
-    assert "slower than float32 on this machine (0.80 times as fast)" in cost(ms_int8=50).lines()[4]
+    assert (
+        "slower than float32 on this machine (0.80 times the speed)" in cost(ms_int8=50).lines()[4]
+    )
