@@ -135,3 +135,29 @@ def test_the_architecture_names_files_that_exist() -> None:
     for name in re.findall(r"`([\w/]+\.py|serving/\w+\.\w+)`", text):
         is_path = (ROOT / name).is_file() or (ROOT / "serving" / name).is_file()
         assert is_path or name in modules, name
+
+
+def test_the_ratios_beside_the_benchmarks_are_those_of_their_tables() -> None:
+    text = " ".join((ROOT / "docs" / "benchmarks.md").read_text().split())
+    results = json.loads((headline.RESULTS / "serving.json").read_text())
+
+    def per_s(photos: str, server: str) -> float:
+        speed = results[f"serving {photos}"]["servers"][server]["connections"]["8"][
+            "requests_per_s"
+        ]
+        return float(speed)
+
+    def times(photos: str, server: str) -> str:
+        return f"{per_s(photos, 'headswap') / per_s(photos, server):.1f}"
+
+    small, large, efficientnet = "resnet18 366x500", "resnet18 12mp", "efficientnet_b0 366x500"
+    behind = 1 - per_s(small, "headswap-onnx") / per_s(small, "fastapi")
+    ahead = per_s(efficientnet, "fastapi") / per_s(efficientnet, "headswap") - 1
+    for phrase in (
+        f"{times(small, 'stock-tuned')} times the stock handler with its threads tuned",
+        f"{times(small, 'fastapi')} times the next server",
+        f"photos {times(large, 'stock-tuned')} and {times(large, 'ray')} times",
+        f"it is {100 * behind:.0f} % behind FastAPI",
+        f"{times(efficientnet, 'stock-tuned')} times the stock handler, but FastAPI is {100 * ahead:.0f} % faster",
+    ):
+        assert phrase in text
