@@ -3,15 +3,23 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from serving.settings import ServerSettings, load_settings
 
 if TYPE_CHECKING:
     from serving.client import Client
+    from serving.rollout.session import ServerSession
     from serving.rollout.trust import Trust
 
 Transport = Literal["http", "grpc"]
+ArchivePath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="ARCHIVE")]]
+RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+ModelName = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
+VersionNumber = Annotated[str, tyro.conf.arg(metavar="VERSION")]
+PhotoPaths = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTO ...")]
 
 
 def path_option(variable: str, default: str) -> Path:
@@ -36,6 +44,12 @@ class ServerOptions:
         return load_settings(
             config=self.config, model_store=self.model_store, state=self.state, listen=listen
         )
+
+    def session(self) -> "ServerSession":
+        """Return the clients of the server, to be closed; they connect when first used. Raises SettingsError."""
+        from serving.rollout.session import ServerSession
+
+        return ServerSession(self.settings())
 
 
 @dataclass(frozen=True, kw_only=True)

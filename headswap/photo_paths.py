@@ -1,4 +1,4 @@
-"""Which photos the words of a command line mean."""
+"""The photos that arguments of the command line name: files, folders, standard input."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from headswap.errors import ArgumentError
 
 STANDARD_INPUT = "-"
-# What a folder is searched for. A file named outright is sent whatever its ending: the server decides.
+# What a folder is searched for. A file given by name is sent whatever its suffix: the server decides.
 PHOTO_SUFFIXES = {
     ".jpg",
     ".jpeg",
@@ -25,43 +25,44 @@ PHOTO_SUFFIXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class NamedPhoto:
-    """A photo and what to call it in the output. Read when it is its turn: a folder may hold thousands."""
+    """A photo and its name in the output. Its bytes are read on demand: a folder may hold thousands of photos."""
 
     name: str
     path: Path | None
+    """None for standard input."""
 
     def read(self) -> bytes:
-        """Return the bytes. Raises OSError when the file cannot be read."""
+        """Return the file's bytes. Raises OSError when it cannot be read."""
         return sys.stdin.buffer.read() if self.path is None else self.path.read_bytes()
 
 
-def find_photos(words: Sequence[str]) -> list[NamedPhoto]:
-    """Return the photos of files, folders (searched whole, in order) and `-` (standard input).
+def find_photos(arguments: Sequence[str]) -> list[NamedPhoto]:
+    """Return the photos of files, folders (searched recursively, in sorted order) and `-` (standard input).
 
     Raises:
-        ArgumentError: a path that does not exist, a folder without photos, or nothing at all.
+        ArgumentError: there is no argument, a path does not exist, or a folder has no photos.
     """
-    if not words:
-        raise ArgumentError("no photo was named; give files, folders, or - for standard input.")
-    return [photo for word in words for photo in _expand(word)]
+    if not arguments:
+        raise ArgumentError("no photos given; name files, folders, or - for standard input.")
+    return [photo for argument in arguments for photo in _expand(argument)]
 
 
-def _expand(word: str) -> Iterator[NamedPhoto]:
-    if word == STANDARD_INPUT:
+def _expand(argument: str) -> Iterator[NamedPhoto]:
+    if argument == STANDARD_INPUT:
         yield NamedPhoto(name=STANDARD_INPUT, path=None)
         return
-    path = Path(word)
+    path = Path(argument)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
-        if not found:
-            endings = " ".join(sorted(PHOTO_SUFFIXES))
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES)
+        if not files:
+            suffixes = ", ".join(sorted(PHOTO_SUFFIXES))
             raise ArgumentError(
-                f"the folder {word!r} holds no photo; the endings looked for are {endings}."
+                f"the folder {argument!r} has no photos; files with these suffixes count: {suffixes}."
             )
-        yield from (NamedPhoto(name=str(p), path=p) for p in found)
+        yield from (NamedPhoto(name=str(file), path=file) for file in files)
     elif path.exists():
-        yield NamedPhoto(name=word, path=path)
+        yield NamedPhoto(name=argument, path=path)
     else:
         raise ArgumentError(
-            f"{word!r} does not exist; give files, folders, or - for standard input."
+            f"{argument!r} does not exist; name files, folders, or - for standard input."
         )

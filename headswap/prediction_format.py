@@ -1,4 +1,4 @@
-"""How answers look on standard output: text, JSON lines or CSV."""
+"""How `headswap predict` writes predictions on standard output: text, JSON lines or CSV."""
 
 import csv
 import io
@@ -10,72 +10,75 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from serving.client import Prediction
 
-Style = Literal["text", "json", "csv"]
+FormatName = Literal["text", "json", "csv"]
 
 
-class Lines(Protocol):
-    def head(self) -> str:
+class PredictionFormat(Protocol):
+    def header(self) -> str:
         """Return what comes before the first line."""
 
-    def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        """Return the line of a photo and its answer."""
+    def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
+        """Return the line of a photo, its prediction, and the file of its explanation where there is one."""
 
-    def failed(self, name: str, error: Exception) -> str:
-        """Return the line of a photo that has none; empty where standard error says it all."""
-
-
-def lines_of(style: Style, *, top_k: int) -> Lines:
-    if style == "json":
-        return JsonLines()
-    return CsvLines(top_k) if style == "csv" else TextLines()
+    def failure(self, name: str, error: Exception) -> str:
+        """Return the line of a photo without a prediction; empty if standard error alone reports it."""
 
 
-class TextLines:
-    def head(self) -> str:
+def prediction_format(name: FormatName, *, top_k: int) -> PredictionFormat:
+    if name == "json":
+        return JsonFormat()
+    return CsvFormat(top_k) if name == "csv" else TextFormat()
+
+
+class TextFormat:
+    def header(self) -> str:
         return ""
 
-    def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        scores = ", ".join(f"{score.label} {score.probability:.3f}" for score in answer.scores)
-        return f"{name}: {scores}{f'  {picture}' if picture else ''}\n"
+    def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
+        scores = ", ".join(f"{score.label} {score.probability:.3f}" for score in prediction.scores)
+        return f"{name}: {scores}{f'  {explanation}' if explanation else ''}\n"
 
-    def failed(self, name: str, error: Exception) -> str:
+    def failure(self, name: str, error: Exception) -> str:
         return ""
 
 
-class JsonLines:
-    def head(self) -> str:
+class JsonFormat:
+    def header(self) -> str:
         return ""
 
-    def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        shown = {} if picture is None else {"explanation": str(picture)}
-        return _json({"photo": name, **asdict(answer), **shown})
+    def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
+        extra = {} if explanation is None else {"explanation": str(explanation)}
+        return _json({"photo": name, **asdict(prediction), **extra})
 
-    def failed(self, name: str, error: Exception) -> str:
-        told = {"status": getattr(error, "status", 0), "code": getattr(error, "code", "")}
-        return _json({"photo": name, "error": {**told, "message": str(error)}})
+    def failure(self, name: str, error: Exception) -> str:
+        status, code = getattr(error, "status", 0), getattr(error, "code", "")
+        return _json(
+            {"photo": name, "error": {"status": status, "code": code, "message": str(error)}}
+        )
 
 
-class CsvLines:
+class CsvFormat:
     def __init__(self, top_k: int) -> None:
         self._top_k = top_k
 
-    def head(self) -> str:
-        numbers = range(1, self._top_k + 1)
-        scores = [f"{what}_{number}" for number in numbers for what in ("label", "probability")]
+    def header(self) -> str:
+        ranks = range(1, self._top_k + 1)
+        scores = [f"{column}_{rank}" for rank in ranks for column in ("label", "probability")]
         return _csv(["photo", "model", "version", *scores, "explanation", "error"])
 
-    def answered(self, name: str, answer: "Prediction", picture: Path | None) -> str:
-        scores = [cell for score in answer.scores for cell in (score.label, score.probability)]
-        # A model may have fewer classes than guesses were asked for.
+    def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
+        scores = [cell for score in prediction.scores for cell in (score.label, score.probability)]
+        # A model may have fewer classes than --top-k.
         missing = [""] * (2 * self._top_k - len(scores))
-        return _csv([name, answer.model, answer.version, *scores, *missing, picture or "", ""])
+        model = [prediction.model, prediction.version]
+        return _csv([name, *model, *scores, *missing, explanation or "", ""])
 
-    def failed(self, name: str, error: Exception) -> str:
+    def failure(self, name: str, error: Exception) -> str:
         return _csv([name, *[""] * (2 * self._top_k + 3), str(error)])
 
 
 def _json(content: dict[str, object]) -> str:
-    # A file name may hold bytes that are no text: escaped, the line stays valid JSON.
+    # json.dumps escapes the bytes of a file name that are not UTF-8, so the line stays valid JSON.
     return json.dumps(content) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The steps of a promotion, told on the terminal and, a line of JSON each, in the server's promotions.log."""
+"""Prints the steps of a promotion and appends them, a line of JSON each, to the server's promotions.log."""
 
 import json
 import os
@@ -15,20 +15,20 @@ FILE_NAME = "promotions.log"
 
 
 class PromotionLog(Timeline):
-    """Reports the steps of one verb and, at its end, what came of it.
+    """Reports the steps of one command and how it ended; a context manager.
 
-    A line holds `time` (UTC), `verb`, its `subject` as it was named, `pid` and `after_s`; a step its sentence in
-    `step`, the last line `outcome` (`done` or `failed`) and why it failed in `error`.
+    A line holds `time` (UTC), `command`, its `subject` as typed, `pid` and `after_s`. A step adds its sentence as
+    `step`; the last line adds `outcome` (`done` or `failed`) and, after a failure, the reason as `error`.
     """
 
-    def __init__(self, settings: "ServerSettings", verb: str, *, subject: str | None) -> None:
+    def __init__(self, settings: "ServerSettings", command: str, *, subject: str | None) -> None:
         super().__init__()
         self._path = settings.state / "logs" / FILE_NAME
-        self._verb, self._subject = verb, subject
+        self._command, self._subject = command, subject
 
-    def __call__(self, sentence: str) -> None:
-        super().__call__(sentence)
-        self._write(step=sentence)
+    def __call__(self, step: str) -> None:
+        super().__call__(step)
+        self._write(step=step)
 
     def __enter__(self) -> Self:
         return self
@@ -44,20 +44,20 @@ class PromotionLog(Timeline):
         else:
             self._write(outcome="failed", error=str(error) or kind.__name__)
 
-    def _write(self, **told: str) -> None:
+    def _write(self, **fields: str) -> None:
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "verb": self._verb,
+            "command": self._command,
             "subject": self._subject,
             "pid": os.getpid(),
             "after_s": round(self.elapsed_s(), 2),
         }
         try:
-            # One write of one line, at the end of the file: two verbs may run at once.
+            # A single write of a line in append mode: two commands may run at once.
             with self._path.open("a") as log:
-                log.write(json.dumps(line | told) + "\n")
+                log.write(json.dumps(line | fields) + "\n")
         except FileNotFoundError:
-            # No server was ever started here: the verb will say so itself.
+            # No server was ever started here: the command itself will say so.
             return
         except OSError as error:
-            stderr.print(f"not logged in {self._path}: {error.strerror}")
+            stderr.print(f"cannot write {self._path}: {error.strerror}; the steps are not logged")

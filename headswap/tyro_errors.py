@@ -1,6 +1,7 @@
 """One sentence in place of the box in which tyro draws an error: what is wrong, the value, what is allowed."""
 
 import re
+import textwrap
 
 BOX_DRAWING = re.compile(r"[─-╿]")
 # What tyro explains under its first sentence: the argument's own help, and where the rest is.
@@ -8,6 +9,7 @@ EXPLANATION = re.compile(r"\s*(?:Argument helptext:|For full helptext).*", re.DO
 # Arguments are listed by their names, indented by four spaces; their help lies deeper.
 LISTED = re.compile(r"^ {4}(?=\S)(.*)$", re.MULTILINE)
 CHOICE = re.compile(r"invalid choice (.*) for argument '(\S+)'\. Expected one of (.*)\.")
+POSITIONAL = re.compile(r"Missing value for argument '([^-']+)'")
 QUOTED = r"'([^']*)'"
 REWRITTEN = (
     (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 must be a number, not \2"),
@@ -21,9 +23,11 @@ REWRITTEN = (
 def one_sentence(box: str) -> str:
     """Return the sentence of an error that tyro drew in a box wide enough to break no line."""
     lines = [BOX_DRAWING.sub("", line).rstrip() for line in box.splitlines()]
-    # tyro's own title ("Invalid choice") says less than the sentence under it.
-    text = EXPLANATION.sub("", "\n".join(line[1:] for line in lines[1:]))
-    first, _, rest = text.strip().partition("\n")
+    # Where the terminal's encoding has no box characters, tyro rules its lines with hyphens.
+    body = textwrap.dedent("\n".join(line for line in lines if line.strip(" -")).partition("\n")[2])
+    # Its title ("Invalid choice") says less than the sentence under it.
+    text = EXPLANATION.sub("", body)
+    first, _, rest = text.partition("\n")
     arguments = ", ".join(LISTED.findall(rest))
     if first.startswith("Missing from"):
         return f"missing: {arguments}."
@@ -32,6 +36,8 @@ def one_sentence(box: str) -> str:
         return f"unknown argument: {unknown}." + (
             f" Did you mean {arguments}?" if arguments else ""
         )
+    if match := POSITIONAL.match(first):
+        return f"missing: {match[1].upper()}."
     if match := CHOICE.fullmatch(first):
         given, argument, allowed = match.groups()
         return f"{argument} must be {_either(re.findall(QUOTED, allowed))}, not {given}."

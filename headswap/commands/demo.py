@@ -22,7 +22,8 @@ from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
 
 if TYPE_CHECKING:
-    from serving.rollout.promotion import PromotionResult
+    from serving.rollout.session import ServerSession
+    from serving.rollout.steps import PromotionResult
     from serving.server.server import Server
     from serving.settings import ServerSettings
     from training.config import TrainConfig
@@ -50,9 +51,9 @@ class Command:
 def run(command: Command) -> int:
     from serving.rollout.startup import choose_live
     from serving.server.server import Server
-    from training.distributed import refuse_several
+    from training.distributed import require_single_process
 
-    refuse_several("demo")
+    require_single_process("demo")
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     folder = DemoFolder(command.out)
@@ -65,10 +66,10 @@ def run(command: Command) -> int:
         server.start()
         server.wait_ready()
         _say(3, "classify photos over HTTP and gRPC")
-        top_labels = _compare_transports(settings)
+        top_labels = _compare_transports(server.session)
         _say(4, "train, evaluate and export a second version")
         _make_version(_second_config(folder.path), "2.0", settings.model_store)
-        swaps = _swap_and_back(settings)
+        swaps = _swap_and_back(server.session)
         summary = {
             "test_accuracy": evaluation.accuracy,
             "test_n": evaluation.n,
@@ -94,7 +95,7 @@ def _second_config(out: Path) -> "TrainConfig":
         _first_config(out),
         out=out / "resnet18",
         architecture="resnet18",
-        freeze="body",
+        freeze="backbone",
         head_epochs=20,
     )
 
@@ -119,19 +120,18 @@ def _make_version(config: "TrainConfig", version: str, model_store: Path) -> "Ev
     return evaluation
 
 
-def _compare_transports(settings: "ServerSettings") -> dict[str, list[str]]:
+def _compare_transports(session: "ServerSession") -> dict[str, list[str]]:
     """Print the top 3 of a few photos over both transports and return the top labels of each."""
     from rich.table import Table
 
-    from serving.client import GrpcClient, HttpClient, Prediction
+    from serving.client import Prediction
 
     def describe(prediction: Prediction) -> str:
         return ", ".join(f"{score.label} {score.probability:.2f}" for score in prediction.scores)
 
     photos = _test_photos()
-    with HttpClient(settings) as http, GrpcClient(settings) as grpc:
-        by_http = [http.predict(MODEL, photo.read_bytes(), top_k=3) for photo in photos]
-        by_grpc = [grpc.predict(MODEL, photo.read_bytes(), top_k=3) for photo in photos]
+    by_http = [session.http.predict(MODEL, photo.read_bytes(), top_k=3) for photo in photos]
+    by_grpc = [session.grpc.predict(MODEL, photo.read_bytes(), top_k=3) for photo in photos]
     table = Table("photo", "HTTP", "gRPC", "agree")
     for photo, over_http, over_grpc in zip(photos, by_http, by_grpc, strict=True):
         table.add_row(
@@ -146,16 +146,18 @@ def _compare_transports(settings: "ServerSettings") -> dict[str, list[str]]:
     }
 
 
-def _swap_and_back(settings: "ServerSettings") -> dict[str, dict[str, Any]]:
-    from serving.rollout.promotion import promote, rollback
+def _swap_and_back(session: "ServerSession") -> dict[str, dict[str, Any]]:
+    from serving.rollout.promotion import promote
+    from serving.rollout.rollback import rollback
 
+    settings = session.settings
     archive = settings.model_store / f"{MODEL}-2.0.mar"
     _say(5, "promote the second version under load")
     with PromotionLog(settings, "promote", subject=str(archive)) as report:
-        there = _under_load(settings, lambda: promote(settings, archive, report=report))
+        there = _under_load(settings, lambda: promote(session, archive, report=report))
     _say(6, "roll back under load")
     with PromotionLog(settings, "rollback", subject=MODEL) as report:
-        back = _under_load(settings, lambda: rollback(settings, MODEL, report=report))
+        back = _under_load(settings, lambda: rollback(session, MODEL, report=report))
     return {"promote": there, "rollback": back}
 
 

@@ -1,11 +1,14 @@
-"""Make a pair of ed25519 keys: the private half signs archives, the public half lets servers check them.
+"""Create a pair of ed25519 keys: the private key signs archives, servers verify them with the public key.
 
 Example:
-    headswap keygen release.key       writes release.key, which stays with you, and release.key.pub for the servers
+    headswap keygen release.key
+
+Writes release.key, to be kept secret, and release.key.pub, to be copied to the servers.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,8 +17,8 @@ from headswap.output import stdout
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    key: tyro.conf.Positional[Path]
-    """The file of the private key; it must not exist yet. The public one gets .pub behind its name."""
+    key: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="KEY")]]
+    """File for the private key; it must not exist yet. The public key's file has the same name with .pub appended."""
 
 
 def run(command: Command) -> int:

@@ -1,4 +1,4 @@
-"""Sign an archive with a private key; the signature is a file beside it.
+"""Sign an archive with a private key and write the signature next to it, as ARCHIVE.sig.
 
 Example:
     headswap sign model_store/clothing-2.0.mar --key release.key
@@ -7,17 +7,16 @@ Example:
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from headswap.options import ArchivePath
 from headswap.output import stdout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    archive: tyro.conf.Positional[Path]
-    """The archive that `headswap export` made."""
+    archive: ArchivePath
+    """The archive to sign."""
     key: Path
-    """The private key that `headswap keygen` made."""
+    """The private key that `headswap keygen` created."""
 
 
 def run(command: Command) -> int:

@@ -1,47 +1,45 @@
-"""Put an archive live, after it has proved itself, without losing a request.
+"""Validate an archive and make it live without losing a request.
 
 Example:
     headswap promote model_store/clothing-2.0.mar
     headswap promote model_store/clothing-2.0.mar --gate-data photos/test --max-drop 0.01 --bake 60
 
-The old version goes on serving until the new one is loaded, has answered its probes and has passed
-what else you ask of it. It stays loaded for headswap rollback.
+The old version serves until the new one is loaded, reproduces the predictions of its probe photos and passes every
+check that the flags below ask for. Then the old version stays loaded for headswap rollback.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tyro
-
-from headswap.options import ServerOptions, TrustOptions
+from headswap.options import ArchivePath, ServerOptions, TrustOptions
 from headswap.output import stdout
 from headswap.promotion_log import PromotionLog
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    archive: tyro.conf.Positional[Path]
-    """The archive that `headswap export` made."""
+    archive: ArchivePath
+    """The archive to promote."""
     gate_data: Path | None = None
-    """Labelled photos, a folder per class, that the new version is judged by."""
+    """Labelled photos, a folder per class, to evaluate the new version on before it goes live."""
     min_accuracy: float | None = None
-    """Refuse it if it has a smaller share of them right, 0 to 1."""
+    """Refuse it if its accuracy on --gate-data, 0 to 1, is lower."""
     max_drop: float | None = None
-    """Refuse it if its share is smaller than the live version's by more than this, 0 to 1."""
+    """Refuse it if its accuracy on --gate-data is more than this, 0 to 1, below the live version's."""
     max_p99_ms: float | None = None
-    """Refuse it if 1 % of 200 requests, one at a time, take longer."""
+    """Refuse it if the p99 latency of 200 requests, one at a time, is higher, in milliseconds."""
     shadow: int = 0
-    """Have so many of the photos answered by both versions and print where they differ."""
+    """Send this many photos of --gate-data to both versions and print where their predictions differ."""
     bake: float = 0.0
-    """Watch it for so many seconds once it is live, and roll back at the first fault."""
+    """Watch it for this many seconds once it is live, and roll back at the first fault."""
     keep: int = 1
-    """How many versions before it stay loaded for a rollback."""
+    """Number of previous versions that stay loaded for a rollback."""
     why: str | None = None
-    """The reason that `headswap status` shows; by default where the archive came from."""
+    """The reason, for `headswap status` to show; by default the archive's path."""
     allow_class_change: bool = False
-    """Promote although the classes differ from the live version's."""
+    """Promote even if the class names differ from the live version's."""
     allow_outside_store: bool = False
-    """Copy the archive into the model store first, where it lies elsewhere."""
+    """Accept an archive from outside the model store; it is copied into the store first."""
     trust: TrustOptions = field(default_factory=TrustOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
 
@@ -51,10 +49,9 @@ def run(command: Command) -> int:
     from serving.rollout.promotion import PromotionOptions, promote
     from serving.rollout.trust import refuse_outside
 
-    settings = command.server.settings()
     if not command.allow_outside_store:
-        refuse_outside(command.archive, settings.model_store)
-    terms = PromotionOptions(
+        refuse_outside(command.archive, command.server.model_store)
+    options = PromotionOptions(
         allow_class_change=command.allow_class_change,
         trust=command.trust.trust(),
         gates=Gates(
@@ -68,8 +65,11 @@ def run(command: Command) -> int:
         keep=command.keep,
         why=command.why,
     )
-    with PromotionLog(settings, "promote", subject=str(command.archive)) as report:
-        swap = promote(settings, command.archive, report=report, terms=terms)
-    back = " Back: headswap rollback" if swap.previous and command.keep else ""
-    stdout.print(f"{swap.model} {swap.live} is live, {swap.seconds:.1f} s.{back}")
+    with (
+        command.server.session() as session,
+        PromotionLog(session.settings, "promote", subject=str(command.archive)) as report,
+    ):
+        result = promote(session, command.archive, report=report, options=options)
+    undo = " To undo: headswap rollback" if result.previous and command.keep else ""
+    stdout.print(f"{result.model} {result.live} is live after {result.seconds:.1f} s.{undo}")
     return 0

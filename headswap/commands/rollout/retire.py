@@ -1,4 +1,4 @@
-"""Unload a version that is no longer live, once everything it was asked is answered.
+"""Unload a version that is no longer live, once its pending requests are answered.
 
 Example:
     headswap retire clothing 1.0
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from headswap.options import ServerOptions
+from headswap.options import ModelName, ServerOptions, VersionNumber
 from headswap.promotion_log import PromotionLog
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    model: tyro.conf.Positional[str]
+    model: ModelName
     """The model's name."""
-    version: tyro.conf.Positional[str]
+    version: tyro.conf.Positional[VersionNumber]
     """The version to unload."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
@@ -24,7 +24,10 @@ class Command:
 def run(command: Command) -> int:
     from serving.rollout.retirement import retire
 
-    settings = command.server.settings()
-    with PromotionLog(settings, "retire", subject=f"{command.model} {command.version}") as report:
-        retire(settings, command.model, command.version, report=report)
+    subject = f"{command.model} {command.version}"
+    with (
+        command.server.session() as session,
+        PromotionLog(session.settings, "retire", subject=subject) as report,
+    ):
+        retire(session, command.model, command.version, report=report)
     return 0

@@ -1,4 +1,4 @@
-"""Put the previous version back live, at once: it is still loaded.
+"""Make the previous version live again, at once: it is still loaded.
 
 Example:
     headswap rollback
@@ -6,6 +6,7 @@ Example:
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import tyro
 
@@ -16,18 +17,20 @@ from headswap.promotion_log import PromotionLog
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    model: tyro.conf.Positional[str | None] = None
-    """The model; needed only where several are live."""
+    model: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="MODEL")]] = None
+    """The model; required only if several are live."""
     why: str | None = None
-    """The reason that `headswap status` shows."""
+    """The reason, for `headswap status` to show."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
-    from serving.rollout.promotion import rollback
+    from serving.rollout.rollback import rollback
 
-    settings = command.server.settings()
-    with PromotionLog(settings, "rollback", subject=command.model) as report:
-        swap = rollback(settings, command.model, report=report, why=command.why)
-    stdout.print(f"{swap.model} {swap.live} is live again, {swap.seconds:.1f} s")
+    with (
+        command.server.session() as session,
+        PromotionLog(session.settings, "rollback", subject=command.model) as report,
+    ):
+        result = rollback(session, command.model, report=report, why=command.why)
+    stdout.print(f"{result.model} {result.live} is live again after {result.seconds:.1f} s.")
     return 0

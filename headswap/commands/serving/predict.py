@@ -1,4 +1,4 @@
-"""Classify photos: files, folders, or - for standard input.
+"""Classify photos: files, folders (searched recursively), or - for standard input.
 
 Example:
     headswap predict photo.jpg
@@ -6,7 +6,7 @@ Example:
     headswap predict photos/ --csv --explain heat/ > answers.csv
     HEADSWAP_TOKEN=... headswap predict photos/ --address https://host:8080 --model clothing
 
-A photo that cannot be classified is named and the others go on; the exit code is then 1.
+A photo that cannot be classified is reported on standard error and the others are still sent; the exit code is then 1.
 """
 
 import sys
@@ -19,50 +19,50 @@ from typing import TYPE_CHECKING
 import tyro
 
 from headswap.errors import ArgumentError
-from headswap.options import ClientOptions, ServerOptions, Transport
+from headswap.options import ClientOptions, PhotoPaths, ServerOptions, Transport
 from headswap.output import print_error, stderr
 from headswap.photo_paths import NamedPhoto, find_photos
-from headswap.prediction_format import Style, lines_of
+from headswap.prediction_format import FormatName, prediction_format
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
 
-# One lost answer may be the photo's fault; this many in a row are the server's.
+# One lost connection may be the photo's fault; this many in a row are the server's.
 GIVE_UP_AFTER = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    photos: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Files, folders (searched whole), or - for standard input."""
+    photos: tyro.conf.Positional[PhotoPaths] = ()
+    """Files, folders, or - for standard input."""
     model: str | None = None
-    """The model; needed where several are live, and with --address."""
+    """The model; required with --address, and if several models are live."""
     version: str | None = None
-    """A loaded version instead of the live one."""
+    """A loaded version to use instead of the live one."""
     transport: Transport = "http"
-    """How to ask."""
+    """Transport of the requests."""
     top_k: int = 3
-    """How many guesses a photo."""
+    """Number of most likely classes per photo."""
     json: bool = False
-    """One JSON object a line instead of text."""
+    """Print one line of JSON per photo instead of text."""
     csv: bool = False
-    """A table with a head and a line a photo instead of text."""
+    """Print CSV with a header line and one line per photo instead of text."""
     explain: Path | None = None
-    """A folder for one PNG a photo: what the network saw, hot where it spoke for the first guess."""
+    """Folder for one PNG per photo that shows what the network saw, with a heat map of where the top class shows."""
     in_flight: int = 8
-    """Requests under way at once."""
+    """Number of concurrent requests."""
     client: ClientOptions = field(default_factory=ClientOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
 
     @property
-    def style(self) -> Style:
+    def format_name(self) -> FormatName:
         return "json" if self.json else "csv" if self.csv else "text"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
+class Classified:
     prediction: "Prediction"
-    picture: Path | None
+    explanation: Path | None
 
 
 def run(command: Command) -> int:
@@ -71,9 +71,9 @@ def run(command: Command) -> int:
     _check(command)
     photos = find_photos(command.photos)
     model = command.model or _only_model(command)
-    lines = lines_of(command.style, top_k=command.top_k)
+    output = prediction_format(command.format_name, top_k=command.top_k)
     failures = _Failures()
-    # Linux names files in bytes; whatever is no text in them goes out as it came in.
+    # Linux file names are bytes; those that are not UTF-8 are printed unchanged.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     with (
         command.client.connect(
@@ -82,23 +82,23 @@ def run(command: Command) -> int:
         _progress(len(photos)) as advance,
         closing(
             map_in_order(
-                lambda numbered: _answer(client, command, model, *numbered),
+                lambda numbered: _classify(client, command, model, *numbered),
                 enumerate(photos),
                 in_flight=command.in_flight,
             )
-        ) as answers,
+        ) as results,
     ):
-        sys.stdout.write(lines.head())
-        for photo, answer in zip(photos, answers, strict=True):
-            if isinstance(answer, Exception):
-                sys.stdout.write(lines.failed(photo.name, answer))
-                failures.add(photo.name, answer)
+        sys.stdout.write(output.header())
+        for photo, result in zip(photos, results, strict=True):
+            if isinstance(result, Exception):
+                sys.stdout.write(output.failure(photo.name, result))
+                failures.add(photo.name, result)
             else:
                 failures.in_a_row = 0
-                sys.stdout.write(lines.answered(photo.name, answer.prediction, answer.picture))
+                sys.stdout.write(output.success(photo.name, result.prediction, result.explanation))
             advance()
     if failures.count and len(photos) > 1:
-        print_error(f"{failures.count} of {len(photos)} photos have no answer")
+        print_error(f"{failures.count} of {len(photos)} photos could not be classified")
     return 1 if failures.count else 0
 
 
@@ -108,7 +108,7 @@ class _Failures:
         self.in_a_row = 0
 
     def add(self, name: str, error: Exception) -> None:
-        """Name the photo on standard error. Raises the error itself where no other photo would fare better."""
+        """Report the photo on standard error. Raises the error itself if every other photo would fail as well."""
         from serving.errors import NotFoundError, RequestError, UnauthorisedError, UnreachableError
 
         if not isinstance(error, (RequestError, OSError)):
@@ -120,29 +120,29 @@ class _Failures:
         print_error(f"{name}: {error}")
 
 
-def _answer(
+def _classify(
     client: "Client", command: Command, model: str, number: int, photo: NamedPhoto
-) -> Answered:
+) -> Classified:
     data = photo.read()
     prediction = client.predict(model, data, top_k=command.top_k, version=command.version)
     if command.explain is None:
-        return Answered(prediction=prediction, picture=None)
-    # Numbered, because folders may hold photos of the same name.
-    picture = command.explain / f"{number + 1:06}-{Path(photo.name).stem}.png"
-    # The version that answered: a swap between the two requests must not explain another network's guess.
+        return Classified(prediction=prediction, explanation=None)
+    # Numbered, because several folders may have photos of the same name.
+    explanation = command.explain / f"{number + 1:06}-{Path(photo.name).stem}.png"
+    # The version that answered: a swap between the two requests must not explain another network's prediction.
     png = client.explain_png(
         model, data, class_name=prediction.top.label, version=prediction.version
     )
-    picture.write_bytes(png)
-    return Answered(prediction=prediction, picture=picture)
+    explanation.write_bytes(png)
+    return Classified(prediction=prediction, explanation=explanation)
 
 
 def _check(command: Command) -> None:
     if command.json and command.csv:
-        raise ArgumentError("--json and --csv exclude each other; give one of them.")
+        raise ArgumentError("--json and --csv cannot be combined; give one of them.")
     for flag, value in (("--top-k", command.top_k), ("--in-flight", command.in_flight)):
         if value < 1:
-            raise ArgumentError(f"{flag} is {value}; it must be 1 or more.")
+            raise ArgumentError(f"{flag} must be 1 or more, not {value}.")
     if command.explain is not None:
         command.explain.mkdir(parents=True, exist_ok=True)
 
@@ -151,24 +151,26 @@ def _only_model(command: Command) -> str:
     from serving.rollout.live_record import read_record
 
     if command.client.address is not None:
-        raise ArgumentError("name the model with --model: only the server at --address knows it.")
+        raise ArgumentError(
+            "--address needs --model: the models of another server are not known here."
+        )
     models = list(read_record(command.server.model_store))
     if len(models) != 1:
         raise ArgumentError(
-            f"{len(models)} models are live ({', '.join(models) or 'none'}); name one with --model."
+            f"{len(models)} models are live ({', '.join(models) or 'none'}); choose one with --model."
         )
     return models[0]
 
 
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[], object]]:
-    """Yield what to call after each photo; on a terminal a bar moves, elsewhere nothing is shown."""
+    """Yield what to call after each photo: it advances a progress bar on a terminal, and does nothing elsewhere."""
     if count < 2 or not stderr.is_terminal:
         yield lambda: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    # Lines for a terminal go above the bar; lines for a file or a pipe must not come near it.
+    # Lines for a terminal are printed above the bar; lines for a file or a pipe must not pass through it.
     bar = Progress(
         BarColumn(), MofNCompleteColumn(), "photos", TimeRemainingColumn(),
         console=stderr, transient=True, redirect_stdout=sys.stdout.isatty(),

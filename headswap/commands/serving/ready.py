@@ -1,7 +1,10 @@
-"""Exit 0 if every live version just classified known photos as training did, else 1 and say why.
+"""Check that every live version classifies its probe photos as it did when it was exported.
 
 Example:
     headswap ready
+    headswap ready --state upgrade/.headswap      another server's
+
+The exit code is 0 if all do; otherwise it is 1 and the error says why. For health checks and readiness probes.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ class Command:
 def run(command: Command) -> int:
     from serving.rollout.readiness import check_live
 
-    for sentence in check_live(command.server.settings()):
-        stdout.print(sentence)
+    with command.server.session() as session:
+        for sentence in check_live(session):
+            stdout.print(sentence)
     return 0

@@ -1,12 +1,15 @@
-"""Start the server with what was promoted, and stay in the foreground until TERM or Ctrl-C.
+"""Run the server in the foreground, with the versions that are live, until TERM or Ctrl-C.
 
 Example:
     headswap serve
-    headswap serve model_store/clothing-1.0.mar      the first time, when the store holds several
+    headswap serve model_store/clothing-1.0.mar      the first time, if the store holds several versions
+
+On TERM or Ctrl-C it finishes the pending requests before it exits.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -16,10 +19,12 @@ from headswap.output import stderr
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    archives: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Archives to make live; by default what was live last, or the only one in the store."""
+    archives: tyro.conf.Positional[
+        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="ARCHIVE ...")]
+    ] = ()
+    """Archives to make live; by default those that were live last, or the only one in the model store."""
     listen: str | None = None
-    """Host of the two inference addresses instead of the configuration's, such as 0.0.0.0."""
+    """Host for the two inference addresses, such as 0.0.0.0, instead of the one in the configuration."""
     trust: TrustOptions = field(default_factory=TrustOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
 

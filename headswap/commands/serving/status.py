@@ -1,4 +1,4 @@
-"""Show what is live, what is loaded, and how it is doing.
+"""Show which versions are live and loaded, with their workers, requests, errors and latencies.
 
 Example:
     headswap status
@@ -15,26 +15,27 @@ from headswap.output import stdout
 @dataclass(frozen=True, kw_only=True)
 class Command:
     json: bool = False
-    """One JSON object instead of a table."""
+    """Print one JSON object instead of a table."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
     from serving.rollout.status import read_status
 
-    rows = read_status(command.server.settings())
+    with command.server.session() as session:
+        rows = read_status(session)
     if command.json:
         stdout.print(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
         return 0
     from rich.table import Table
 
     table = Table(
-        "model", "version", "standing", "workers", "waiting", "requests", "errors", "p50 ms", "p99 ms",
+        "model", "version", "state", "workers", "waiting", "requests", "errors", "p50 ms", "p99 ms",
         box=None,
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row.model, row.version, row.deployment, f"{row.ready_workers}/{row.workers}",
+            row.model, row.version, row.state, f"{row.ready_workers}/{row.workers}",
             str(row.pending_requests), str(row.requests), _errors(row.errors, row.faults),
             _rounded(row.p50_ms), _rounded(row.p99_ms),
         )  # fmt: skip
@@ -42,7 +43,7 @@ def run(command: Command) -> int:
     for row in rows:
         if row.sha256:
             stdout.print(
-                f"{row.model} {row.version} {row.sha256[:12]} {row.deployment} since {row.since}: {row.why}",
+                f"{row.model} {row.version} {row.sha256[:12]} {row.state} since {row.since}: {row.why}",
                 soft_wrap=True,
             )
     return 0

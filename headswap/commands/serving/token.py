@@ -1,4 +1,4 @@
-"""Print the server's current token.
+"""Print the current token of the server on this machine.
 
 Example:
     curl -H "Authorization: Bearer $(headswap token)" -sT photo.jpg http://127.0.0.1:8080/predictions/clothing
@@ -13,7 +13,7 @@ from headswap.output import stdout
 @dataclass(frozen=True, kw_only=True)
 class Command:
     management: bool = False
-    """The token of the management API instead of the inference API's."""
+    """Print the token of the management API instead of the inference API's."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
 

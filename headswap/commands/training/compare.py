@@ -1,15 +1,17 @@
-"""Compare networks, starting weights and what of them learns, over several seeds.
+"""Compare networks, initial weights and frozen against fine-tuned backbones, over several seeds.
 
 Example:
     headswap compare --data photos --models resnet18 efficientnet_b0 --weights imagenet none --seeds 3
 
-Every combination is trained with the same flags and judged on test. A finished run is kept: stopped
-and started again, the comparison goes on. --out then holds comparison.md, .json and .svg.
+Every combination is trained with the same flags and evaluated on test. Finished runs are kept, so a comparison that
+was interrupted resumes when it is started again. --out then holds comparison.md, .json and .svg.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from headswap.output import stderr, stdout
 
@@ -19,33 +21,36 @@ class Command:
     data: Path
     """Folder of class folders, or of train/, val/ and test/ with class folders in each."""
     out: Path = Path("runs/compare")
-    """Folder of the runs and of what comes out of them."""
-    models: tuple[str, ...] = ("resnet18", "efficientnet_b0")
-    """torchvision classifiers."""
-    weights: tuple[str, ...] = ("imagenet", "none")
-    """Starts: imagenet, embedded, none (from scratch), files."""
-    freeze: tuple[Literal["none", "body"], ...] = ("none", "body")
-    """none: everything learns. body: the head alone; left out from scratch."""
+    """Folder for the runs and for the comparison."""
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")] = (
+        "resnet18",
+        "efficientnet_b0",
+    )
+    """torchvision classification models."""
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WEIGHTS ...")] = ("imagenet", "none")
+    """Initial weights: imagenet, embedded, none (from scratch), or files."""
+    freeze: tuple[Literal["none", "backbone"], ...] = ("none", "backbone")
+    """none: train the whole network. backbone: train the head alone; skipped with --weights none."""
     seeds: int = 3
-    """Runs of each combination."""
+    """Runs per combination, each with a seed of its own."""
     image_size_px: int = 160
-    """Side of the square the networks see."""
+    """Side length of the networks' square input."""
     head_epochs: int = 5
-    """Epochs of the head alone, where the whole network learns after it."""
+    """Epochs of the head alone, before those of the whole network."""
     epochs: int = 10
-    """Epochs of the whole network after that. From scratch it learns in all of both, a head alone too."""
+    """Epochs of the whole network. With --weights none or --freeze backbone, --head-epochs are added to them."""
     photos_per_class: int = 0
-    """Learn from at most so many photos of a class; 0 takes all."""
+    """Train on at most this many photos per class; 0 uses all."""
 
 
 def run(command: Command) -> int:
+    from storage import atomic_write
     from training.compare.comparison import compare, list_candidates
     from training.compare.table import draw, markdown_table
     from training.config import quick
-    from training.distributed import refuse_several
-    from training.run import write_beside
+    from training.distributed import require_single_process
 
-    refuse_several("compare")
+    require_single_process("compare")
     shared = replace(
         quick(),
         data=command.data,
@@ -58,7 +63,7 @@ def run(command: Command) -> int:
     candidates = list_candidates(command.models, command.weights, command.freeze)
     comparison = compare(candidates, shared, seed_count=command.seeds, say=stderr.print)
     table = markdown_table(comparison)
-    write_beside(command.out / "comparison.md", table)
+    atomic_write(command.out / "comparison.md", table)
     draw(comparison).savefig(command.out / "comparison.svg", transparent=True)
     stdout.print(table)
     stdout.print(f"Also in {command.out}: comparison.md, comparison.json, comparison.svg")

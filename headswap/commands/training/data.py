@@ -1,15 +1,15 @@
-"""Look at a folder of photos before you train on it: counts, sizes, broken files, copies, and a picture of it.
+"""Check a folder of photos before training on it: counts, sizes, broken files, duplicates, and a contact sheet.
 
 Example:
     headswap data check photos
     headswap data check photos --contact-sheet photos.png
 
-The exit code is 1 where the same photo, or nearly the same, stands in two splits or in two classes.
+The exit code is 1 where the same photo, or nearly the same, is in two splits or in two classes.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -26,13 +26,13 @@ SHOWN = 10
 @dataclass(frozen=True, kw_only=True)
 class Command:
     action: tyro.conf.Positional[Literal["check"]]
-    """What to do with the photos."""
-    data: tyro.conf.Positional[Path]
+    """What to do with the photos; so far there is only check."""
+    data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Folder of class folders, or of train/, val/ and test/ with class folders in each; or a dataset's name."""
     contact_sheet: Path = Path("contact_sheet.png")
-    """Where to write the picture: a row a class."""
+    """File for a picture with one row of photos per class."""
     seed: int = 0
-    """Of the split, where the folder has none; the same as for headswap train."""
+    """Seed of the split, for a folder that is not split yet; headswap train has the same flag."""
 
 
 def run(command: Command) -> int:
@@ -60,14 +60,18 @@ def _show(check: "DataCheck") -> None:
     smallest, median, largest = check.shorter_side_px
     formats = ", ".join(f"{name} {count}" for name, count in check.formats.most_common())
     stdout.print(f"shorter side {smallest} to {largest} pixels, median {median}; {formats}")
-    stdout.print(f"the largest class has {check.imbalance:.1f} times the photos of the smallest")
+    stdout.print(
+        f"the largest class has {check.imbalance:.1f} times as many photos as the smallest"
+    )
     _show_files(photos)
-    _show_pairs("nearly the same in two splits", check.leaking)
-    _show_pairs("the same or nearly so in two classes", check.mislabelled)
+    _show_pairs("near-duplicates across splits", check.leaking)
+    _show_pairs("duplicates or near-duplicates across classes", check.mislabelled)
     within = len(check.near_duplicates) - len(check.leaking)
-    stdout.print(f"{within} more pairs are nearly the same within a split")
-    if check.is_cut_off:
-        stdout.print("and the search ended there: so many look alike that these are no copies")
+    stdout.print(f"{within} more pairs are near-duplicates within a split")
+    if check.is_truncated:
+        stdout.print(
+            "the search stopped there: so many photos look alike that these are not copies"
+        )
 
 
 def _show_files(photos: "PhotoSet") -> None:
@@ -76,18 +80,18 @@ def _show_files(photos: "PhotoSet") -> None:
         [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
     )
     _show_some(
-        f"{len(photos.leaks)} exact copies, left out of what is learned from",
-        [f"{leak.dropped} is {leak.kept}" for leak in photos.leaks],
+        f"{len(photos.leaks)} exact copies across splits, left out of training",
+        [f"{leak.dropped} is a copy of {leak.kept}" for leak in photos.leaks],
     )
 
 
-def _show_pairs(told: str, pairs: "list[NearDuplicate]") -> None:
+def _show_pairs(description: str, pairs: "list[NearDuplicate]") -> None:
     named = [f"{pair.first.path} and {pair.second.path}" for pair in pairs]
-    _show_some(f"{len(pairs)} pairs are {told}", named)
+    _show_some(f"{len(pairs)} pairs are {description}", named)
 
 
-def _show_some(told: str, lines: list[str]) -> None:
-    stdout.print(told)
+def _show_some(title: str, lines: list[str]) -> None:
+    stdout.print(title)
     for line in lines[:SHOWN]:
         stdout.print(f"  {line}")
     if len(lines) > SHOWN:

@@ -1,41 +1,44 @@
-"""Judge a run on the test photos it has never seen, and write its report.
+"""Measure a run on its held-out test photos and write its report.
 
 Example:
     headswap evaluate runs/first
+    headswap evaluate runs/first --data other-photos
+
+Prints accuracy with its 95 % interval, the figures of each class and the confusion matrix; evaluation.json and
+report.html in the run folder hold them too.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import tyro
-
+from headswap.options import RunPath
 from headswap.output import stdout
 
 if TYPE_CHECKING:
     from training.evaluation.evaluation import Evaluation
 
 
-# A wider matrix does not fit a terminal.
+# A wider confusion matrix does not fit a terminal.
 MATRIX_CLASSES_MAX = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    run: tyro.conf.Positional[Path]
-    """The run folder that `headswap train` made."""
+    run: RunPath
+    """The run folder that `headswap train` created."""
     data: Path | None = None
-    """Other photos of the same classes, a folder or a dataset's name; the run's own by default."""
+    """Other photos of the same classes, a folder or a dataset's name; by default the run's own."""
     split: Literal["val", "test"] = "test"
-    """Which photos to judge on. Choose by val, tell of test."""
+    """Photos to evaluate on. Compare runs on val; report the figures of test."""
 
 
 def run(command: Command) -> int:
-    from training.distributed import refuse_several
+    from training.distributed import require_single_process
     from training.evaluation.evaluation import evaluate
     from training.evaluation.report import write_report
 
-    refuse_several("evaluate")
+    require_single_process("evaluate")
     evaluation = evaluate(command.run, data=command.data, split=command.split)
     show(evaluation)
     stdout.print(f"{write_report(command.run)}")
@@ -44,7 +47,7 @@ def run(command: Command) -> int:
 
 
 def show(evaluation: "Evaluation") -> None:
-    """Print accuracy with its interval, the classes one by one, and what was taken for what."""
+    """Print accuracy with its interval, the figures of each class, and the confusion matrix."""
     from rich.table import Table
 
     low, high = evaluation.interval
@@ -54,9 +57,9 @@ def show(evaluation: "Evaluation") -> None:
         f"{evaluation.macro_f1:.3f}, calibration error {evaluation.calibration_error:.3f}"
     )
     table = Table("class", "photos", "precision", "recall", "F1")
-    for one in evaluation.classes:
+    for row in evaluation.classes:
         table.add_row(
-            one.name, str(one.n), f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}"
+            row.name, str(row.n), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
         )
     stdout.print(table)
     _show_confusion(evaluation)
@@ -65,13 +68,13 @@ def show(evaluation: "Evaluation") -> None:
 def _show_confusion(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
-    from training.evaluation.confusion import most_confused
+    from training.evaluation.metrics import most_confused
 
     if len(evaluation.class_names) > MATRIX_CLASSES_MAX:
         for pair in most_confused(evaluation.class_names, evaluation.confusion):
-            stdout.print(f"{pair.count} of {pair.n} {pair.true} were taken for {pair.answered}")
+            stdout.print(f"{pair.count} of {pair.n} {pair.true} were predicted as {pair.predicted}")
         return
-    confusion = Table("true \\ answered", *evaluation.class_names)
+    confusion = Table("true \\ predicted", *evaluation.class_names)
     for name, row in zip(evaluation.class_names, evaluation.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
     stdout.print(confusion)

@@ -1,11 +1,11 @@
-"""Find how fast a network may learn: raise the learning rate step by step and see where the loss turns.
+"""Find a good learning rate: raise it step by step until the loss stops falling (learning rate range test).
 
 Example:
     headswap lr-find --data photos --out runs/first
     headswap train --data photos --out runs/first --learning-rate 0.001
 
-Takes the flags of headswap train. --out then holds learning-rate.svg and .json, beside which the run
-may be trained. It takes about as long as ten epochs.
+Takes the flags of headswap train and about as long as ten epochs. --out then holds learning-rate.svg and .json;
+headswap train may use the same --out.
 """
 
 from headswap.commands.training.train import take_preset
@@ -19,12 +19,12 @@ Command = TrainConfig
 
 def run(command: TrainConfig) -> int:
     from training.data.source import read_data
-    from training.distributed import refuse_several
-    from training.fit.lr_finder import find_learning_rate, write_rate_range
+    from training.distributed import require_single_process
+    from training.fit.lr_finder import find_learning_rate, write_learning_rate_curve
 
-    refuse_several("lr-find")
-    found = find_learning_rate(command, read_data(command), say=stderr.print)
-    plot = write_rate_range(found, command.out)
-    flag = "--head-learning-rate" if command.freeze == "body" else "--learning-rate"
-    stdout.print(f"{plot}\nNext: headswap train with {flag} {found.suggestion:g}")
+    require_single_process("lr-find")
+    curve = find_learning_rate(command, read_data(command), log=stderr.print)
+    plot = write_learning_rate_curve(curve, command.out)
+    flag = "--head-learning-rate" if command.freeze == "backbone" else "--learning-rate"
+    stdout.print(f"{plot}\nNext: headswap train with {flag} {curve.suggestion:g}")
     return 0

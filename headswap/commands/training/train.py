@@ -5,11 +5,13 @@ Example:
     headswap train --preset quick --data photos --weights embedded
     torchrun --nproc-per-node 2 -m headswap train --data photos    (two GPUs, or two halves of a CPU)
 
-The folder holds one folder per class, or train/, val/ and test/ with one per class in each.
---preset quick (a CPU, minutes) or best (a GPU) sets every flag that is not given.
+--data holds one folder per class, or train/, val/ and test/ with one folder per class in each. --preset quick (minutes
+on a CPU) or --preset best (for a GPU) sets the defaults of all other flags. Learning rates are per optimizer step,
+sizes in pixels; --out then holds the weights, metrics.jsonl, and after headswap evaluate a report.
 """
 
 import os
+from collections.abc import Sequence
 
 from headswap.errors import ArgumentError
 from headswap.output import stdout
@@ -18,36 +20,36 @@ from training.config import PRESETS, TrainConfig
 Command = TrainConfig
 
 
-def take_preset(words: list[str]) -> tuple[TrainConfig | None, list[str]]:
-    """Return the preset's flags and the words without it.
+def take_preset(argv: Sequence[str]) -> tuple[TrainConfig | None, list[str]]:
+    """Return the preset's config, None without --preset, and argv without the flag.
 
     Raises:
         ArgumentError: there is no such preset.
     """
-    # Also as one word, --preset=quick, as every other flag may be given.
-    words = [part for word in words for part in _parts(word)]
-    if "--preset" not in words:
-        return None, words
-    at = words.index("--preset")
-    name = words[at + 1] if at + 1 < len(words) else ""
+    # --preset=quick is the same as --preset quick, as with every other flag.
+    split = [part for argument in argv for part in _split_preset(argument)]
+    if "--preset" not in split:
+        return None, split
+    index = split.index("--preset")
+    name = split[index + 1] if index + 1 < len(split) else ""
     if name not in PRESETS:
-        raise ArgumentError(f"--preset {name!r} is unknown; the presets are {', '.join(PRESETS)}.")
-    return PRESETS[name](), words[:at] + words[at + 2 :]
+        raise ArgumentError(f"--preset must be {' or '.join(PRESETS)}, not {name!r}.")
+    return PRESETS[name](), split[:index] + split[index + 2 :]
 
 
-def _parts(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith("--preset=") else [word]
+def _split_preset(argument: str) -> list[str]:
+    return argument.split("=", 1) if argument.startswith("--preset=") else [argument]
 
 
 def run(command: TrainConfig) -> int:
-    from training.distributed import read_place
-    from training.errors import EndedElsewhereError
+    from training.distributed import read_torchrun_environment
+    from training.errors import RankZeroFailedError
     from training.fit.trainer import train
 
     try:
         run_folder = train(command)
-    except EndedElsewhereError as error:
+    except RankZeroFailedError as error:
         return error.exit_code
-    if read_place(os.environ).is_rank_zero:
+    if read_torchrun_environment(os.environ).is_rank_zero:
         stdout.print(f"{run_folder}\nNext: headswap evaluate {run_folder}")
     return 0

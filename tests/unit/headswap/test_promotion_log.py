@@ -35,13 +35,13 @@ def test_steps_and_the_end_are_lines(
         None,
     ]
     assert [line.get("outcome") for line in lines(settings)] == [None, None, "done"]
-    assert {(line["verb"], line["subject"]) for line in lines(settings)} == {
+    assert {(line["command"], line["subject"]) for line in lines(settings)} == {
         ("promote", "a-2.0.mar")
     }
     assert "s  a 2.0 is loaded" in capsys.readouterr().err
 
 
-def test_a_failure_is_logged_with_its_sentence_and_goes_on(settings: ServerSettings) -> None:
+def test_a_failure_is_logged_with_its_message_and_raised(settings: ServerSettings) -> None:
     with pytest.raises(ValueError, match="no good"), PromotionLog(settings, "promote", subject="x"):
         raise ValueError("no good")
     with pytest.raises(KeyboardInterrupt), PromotionLog(settings, "rollback", subject=None):
@@ -51,19 +51,19 @@ def test_a_failure_is_logged_with_its_sentence_and_goes_on(settings: ServerSetti
     assert (second["outcome"], second["error"]) == ("failed", "KeyboardInterrupt")
 
 
-def test_where_no_server_ever_ran_nothing_is_made(
+def test_without_a_server_nothing_is_created(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nowhere = load_settings(
+    settings = load_settings(
         config=ROOT / "config.properties", model_store=tmp_path, state=tmp_path / "state"
     )
-    with PromotionLog(nowhere, "promote", subject="x") as report:
+    with PromotionLog(settings, "promote", subject="x") as report:
         report("a step")
-    assert not nowhere.state.exists()
+    assert not settings.state.exists()
     assert "not logged" not in capsys.readouterr().err
 
 
-def test_a_log_that_cannot_be_written_keeps_nothing_from_happening(
+def test_a_log_that_cannot_be_written_stops_nothing(
     settings: ServerSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (settings.state / "logs" / FILE_NAME).mkdir()

@@ -102,7 +102,7 @@ def test_the_command_names_what_it_finds(
     printed = capsys.readouterr().out
     assert "broken[1].jpg" in printed
     assert "again.jpg" in printed
-    assert "1 pairs are nearly the same in two splits" in printed
+    assert "1 pairs are near-duplicates across splits" in printed
     assert sheet.exists()
 
 
