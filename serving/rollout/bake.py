@@ -1,54 +1,91 @@
-"""Watching a version that has just gone live, while there still is an easy way back."""
+"""Watching a version that has just gone live, while going back is still easy."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.archive.reader import Archive
-from serving.client import HttpClient
-from serving.errors import NotReadyError, RequestError
+from serving.errors import NotReadyError, PromotionError, RequestError
+from serving.rollout.live_record import read_record
 from serving.rollout.metrics_page import Counts, read_counts
 from serving.rollout.readiness import check_probes, check_workers
-from serving.settings import ServerSettings
+from serving.rollout.rollback import rollback
+from serving.rollout.session import Report, ServerSession
 
 POLL_S = 1.0
 MAX_FAULT_SHARE = 0.01
-# One odd request is no reason to go back; three faults of the server are.
+# One odd request is not a reason to roll back; three faults of the server are.
 MIN_FAULTS = 3
 # A percentile of fewer calls says little.
 MIN_CALLS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class BakeResult:
     fault: str | None
-    """Why the version must go back; None when it is sound."""
+    """Why the version must be rolled back; None if nothing is wrong with it."""
     requests: int
     seconds: float
 
 
-def watch(
-    settings: ServerSettings, archive: Archive, *, seconds: float, max_p99_ms: float | None
-) -> Verdict:
-    """Return at the first fault, or after `seconds` without one.
+def bake(
+    session: ServerSession,
+    archive: Archive,
+    *,
+    seconds: float,
+    max_p99_ms: float | None,
+    report: Report,
+) -> None:
+    """Return once the live version has served for `seconds` without a fault; roll back at the first one.
 
-    A fault: it loses a worker, answers a probe wrongly or not at all, fails 1 % of the requests (at least 3), or, where
-    a limit is given, its handler's p99 passes it.
+    The model store is not locked meanwhile, so that others can roll back by hand.
+
+    Raises:
+        PromotionError: it had a fault; says what it was and which version serves now.
+    """
+    name, version = archive.name, archive.version
+    report(f"watching {name} {version} for {seconds:g} s")
+    result = watch(session, archive, seconds=seconds, max_p99_ms=max_p99_ms)
+    if result.fault is None:
+        report(f"{result.requests} requests in {result.seconds:.0f} s, and no fault")
+        return
+    deployment = read_record(session.settings.model_store)[name]
+    if deployment.live.version != version:
+        raise PromotionError(
+            f"{name} {version} had a fault ({result.fault}); {deployment.live.version} was put live meanwhile and "
+            "serves."
+        )
+    if deployment.previous is None:
+        raise PromotionError(
+            f"{name} {version} has a fault and stays live, for no version was live before it: {result.fault}"
+        )
+    why = f"{version} failed its bake: {result.fault}"
+    restored = rollback(session, name, report=report, why=why)
+    raise PromotionError(
+        f"{name} {version} failed after {result.seconds:.0f} s; {restored.live} serves again: {result.fault}"
+    )
+
+
+def watch(
+    session: ServerSession, archive: Archive, *, seconds: float, max_p99_ms: float | None
+) -> BakeResult:
+    """Return what was seen, at the first fault or after `seconds` without one.
+
+    A fault is a lost worker, a wrong or missing answer to a probe, server errors in more than 1 % of the requests (at
+    least 3), or, where a limit is given, a p99 of the handler above it.
     """
     began = time.monotonic()
     key = (archive.name, archive.version)
-    before = _counts(settings).get(key, Counts())
-    with HttpClient(settings) as client:
-        while True:
-            now = _counts(settings).get(key, Counts()).since(before)
-            fault = _fault_in(now, max_p99_ms) or _fault_seen(settings, client, archive)
-            seconds_spent = time.monotonic() - began
-            if fault or seconds_spent >= seconds:
-                return Verdict(fault=fault, requests=now.requests, seconds=seconds_spent)
-            time.sleep(min(POLL_S, seconds - seconds_spent))
+    before = read_counts(session).get(key, Counts())
+    while True:
+        counts = read_counts(session).get(key, Counts()).since(before)
+        fault = _fault_in_counts(counts, max_p99_ms) or _fault_in_answers(session, archive)
+        seconds_spent = time.monotonic() - began
+        if fault or seconds_spent >= seconds:
+            return BakeResult(fault=fault, requests=counts.requests, seconds=seconds_spent)
+        time.sleep(min(POLL_S, seconds - seconds_spent))
 
 
-def _fault_in(counts: Counts, max_p99_ms: float | None) -> str | None:
+def _fault_in_counts(counts: Counts, max_p99_ms: float | None) -> str | None:
     if counts.faults >= MIN_FAULTS and counts.faults > MAX_FAULT_SHARE * counts.requests:
         return f"{counts.faults} of {counts.requests} requests failed."
     p99_ms = counts.percentile_ms(0.99) if counts.requests >= MIN_CALLS else None
@@ -57,18 +94,10 @@ def _fault_in(counts: Counts, max_p99_ms: float | None) -> str | None:
     return None
 
 
-def _fault_seen(settings: ServerSettings, client: HttpClient, archive: Archive) -> str | None:
+def _fault_in_answers(session: ServerSession, archive: Archive) -> str | None:
     try:
-        check_workers(settings, archive)
-        check_probes(client, archive, version=archive.version)
+        check_workers(session, archive)
+        check_probes(session.http, archive, version=archive.version)
     except (NotReadyError, RequestError) as error:
         return str(error)
     return None
-
-
-def _counts(settings: ServerSettings) -> Mapping[tuple[str, str], Counts]:
-    try:
-        return read_counts(settings)
-    except RequestError:
-        # The metrics address may be off; the probes are watched all the same.
-        return {}

@@ -1,9 +1,10 @@
-"""Unloading a version loses nothing: what it was asked is answered, and what comes now is told so, before it goes.
+"""Unloading a version without losing a request: it answers what it has accepted and rejects what comes after that.
 
-TorchServe kills the workers of a version it unloads; what they were computing and what is queued there is never
-answered. It tells how many requests are queued, not whether a batch runs. So a note is left in the version's folder
-(handlers/draining.py): a worker that finds it refuses the batch in a millisecond and signs the note. Each worker
-takes one batch at a time, so a signature proves that everything before it is answered.
+TorchServe kills the workers of a version it unloads; the batches they compute and the requests in the queue are never
+answered. It tells how many requests are queued, but not whether a batch is being computed. So a drain marker is put
+into the folder the version was extracted to (handlers/draining.py): a worker that finds it rejects its next batch
+within a millisecond and acknowledges the marker. As a worker takes one batch at a time, its acknowledgement proves that
+it has answered everything before.
 """
 
 import contextlib
@@ -17,145 +18,132 @@ from pathlib import Path
 
 import psutil
 
-from serving.client import HttpClient
+from handlers.contract import DRAIN_MARKER_FILE, MANIFEST_FOLDER, VERSION_RETIRED, drain_ack_file
 from serving.client.management import LoadedVersion, ManagementApi
 from serving.errors import PromotionError
-from serving.rollout.readiness import Report
-from serving.settings import ServerSettings
+from serving.rollout.session import Report, ServerSession
 
-NOTE = "retiring"
-RETIRED = "version_retired"
-STOPPING = "server_stopping"
 QUEUE_TIMEOUT_S = 30.0
 # The longest batch that is waited for; TorchServe itself gives up on one after default_response_timeout, 120 s.
 BATCH_TIMEOUT_S = 120.0
-# A worker that does not sign, as another's handler would not, counts as idle once it has not computed for so long.
-STILL_S = 2.0
-# Once all have signed, only refusals are under way. A request that is queued in the millisecond of the unload would
-# get no answer, so nobody may have asked for so long (each refusal signs again) ...
+# A worker that acknowledges nothing, as one of a foreign handler, counts as idle after so long without computing.
+IDLE_S = 2.0
+# Once all workers have acknowledged, they only reject. A request that is queued in the millisecond of the unloading
+# would not be answered, so none may have come for so long (each rejection renews the acknowledgement) ...
 QUIET_S = 0.5
-# ... and a client that never stops asking is not waited for any longer.
-LAST_WORDS_S = 10.0
-# Which worker takes a knock is chance; one that never got any of so many is watched instead.
-KNOCK_ROUNDS = 20
+# ... and clients that never stop asking are not waited for any longer.
+QUIET_TIMEOUT_S = 10.0
+# Which worker a wake-up request reaches is chance; a worker that got none of so many is watched instead.
+WAKE_UP_ROUNDS = 20
 POLL_S = 0.05
 
 
-def unload(
-    settings: ServerSettings,
-    management: ManagementApi,
-    model: str,
-    version: str,
-    *,
-    report: Report,
-) -> None:
-    """Drain the version and unload it; nothing is done where it is not loaded.
+def unload(session: ServerSession, model: str, version: str, *, report: Report) -> None:
+    """Drain the version and unload it; do nothing if it is not loaded.
 
     Raises:
-        PromotionError: it is computing for too long, or clients keep asking for it by number; it serves on.
+        PromotionError: a batch takes too long, or clients keep asking for the version by number; it serves on.
         RequestError: the server does not answer.
     """
-    with drain(settings, management, model, version) as is_loaded:
+    with drain(session, model, version) as is_loaded:
         if is_loaded:
-            management.unregister(model, version)
+            session.management.unregister(model, version)
             report(f"{model} {version} is unloaded")
 
 
 @contextmanager
 def drain(
-    settings: ServerSettings,
-    management: ManagementApi,
+    session: ServerSession,
     model: str,
     version: str,
     *,
-    reason: str = RETIRED,
-    knocks: bool = True,
+    reason: str = VERSION_RETIRED,
+    wake_up: bool = True,
     until_quiet: bool = True,
     queue_timeout_s: float = QUEUE_TIMEOUT_S,
     batch_timeout_s: float = BATCH_TIMEOUT_S,
 ) -> Iterator[bool]:
-    """Enter when everything the version was asked is answered; inside it turns requests away.
+    """Enter once the version has answered all it had accepted; from then on it rejects requests with `reason`.
 
-    Yields whether the version is loaded at all. Without `knocks`, for a server whose door is closed, workers that get
-    no request are watched instead of asked. If it still is on leaving by an exception, it serves again.
+    Yields whether the version is loaded at all. `wake_up` False is for a server that accepts no more connections: its
+    workers are watched and not sent a request. `until_quiet` waits until no client asks any more. If the block raises,
+    the version serves again.
 
     Raises:
-        PromotionError: a batch runs for longer than `batch_timeout_s`; the version serves on.
+        PromotionError: a batch takes longer than `batch_timeout_s`, or clients keep asking; the version serves on.
     """
-    loaded = management.versions(model).get(version)
+    loaded = session.management.versions(model).get(version)
     if loaded is None:
         yield False
         return
-    _wait_for_empty_queue(management, model, version, queue_timeout_s)
-    folder = _folder_of(loaded.ready_pids)
+    _wait_for_empty_queue(session.management, model, version, queue_timeout_s)
+    folder = _extracted_folder(loaded.ready_pids)
     try:
         if folder is not None:
-            (folder / NOTE).write_text(reason)
-        with HttpClient(settings) as client:
-            _wait_for_workers(
-                client if knocks else None, management, loaded, folder,
-                model=model, until_quiet=until_quiet, timeout_s=batch_timeout_s,
-            )  # fmt: skip
+            (folder / DRAIN_MARKER_FILE).write_text(reason)
+        _wait_for_workers(
+            session, loaded, folder,
+            model=model, wake_up=wake_up, until_quiet=until_quiet, timeout_s=batch_timeout_s,
+        )  # fmt: skip
         yield True
     except BaseException:
         if folder is not None:
-            _withdraw(folder)
+            _withdraw_marker(folder)
         raise
 
 
-def _withdraw(folder: Path) -> None:
-    for path in folder.glob(f"{NOTE}*"):
+def _withdraw_marker(folder: Path) -> None:
+    for path in folder.glob(f"{DRAIN_MARKER_FILE}*"):
         path.unlink(missing_ok=True)
 
 
 def _wait_for_empty_queue(
     management: ManagementApi, model: str, version: str, timeout_s: float
 ) -> None:
-    # A client that never stops asking for this very version may keep it filled; it is told when the note is up.
+    # A client that never stops asking for this very version may keep the queue filled; the marker ends that.
     deadline = time.monotonic() + timeout_s
     while _pending(management, model, version) and time.monotonic() < deadline:
         time.sleep(POLL_S)
 
 
 def _wait_for_workers(
-    client: HttpClient | None,
-    management: ManagementApi,
+    session: ServerSession,
     loaded: LoadedVersion,
     folder: Path | None,
     *,
     model: str,
+    wake_up: bool,
     until_quiet: bool,
     timeout_s: float,
 ) -> None:
     version, pids = loaded.version, loaded.ready_pids
     deadline = time.monotonic() + timeout_s
-    rounds = iter(range(KNOCK_ROUNDS))
-    still = _Unchanged()
-    signed = _Unchanged()
+    wake_up_rounds = iter(range(WAKE_UP_ROUNDS if wake_up else 0))
+    idle, acknowledged = _Unchanged(), _Unchanged()
     with ThreadPoolExecutor(max(len(pids), 1)) as pool:
         while (left_s := deadline - time.monotonic()) > 0:
-            unsigned = _unsigned(folder, pids)
-            if client is not None and next(rounds, None) is not None:
-                # A worker that computes answers its knock when it is done: waiting for it is the point.
-                knock = partial(client.ready, model, version=version, timeout_s=left_s)
-                wait([pool.submit(knock) for _ in unsigned])
-            is_empty = not _pending(management, model, version)
-            signed_s = signed.seconds(not unsigned)
-            if not unsigned and is_empty and not (until_quiet and _is_asked(folder)):
+            waiting_for = _unacknowledged(folder, pids)
+            if next(wake_up_rounds, None) is not None:
+                # A worker that computes answers its wake-up request when it is done: waiting for that is the point.
+                ask = partial(session.http.is_ready, model, version=version, timeout_s=left_s)
+                wait([pool.submit(ask) for _ in waiting_for])
+            is_empty = not _pending(session.management, model, version)
+            acknowledged_s = acknowledged.seconds(not waiting_for)
+            if not waiting_for and is_empty and not (until_quiet and _has_just_rejected(folder)):
                 return
-            if not unsigned and signed_s >= LAST_WORDS_S:
+            if not waiting_for and acknowledged_s >= QUIET_TIMEOUT_S:
                 if not until_quiet:
                     return
                 raise PromotionError(
-                    f"clients keep asking for {model} {version} by its number; it was left loaded and serves them. "
+                    f"clients keep asking for {model} {version} by its number, so it was left loaded and serves them. "
                     "Point them to the live version, then retire it."
                 )
-            still_s = still.seconds((is_empty, [_cpu_s(pid) for pid in unsigned]))
-            if is_empty and still_s >= STILL_S:
+            idle_s = idle.seconds((is_empty, [_cpu_s(pid) for pid in waiting_for]))
+            if waiting_for and is_empty and idle_s >= IDLE_S:
                 return
             time.sleep(POLL_S)
     raise PromotionError(
-        f"{model} {version} has been computing for {timeout_s:.0f} s; it was left loaded. Try again later."
+        f"{model} {version} has been computing for {timeout_s:.0f} s and was left loaded; try again later."
     )
 
 
@@ -184,28 +172,30 @@ def _pending(management: ManagementApi, model: str, version: str) -> int:
     return loaded.pending_requests if loaded is not None else 0
 
 
-def _folder_of(pids: Sequence[int]) -> Path | None:
-    """Return the folder the version was unpacked to, which its workers run in; None when it cannot be seen."""
+def _extracted_folder(pids: Sequence[int]) -> Path | None:
+    """Return the folder the version was extracted to, in which its workers run; None if it cannot be accessed."""
     for pid in pids:
         with contextlib.suppress(OSError, psutil.Error):
             folder = Path(psutil.Process(pid).cwd())
-            if (folder / "MAR-INF").is_dir() and os.access(folder, os.W_OK):
+            if (folder / MANIFEST_FOLDER).is_dir() and os.access(folder, os.W_OK):
                 return folder
     return None
 
 
-def _is_asked(folder: Path | None) -> bool:
-    """Return whether a worker has refused a request within the last QUIET_S."""
+def _has_just_rejected(folder: Path | None) -> bool:
+    """Return whether a worker has rejected a request within the last QUIET_S."""
     if folder is None:
         return False
-    # A worker that died since has taken its signature's age with it, and no more.
-    refusals = [path.stat().st_mtime for path in folder.glob(f"{NOTE}.*")]
-    return time.time() - max(refusals, default=0.0) < QUIET_S
+    rejected_at = [path.stat().st_mtime for path in folder.glob(f"{DRAIN_MARKER_FILE}.*")]
+    return time.time() - max(rejected_at, default=0.0) < QUIET_S
 
 
-def _unsigned(folder: Path | None, pids: Sequence[int]) -> list[int]:
+def _unacknowledged(folder: Path | None, pids: Sequence[int]) -> list[int]:
+    """Return the workers that are alive and have not acknowledged the marker; all of them if there is no marker."""
     if folder is None:
         return list(pids)
     return [
-        pid for pid in pids if psutil.pid_exists(pid) and not (folder / f"{NOTE}.{pid}").exists()
+        pid
+        for pid in pids
+        if psutil.pid_exists(pid) and not (folder / drain_ack_file(pid)).exists()
     ]

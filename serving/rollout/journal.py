@@ -1,44 +1,41 @@
-"""What a promotion is about to do, on the disk before it is done: the next command undoes what a killed one left."""
+"""What a promotion is about to do, on the disk before it is done, so that the next command can undo or complete it."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from storage.atomic import atomic_write
 
 FILE_NAME = ".promotion.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
+    """A promotion that has begun."""
+
     model: str
     version: str
     was_loaded: bool
-    """Before the promotion: then undoing it leaves the version loaded."""
+    """Whether the version was loaded before; then undoing the promotion leaves it loaded."""
     evicted: tuple[str, ...] = ()
     """Versions to be unloaded once this one is live."""
 
 
 def read_intent(model_store: Path) -> Intent | None:
-    """Return what was begun and not ended; None when all was."""
+    """Return the promotion that was begun and not ended; None if there is none."""
     try:
-        told = json.loads((model_store / FILE_NAME).read_text())
-        return Intent(**{**told, "evicted": tuple(told["evicted"])})
-    except FileNotFoundError:
-        return None
+        intent = json.loads((model_store / FILE_NAME).read_text())
+        return Intent(**{**intent, "evicted": tuple(intent["evicted"])})
     except (OSError, ValueError, KeyError, TypeError):
-        # Another tool's file. The record says what is live, whatever this one says.
+        # Absent, or not written by this program. The record says what is live, whatever this file says.
         return None
 
 
 def begin(model_store: Path, intent: Intent) -> None:
-    path = model_store / FILE_NAME
-    beside = path.with_name(f"{FILE_NAME}.part")
-    with beside.open("w") as file:
-        json.dump(asdict(intent), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    """Write the intent to the disk. Raises OSError."""
+    atomic_write(model_store / FILE_NAME, json.dumps(asdict(intent)), is_durable=True)
 
 
 def end(model_store: Path) -> None:
+    """Forget the intent: it was carried out, or undone."""
     (model_store / FILE_NAME).unlink(missing_ok=True)

@@ -1,42 +1,44 @@
-"""What the handler counted, per version, read from TorchServe's metrics address."""
+"""What the handler has counted per version, from the page of TorchServe's metrics address."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.client.sessions import session_to
 from serving.errors import UnreachableError
-from serving.settings import ServerSettings
+from serving.rollout.session import ServerSession
 
-TIMEOUT_S = 5.0
-# The handler's codes for what is the server's fault and not the request's.
+# The handler's error codes that are the server's fault and not the request's.
 SERVER_FAULTS = frozenset({"internal"})
 
 
 @dataclass(kw_only=True)
 class Counts:
-    """Of one version, since the server started."""
+    """The counters of one version, since the server started."""
 
     images: int = 0
+    """Images classified."""
     errors: dict[str, int] = field(default_factory=dict)
-    """By code."""
+    """Requests and images rejected or failed, by error code."""
     buckets: dict[float, float] = field(default_factory=dict)
-    """Calls of the handler that took at most so many seconds."""
+    """Calls of the handler, by the upper bound of their duration in seconds; cumulative, as Prometheus has it."""
 
     @property
     def requests(self) -> int:
-        """Return images classified and requests refused."""
+        """Return the images classified and the requests rejected or failed."""
         return self.images + sum(self.errors.values())
 
     @property
     def faults(self) -> int:
+        """Return the errors that are the server's fault."""
         return sum(count for code, count in self.errors.items() if code in SERVER_FAULTS)
 
     def percentile_ms(self, share: float) -> float | None:
-        """Return the handler's time that `share` of its calls stayed within, linear within a bucket; None without."""
+        """Return the duration that `share`, 0..1, of the handler's calls stayed within; None before the first call.
+
+        Linear within a bucket, as Prometheus' histogram_quantile; above the last bound it is that bound.
+        """
         bounds = sorted(self.buckets)
         total = self.buckets[bounds[-1]] if bounds else 0.0
         if not total:
@@ -53,7 +55,7 @@ class Counts:
         return lower_s * 1e3
 
     def since(self, before: "Counts") -> "Counts":
-        """Return what was added after `before`."""
+        """Return what was counted after `before`."""
         return Counts(
             images=self.images - before.images,
             errors={
@@ -66,30 +68,25 @@ class Counts:
         )
 
 
-def read_counts(settings: ServerSettings) -> Mapping[tuple[str, str], Counts]:
-    """Return the counts by model and version; a version nobody has asked is not there.
+def read_counts(session: ServerSession) -> Mapping[tuple[str, str], Counts]:
+    """Return the counts by model and version; versions without requests are missing.
 
-    Raises:
-        UnreachableError: the metrics address does not answer.
+    They are all missing where the metrics address is off: what needs them has other signs of a fault too.
     """
-    url = f"{settings.metrics_url}/metrics"
     try:
-        with session_to(settings.metrics_url) as session:
-            answer = session.get(url, timeout=TIMEOUT_S)
-            answer.raise_for_status()
-    except requests.RequestException as error:
-        raise UnreachableError(f"{url} does not answer ({type(error).__name__}).") from None
-    return parse_counts(answer.text)
+        return parse_counts(session.read_metrics())
+    except UnreachableError:
+        return {}
 
 
 def parse_counts(text: str) -> Mapping[tuple[str, str], Counts]:
-    """Return the same from the text of the page."""
-    found: dict[tuple[str, str], Counts] = defaultdict(Counts)
+    """Return the counts by model and version from the text of the page."""
+    counts_of: dict[tuple[str, str], Counts] = defaultdict(Counts)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if "version" not in sample.labels or not sample.name.startswith("handler_"):
                 continue
-            counts = found[sample.labels["model"], sample.labels["version"]]
+            counts = counts_of[sample.labels["model"], sample.labels["version"]]
             if sample.name == "handler_predictions_total":
                 counts.images += int(sample.value)
             elif sample.name == "handler_errors_total":
@@ -98,4 +95,4 @@ def parse_counts(text: str) -> Mapping[tuple[str, str], Counts]:
             elif sample.name == "handler_total_seconds_bucket":
                 bound = float(sample.labels["le"])
                 counts.buckets[bound] = counts.buckets.get(bound, 0.0) + sample.value
-    return found
+    return counts_of

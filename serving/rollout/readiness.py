@@ -1,43 +1,46 @@
-"""Ready means: enough workers, and known photos just classified as training classified them. Never /ping."""
+"""Whether the live versions answer: all workers up, and known photos classified as in training. Never /ping."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from handlers.contract import ProbeSet
 from serving.archive.reader import Archive
-from serving.client import GrpcClient, HttpClient, Prediction
-from serving.client.http_management import HttpManagement
+from serving.client import Client, Prediction
 from serving.errors import NotLoadedError, NotReadyError, RequestError
 from serving.rollout.live_record import open_entry, read_record
-from serving.settings import ServerSettings
+from serving.rollout.session import ServerSession
 
 PROBE_TIMEOUT_S = 10.0
 
 
-def check_live(settings: ServerSettings) -> list[str]:
-    """Return one sentence per live model that answers rightly.
+def check_live(session: ServerSession) -> list[str]:
+    """Return one sentence per live model, each of which has just classified its probes correctly.
+
+    A live archive is not read again while its file is unchanged (storage/hashing.py): this is polled, each 0.2 s while
+    a server starts and each 15 s by a HEALTHCHECK. The server has read the whole file when it started.
 
     Raises:
-        NotReadyError: one does not; says which and why.
+        NotReadyError: a model did not, or nothing is live; says which and why.
+        ArchiveError: a live archive is gone or has changed.
     """
-    record = read_record(settings.model_store)
+    model_store = session.settings.model_store
+    record = read_record(model_store)
     if not record:
-        raise NotReadyError(f"nothing is live: {settings.model_store} has no live.json.")
-    told = []
+        raise NotReadyError(f"nothing is live: {model_store} has no live.json.")
+    sentences = []
     for deployment in record.values():
-        archive = open_entry(settings.model_store, deployment.live)
-        check_workers(settings, archive)
-        with HttpClient(settings) as client:
-            worst = check_probes(client, archive, version=None)
-        told.append(
-            f"{archive.name} {archive.version} is ready; probes differ by at most {worst:.2g}"
+        archive = open_entry(model_store, deployment.live)
+        check_workers(session, archive)
+        difference = check_probes(session.http, archive, version=None)
+        sentences.append(
+            f"{archive.name} {archive.version} is ready; its probes differ by at most {difference:.2g}"
         )
-    return told
+    return sentences
 
 
-def check_workers(settings: ServerSettings, archive: Archive) -> None:
-    """Raise NotReadyError unless the version has all its workers."""
+def check_workers(session: ServerSession, archive: Archive) -> None:
+    """Raise NotReadyError unless the version has all its workers, NotLoadedError if it is not loaded at all."""
     try:
-        loaded = HttpManagement(settings).versions(archive.name).get(archive.version)
+        loaded = session.http.management.versions(archive.name).get(archive.version)
     except RequestError as error:
         raise NotReadyError(str(error)) from None
     if loaded is None:
@@ -48,37 +51,33 @@ def check_workers(settings: ServerSettings, archive: Archive) -> None:
         )
 
 
-def check_probes(
-    client: HttpClient | GrpcClient, archive: Archive, *, version: str | None
-) -> float:
-    """Return the largest difference of a probe's probabilities from training's.
+def check_probes(client: Client, archive: Archive, *, version: str | None) -> float:
+    """Return the largest difference of a served probability from the probe's, 0..1; `version` None asks the live one.
+
+    The answers must fit one of the archive's probe sets as a whole.
 
     Raises:
-        NotReadyError: an answer is missing, comes from another version, or differs beyond the tolerance.
+        NotReadyError: an answer is missing, comes from another version, or differs by more than the tolerance.
     """
-    answers = {
-        photo: _ask(client, archive, photo, version=version)
-        for photo in {probe.data for one in archive.probe_sets for probe in one.probes}
-    }
-    worst = [_largest_difference(answers, one) for one in archive.probe_sets]
-    fitting = [
+    photos = {probe.data for probe_set in archive.probe_sets for probe in probe_set.probes}
+    predictions = {photo: _predict(client, archive, photo, version=version) for photo in photos}
+    differences = [_largest_difference(predictions, probe_set) for probe_set in archive.probe_sets]
+    tolerated = [
         difference
-        for difference, one in zip(worst, archive.probe_sets, strict=True)
-        if difference <= one.tolerance
+        for difference, probe_set in zip(differences, archive.probe_sets, strict=True)
+        if difference <= probe_set.tolerance
     ]
-    if not fitting:
+    if not tolerated:
         raise NotReadyError(
-            f"{archive.name} {archive.version} answers a probe {worst[0]:.3f} away from what training computed; "
-            f"{archive.probe_sets[0].tolerance} is tolerated."
+            f"{archive.name} {archive.version} answers a probe with a probability that differs by {differences[0]:.3f} "
+            f"from training's; the tolerance is {archive.probe_sets[0].tolerance}."
         )
-    return min(fitting)
+    return min(tolerated)
 
 
-def _ask(
-    client: HttpClient | GrpcClient, archive: Archive, photo: bytes, *, version: str | None
-) -> Prediction:
+def _predict(client: Client, archive: Archive, photo: bytes, *, version: str | None) -> Prediction:
     try:
-        answer = client.predict(
+        prediction = client.predict(
             archive.name,
             photo,
             top_k=len(archive.class_names),
@@ -89,19 +88,16 @@ def _ask(
         raise NotReadyError(
             f"{archive.name} {archive.version} did not answer a probe: {error}"
         ) from None
-    if answer.version != archive.version:
+    if prediction.version != archive.version:
         raise NotReadyError(
-            f"version {answer.version} of {archive.name} answered instead of {archive.version}."
+            f"version {prediction.version} of {archive.name} answered instead of {archive.version}."
         )
-    return answer
+    return prediction
 
 
-def _largest_difference(answers: Mapping[bytes, Prediction], probe_set: ProbeSet) -> float:
+def _largest_difference(predictions: Mapping[bytes, Prediction], probe_set: ProbeSet) -> float:
     return max(
-        abs(guess.probability - probe.probabilities[guess.index])
+        abs(score.probability - probe.probabilities[score.index])
         for probe in probe_set.probes
-        for guess in answers[probe.data].scores
+        for score in predictions[probe.data].scores
     )
-
-
-Report = Callable[[str], None]

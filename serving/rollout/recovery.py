@@ -1,53 +1,51 @@
-"""Undoing or ending what a promotion was at when it, or the server, was killed."""
+"""Undoing or completing a promotion that was killed, or whose server was."""
 
 from pathlib import Path
 
-from serving.client.management import ManagementApi
 from serving.rollout import journal
 from serving.rollout.drain import unload
 from serving.rollout.live_record import Deployment, read_record
-from serving.rollout.readiness import Report
-from serving.settings import ServerSettings
+from serving.rollout.session import Report, ServerSession
+from storage.atomic import TEMPORARY_SUFFIX
 
 
-def finish_half_done(
-    settings: ServerSettings, management: ManagementApi, *, report: Report
-) -> None:
-    """Make TorchServe agree with the record, which a killed promotion wrote last: it goes back, or on.
+def recover(session: ServerSession, *, report: Report) -> None:
+    """Make TorchServe agree with the live record, the last thing that a promotion writes before it cleans up.
+
+    A promotion that was killed before it wrote the record is undone, one killed after that is completed.
 
     Raises:
         RequestError: the server does not answer.
     """
-    clear_leftovers(settings.model_store)
-    record = read_record(settings.model_store)
-    for name, deployment in record.items():
+    model_store, management = session.settings.model_store, session.management
+    clear_leftovers(model_store)
+    record = read_record(model_store)
+    for model, deployment in record.items():
         live = deployment.live.version
-        if live in management.versions(name) and management.default_version(name) != live:
-            management.set_default(name, live)
-            report(f"{name} {live} is live again: a promotion was cut off before it was recorded")
-    intent = journal.read_intent(settings.model_store)
+        if live in management.versions(model) and management.default_version(model) != live:
+            management.set_default(model, live)
+            report(f"{model} {live} is live again: a promotion was killed before it was recorded")
+    intent = journal.read_intent(model_store)
     if intent is None:
         return
-    for version in _leftovers(intent, record.get(intent.model)):
+    for version in _unneeded_versions(intent, record.get(intent.model)):
         if version in management.versions(intent.model):
-            unload(settings, management, intent.model, version, report=report)
-    journal.end(settings.model_store)
-    report(f"a promotion of {intent.model} {intent.version} that was cut off is cleared up")
+            unload(session, intent.model, version, report=report)
+    journal.end(model_store)
+    report(f"cleaned up after a promotion of {intent.model} {intent.version} that was killed")
 
 
-def _leftovers(intent: journal.Intent, deployment: Deployment | None) -> list[str]:
-    """Return the versions that nobody needs: what falls out of a promotion that was recorded, or its newcomer."""
-    recorded = (
-        {entry.version for entry in (deployment.live, *deployment.kept)} if deployment else set()
-    )
+def _unneeded_versions(intent: journal.Intent, deployment: Deployment | None) -> list[str]:
+    """Return what may still be loaded in vain: the versions a recorded promotion evicts, else its candidate."""
+    recorded = {entry.version for entry in deployment.entries} if deployment else set()
     if intent.version in recorded:
-        candidates: tuple[str, ...] = intent.evicted
+        unneeded: tuple[str, ...] = intent.evicted
     else:
-        candidates = () if intent.was_loaded else (intent.version,)
-    return [version for version in candidates if version not in recorded]
+        unneeded = () if intent.was_loaded else (intent.version,)
+    return [version for version in unneeded if version not in recorded]
 
 
 def clear_leftovers(model_store: Path) -> None:
-    """Remove what a copy that was cut off has left in the store."""
-    for path in model_store.glob(".*.part"):
+    """Remove the incomplete files that interrupted copies have left in the store."""
+    for path in model_store.glob(f".*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)

@@ -1,32 +1,32 @@
-"""Unloading a version that is not live, losing nothing."""
+"""Unloading a version that is not live, without losing a request."""
 
-from serving.client.grpc_management import manage
 from serving.errors import InputError
 from serving.rollout.drain import unload
 from serving.rollout.live_record import locked, read_record, write_record
-from serving.rollout.readiness import Report
-from serving.rollout.recovery import finish_half_done
-from serving.settings import ServerSettings
+from serving.rollout.recovery import recover
+from serving.rollout.session import Report, ServerSession
 
 
-def retire(settings: ServerSettings, model: str, version: str, *, report: Report) -> None:
-    """Unload a version that is not live, once everything it was asked is answered.
+def retire(session: ServerSession, model: str, version: str, *, report: Report) -> None:
+    """Unload a version that is not live, once every request it has accepted is answered.
 
     Raises:
-        InputError: it is live, or not loaded. PromotionError: it is computing for too long, or clients keep asking.
+        InputError: it is live, or not loaded. BusyError: another promotion is running.
+        PromotionError: a batch takes too long, or clients keep asking for the version; it serves on.
     """
-    with locked(settings.model_store), manage(settings) as management:
-        finish_half_done(settings, management, report=report)
-        record = read_record(settings.model_store)
+    model_store = session.settings.model_store
+    with locked(model_store):
+        recover(session, report=report)
+        record = read_record(model_store)
         deployment = record.get(model)
         if deployment is not None and deployment.live.version == version:
             raise InputError(f"{model} {version} is live; promote another version first.")
-        loaded = management.versions(model)
+        loaded = session.management.versions(model)
         if version not in loaded:
             raise InputError(
-                f"{model} {version} is not loaded; these are: {', '.join(loaded) or 'none'}."
+                f"{model} {version} is not loaded; the loaded versions are: {', '.join(loaded) or 'none'}."
             )
-        unload(settings, management, model, version, report=report)
+        unload(session, model, version, report=report)
         if deployment is not None:
             record[model] = deployment.without(version)
-            write_record(settings.model_store, record)
+            write_record(model_store, record)

@@ -8,8 +8,8 @@ from serving.archive.reader import Archive, read_archive
 from serving.errors import BusyError, InputError
 from serving.rollout import journal
 from serving.rollout.live_record import Deployment, entry_of, locked, read_record, write_record
-from serving.rollout.steps import install
 from serving.rollout.recovery import clear_leftovers
+from serving.rollout.steps import install
 from serving.rollout.trust import STRICT, Trust
 
 

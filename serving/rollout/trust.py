@@ -1,4 +1,4 @@
-"""Which archives may run here. An archive is code: whoever has one loaded, has it run."""
+"""Which archives may run here. An archive is code: whoever has one loaded has it run."""
 
 import shutil
 from collections.abc import Mapping
@@ -9,20 +9,21 @@ from serving.archive.handler_code import find_foreign_code
 from serving.archive.reader import Archive
 from serving.errors import ArchiveError, ForeignCodeError
 from serving.rollout.live_record import Deployment, open_entry
+from storage.atomic import atomic_path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
     allow_custom_handler: bool = False
-    """Whether an archive may bring code that is not this headswap's own."""
+    """Whether an archive may bring code that is not this installation's own."""
     public_key: Path | None = None
-    """PEM; where given, only archives signed with its private half."""
+    """A PEM file; if given, only archives signed with its private half may run."""
 
     def accept(self, archive: Archive) -> Archive:
         """Return the archive.
 
         Raises:
-            ForeignCodeError: it brings other code than ours. SignatureError: it lacks the signature asked for.
+            ForeignCodeError: its code is not ours. SignatureError: the required signature is missing or wrong.
         """
         self._check_signature(archive)
         foreign = None if self.allow_custom_handler else find_foreign_code(archive.path)
@@ -34,23 +35,23 @@ class Trust:
         return archive
 
     def check_record(self, model_store: Path, record: Mapping[str, Deployment]) -> None:
-        """Return if every live and every kept version has the signature asked for, or none is.
+        """Check the signature of every live and every kept version, if signatures are required.
 
-        Their code was judged when they came in, and their sha256 has been watched ever since.
+        Their code was checked when they came in, and their sha256 must be what it was then.
 
         Raises:
-            SignatureError, ArchiveError: one has not, or cannot be read.
+            SignatureError: a signature is missing or wrong. ArchiveError: an archive is gone or has changed.
         """
         if self.public_key is None:
             return
         for deployment in record.values():
-            for entry in (deployment.live, *deployment.kept):
-                self._check_signature(open_entry(model_store, entry))
+            for entry in deployment.entries:
+                self._check_signature(open_entry(model_store, entry, rehash=True))
 
     def _check_signature(self, archive: Archive) -> None:
         if self.public_key is None:
             return
-        # Here and not above: servers without signatures need not wait for cryptography's import.
+        # Not at the top: servers without signatures need not wait for the import of cryptography.
         from serving.archive.signature import verify
 
         verify(archive, self.public_key)
@@ -60,11 +61,7 @@ STRICT = Trust()
 
 
 def refuse_outside(path: Path, model_store: Path) -> None:
-    """Return if the file lies in the model store itself, not behind a link that leads out of it.
-
-    Raises:
-        ArchiveError: it lies elsewhere.
-    """
+    """Raise ArchiveError if the file lies outside the model store, or is a link that leads out of it."""
     if path.exists() and path.resolve().parent != model_store.resolve():
         raise ArchiveError(
             f"{path} is not in the model store {model_store}, whose files only you should be able to write; copy it "
@@ -73,9 +70,8 @@ def refuse_outside(path: Path, model_store: Path) -> None:
 
 
 def copy_signature(source: Path, target: Path) -> None:
-    """Put the signature of the archive `source`, where it has one, beside its copy `target`. Raises OSError."""
+    """Copy the signature of the archive `source`, if it has one, next to its copy `target`. Raises OSError."""
     signature = source.with_name(f"{source.name}.sig")
     if signature.is_file():
-        beside = target.with_name(f".{target.name}.sig.part")
-        shutil.copyfile(signature, beside)
-        beside.replace(target.with_name(f"{target.name}.sig"))
+        with atomic_path(target.with_name(f"{target.name}.sig")) as temporary:
+            shutil.copyfile(signature, temporary)

@@ -72,7 +72,7 @@ def test_the_verbs_of_a_running_server(
             run(settings, "predict", str(folder / "a.jpg"), "--transport", "grpc").returncode == 0
         )
         status = run(settings, "status", "--json")
-        assert '"standing": "live"' in status.stdout
+        assert '"state": "live"' in status.stdout
         assert len(run(settings, "token").stdout.split()) == 1
         java = [p for p in psutil.Process(process.pid).children() if "java" in p.name()]
         java[0].kill()

@@ -49,7 +49,7 @@ def test_a_quantised_archive_may_answer_as_either_network(rows) -> None:
 
 def test_but_not_a_photo_as_the_one_and_a_photo_as_the_other() -> None:
     mixed = {b"a": OWN[b"a"], b"b": FLOAT32[b"b"]}
-    with pytest.raises(NotReadyError, match=r"0\.100 away .* 0\.05 is tolerated"):
+    with pytest.raises(NotReadyError, match=r"differs by 0\.100 .* the tolerance is 0\.05"):
         check_probes(Answering(mixed), ARCHIVE, version=None)
 
 
@@ -57,13 +57,13 @@ def test_each_network_has_its_own_tolerance() -> None:
     near = {data: (row[0] - 0.04, row[1] + 0.04) for data, row in OWN.items()}
     assert check_probes(Answering(near), ARCHIVE, version=None) == pytest.approx(0.04)
     near = {data: (row[0] - 0.02, row[1] + 0.02) for data, row in FLOAT32.items()}
-    with pytest.raises(NotReadyError, match="is tolerated"):
+    with pytest.raises(NotReadyError, match="the tolerance is"):
         check_probes(Answering(near), ARCHIVE, version=None)
 
 
 def test_a_float32_archive_has_one_network_only() -> None:
     archive = replace(ARCHIVE, probe_sets=ARCHIVE.probe_sets[:1])
-    with pytest.raises(NotReadyError, match=r"0\.200 away"):
+    with pytest.raises(NotReadyError, match=r"differs by 0\.200"):
         check_probes(Answering(FLOAT32), archive, version=None)
 
 
