@@ -1,7 +1,8 @@
 """The commands, grouped as `headswap --help` shows them; a group's modules lie in the folder it names.
 
-A command's module has `Command`, a dataclass of its arguments, and `run(command) -> exit code`; its docstring is
-the text of `headswap COMMAND --help`. Only the module that is asked for is imported: torch alone takes seconds.
+A command's module has `Command`, a dataclass of its arguments, and `run(command) -> exit code`; its docstring is the
+text of `headswap COMMAND --help`. A module may also have `take_preset(argv) -> (default command, remaining argv)`. Only
+the module that is asked for is imported: torch alone takes seconds.
 """
 
 import importlib

@@ -61,7 +61,7 @@ def run(command: Command) -> int:
         photos_per_class=command.photos_per_class,
     )
     candidates = list_candidates(command.models, command.weights, command.freeze)
-    comparison = compare(candidates, shared, seed_count=command.seeds, say=stderr.print)
+    comparison = compare(candidates, shared, seed_count=command.seeds, report=stderr.print)
     table = markdown_table(comparison)
     atomic_write(command.out / "comparison.md", table)
     draw(comparison).savefig(command.out / "comparison.svg", transparent=True)

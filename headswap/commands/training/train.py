@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from headswap.errors import ArgumentError
 from headswap.output import stdout
-from training.config import PRESETS, TrainConfig
+from training.config import PRESETS, TrainConfig, current_setting
 
 Command = TrainConfig
 
@@ -26,8 +26,7 @@ def take_preset(argv: Sequence[str]) -> tuple[TrainConfig | None, list[str]]:
     Raises:
         ArgumentError: there is no such preset.
     """
-    # --preset=quick is the same as --preset quick, as with every other flag.
-    split = [part for argument in argv for part in _split_preset(argument)]
+    split = _current_flags(argv)
     if "--preset" not in split:
         return None, split
     index = split.index("--preset")
@@ -37,8 +36,22 @@ def take_preset(argv: Sequence[str]) -> tuple[TrainConfig | None, list[str]]:
     return PRESETS[name](), split[:index] + split[index + 2 :]
 
 
-def _split_preset(argument: str) -> list[str]:
-    return argument.split("=", 1) if argument.startswith("--preset=") else [argument]
+def _current_flags(argv: Sequence[str]) -> list[str]:
+    """Return argv with --flag=value split in two, and what earlier versions called a flag or value by today's name."""
+    split = [part for argument in argv for part in _split_value(argument)]
+    current: list[str] = []
+    setting = ""
+    for part in split:
+        if part.startswith("--"):
+            setting = part.removeprefix("--").replace("-", "_")
+            current.append(f"--{current_setting(setting, None)[0].replace('_', '-')}")
+        else:
+            current.append(str(current_setting(setting, part)[1]))
+    return current
+
+
+def _split_value(argument: str) -> list[str]:
+    return argument.split("=", 1) if argument.startswith("--") else [argument]
 
 
 def run(command: TrainConfig) -> int:

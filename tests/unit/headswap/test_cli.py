@@ -86,6 +86,19 @@ def test_a_preset_sets_what_is_not_given(argv: list[str]) -> None:
     assert rest == ["--data", "photos"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "today"),
+    [
+        ("--freeze body --resume", "--freeze backbone --resume"),
+        ("--moving-batchnorm=learning", "--batchnorm-stats train"),
+        ("--body-lr-ratio 0.1 --freeze none", "--backbone-lr-ratio 0.1 --freeze none"),
+        ("--data body --out body", "--data body --out body"),
+    ],
+)
+def test_flags_of_train_keep_their_earlier_spellings(earlier: str, today: str) -> None:
+    assert take_preset(earlier.split()) == (None, today.split())
+
+
 @pytest.mark.parametrize("argv", [["--preset"], ["--preset="], ["--preset", "fast"]])
 def test_another_preset_is_rejected(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--data", "photos", *argv]) == 2
