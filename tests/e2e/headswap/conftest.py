@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from serving.rollout.loading import install
 
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive.reader import Archive
 from serving.client.http_management import HttpManagement
 from serving.rollout.startup import choose_live
+from serving.rollout.steps import install
 from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
 from tests.helpers import free_ports

@@ -1,4 +1,4 @@
-"""What the tests of served archives read from answers, and from evaluation.json to compare them with."""
+"""Probabilities as a server returns them and as evaluation.json has them, in the order of the classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,18 +8,27 @@ import numpy as np
 from serving.client import GrpcClient, HttpClient, Prediction
 
 
-def row_of(answer: object) -> list[float]:
-    """Return the probabilities in the order of the classes; a refusal fails the test."""
-    assert isinstance(answer, Prediction), answer
-    return [score.probability for score in sorted(answer.scores, key=lambda score: score.index)]
+def probabilities_of(outcome: object) -> list[float]:
+    """Return a prediction's probabilities `(K,)`; an error in its place fails the test."""
+    assert isinstance(outcome, Prediction), outcome
+    return [score.probability for score in sorted(outcome.scores, key=lambda score: score.index)]
 
 
-def judged_row(photo: dict[str, Any]) -> list[float]:
-    """Return the probabilities in the order of the classes, of a photo of evaluation.json."""
-    return [one["probability"] for one in sorted(photo["guesses"], key=lambda one: one["index"])]
+def evaluated_probabilities(photo: dict[str, Any]) -> list[float]:
+    """Return the probabilities `(K,)` of a photo of evaluation.json."""
+    return [
+        entry["probability"]
+        for entry in sorted(photo["top_classes"], key=lambda entry: entry["index"])
+    ]
 
 
-def rows_of(client: HttpClient | GrpcClient, version: str, photos: Sequence[bytes]) -> np.ndarray:
-    """Return the probabilities `(B, K)` that the server gives, a photo a request."""
-    answers = [client.predict("clothing", one, top_k=5, version=version) for one in photos]
-    return np.array([row_of(answer) for answer in answers])
+def served_probabilities(
+    client: HttpClient | GrpcClient, version: str, photos: Sequence[bytes]
+) -> np.ndarray:
+    """Return the probabilities `(B, K)` that the server gives, one request per photo."""
+    return np.array(
+        [
+            probabilities_of(client.predict("clothing", photo, top_k=5, version=version))
+            for photo in photos
+        ]
+    )

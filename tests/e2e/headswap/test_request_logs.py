@@ -1,4 +1,4 @@
-"""The two logs of a real server: a line of JSON for each request, with the client's own id in it."""
+"""The two request logs of a real server: one JSON line per request, with the client's correlation id."""
 
 import json
 import socket
@@ -15,18 +15,18 @@ from serving.client.tokens import read_token
 from serving.settings import ServerSettings
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-LIMIT_S = 30
+TIMEOUT_S = 30
 
 
 def wait_for_line(path: Path, wanted: str) -> list[dict[str, Any]]:
-    """Return the lines that hold the text; the server writes them after it has answered."""
-    deadline = time.monotonic() + LIMIT_S
+    """Return the lines that contain the text; the server writes them after it has answered."""
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         lines = path.read_text().splitlines() if path.exists() else []
-        if found := [json.loads(line) for line in lines if wanted in line]:
-            return found
+        if matching := [json.loads(line) for line in lines if wanted in line]:
+            return matching
         time.sleep(0.05)
-    raise AssertionError(f"{path.name} has no line with {wanted} after {LIMIT_S} s")
+    raise AssertionError(f"{path.name} has no line with {wanted} after {TIMEOUT_S} s")
 
 
 def test_a_request_is_one_line_in_each_log(steady: ServerSettings, photos: list[bytes]) -> None:
@@ -37,15 +37,15 @@ def test_a_request_is_one_line_in_each_log(steady: ServerSettings, photos: list[
         "traceparent": TRACE,
     }
     url = f"{steady.inference_url}/predictions/clothing"
-    answer = requests.post(f"{url}?mark=4711", data=photos[0], headers=headers, timeout=60)
-    assert answer.status_code == 200
-    assert answer.headers["X-Correlation-Id"] == 'order-4711"}'
-    assert answer.headers["traceparent"] == TRACE
+    response = requests.post(f"{url}?mark=4711", data=photos[0], headers=headers, timeout=60)
+    assert response.status_code == 200
+    assert response.headers["X-Correlation-Id"] == 'order-4711"}'
+    assert response.headers["traceparent"] == TRACE
 
     (line,) = wait_for_line(logs / "requests.log", "order-4711")
     assert (line["status"], line["model"], line["version"]) == (200, "clothing", "1.0")
     assert (line["correlation_id"], line["traceparent"]) == ('order-4711"}', TRACE)
-    assert 0 < line["duration_ms"] < answer.elapsed.total_seconds() * 1000 + 1
+    assert 0 < line["duration_ms"] < response.elapsed.total_seconds() * 1000 + 1
 
     (line,) = wait_for_line(logs / "access.log", "mark=4711")
     assert (line["method"], line["path"]) == ("POST", "/predictions/clothing?mark=4711")
@@ -70,7 +70,7 @@ def test_a_grpc_request_is_one_line_in_each_log(
     with GrpcClient(steady) as client:
         client.predict("clothing", photos[0], correlation_id="order-4712")
     after = grpc_lines()
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not all(len(new) == len(old) + 1 for new, old in zip(after, before, strict=True)):
         assert time.monotonic() < deadline, (before, after)
         after = grpc_lines()
@@ -94,14 +94,14 @@ def all_lines(path: Path) -> list[dict[str, Any]]:
     ],
     ids=["quote", "percent", "umlaut", "escape", "dollar", "space"],
 )
-def test_no_path_breaks_out_of_its_line(steady: ServerSettings, target: bytes) -> None:
+def test_no_path_breaks_the_json_line(steady: ServerSettings, target: bytes) -> None:
     parts = urlsplit(steady.inference_url)
     before = len(all_lines(steady.state / "logs" / "access.log"))
-    with socket.create_connection((parts.hostname, parts.port), timeout=LIMIT_S) as connection:
+    with socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S) as connection:
         connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 4")
     lines: list[dict[str, Any]] = []
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while len(lines) <= before and time.monotonic() < deadline:
         lines = all_lines(steady.state / "logs" / "access.log")
     assert len(lines) > before

@@ -1,4 +1,4 @@
-"""`headswap serve` as a process: ready, busy ports, signals, and nothing left behind."""
+"""`headswap serve` as a process: readiness, ports in use, signals, no process left behind."""
 
 import os
 import signal
@@ -15,14 +15,18 @@ from serving.settings import ServerSettings
 DEADLINE_S = 90.0
 
 
-def command(settings: ServerSettings, *words: str) -> list[str]:
-    where = ["--config", str(settings.config), "--model-store", str(settings.model_store)]
-    return [sys.executable, "-m", "headswap", *words, *where, "--state", str(settings.state)]
+def command(settings: ServerSettings, *arguments: str) -> list[str]:
+    server = ["--config", str(settings.config), "--model-store", str(settings.model_store)]
+    return [sys.executable, "-m", "headswap", *arguments, *server, "--state", str(settings.state)]
 
 
-def run(settings: ServerSettings, *words: str) -> subprocess.CompletedProcess[str]:
+def run(settings: ServerSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(settings, *words), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        command(settings, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
     )
 
 
@@ -44,15 +48,15 @@ def test_no_process_is_left_behind(
     settings: ServerSettings, archives: dict[str, Path], number: signal.Signals
 ) -> None:
     process = start(settings, archives["1.0"])
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 2
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    assert len(descendants) >= 2
     os.kill(process.pid, number)
     assert process.wait(DEADLINE_S) == (0 if number != signal.SIGKILL else -signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=40)
+    _, alive = psutil.wait_procs(descendants, timeout=40)
     assert alive == []
 
 
-def test_the_verbs_of_a_running_server(
+def test_the_commands_on_a_running_server(
     settings: ServerSettings, archives: dict[str, Path], photos: list[bytes], tmp_path: Path
 ) -> None:
     process = start(settings, archives["1.0"])
@@ -64,10 +68,10 @@ def test_the_verbs_of_a_running_server(
         folder.mkdir()
         (folder / "a.jpg").write_bytes(photos[0])
         (folder / "b.jpg").write_bytes(b"broken")
-        told = run(settings, "predict", str(folder), "--json", "--top-k", "2")
-        assert told.returncode == 1
-        assert len(told.stdout.splitlines()) == 2
-        assert "b.jpg" in told.stderr
+        predictions = run(settings, "predict", str(folder), "--json", "--top-k", "2")
+        assert predictions.returncode == 1
+        assert len(predictions.stdout.splitlines()) == 2
+        assert "b.jpg" in predictions.stderr
         assert (
             run(settings, "predict", str(folder / "a.jpg"), "--transport", "grpc").returncode == 0
         )
@@ -82,15 +86,15 @@ def test_the_verbs_of_a_running_server(
         process.wait()
 
 
-def test_nothing_is_served_from_an_empty_store(settings: ServerSettings) -> None:
+def test_an_empty_model_store_is_rejected(settings: ServerSettings) -> None:
     settings.model_store.mkdir()
-    told = run(settings, "serve")
-    assert told.returncode == 2
-    assert told.stderr.count("\n") == 1
-    assert "holds no archive" in told.stderr
+    completed = run(settings, "serve")
+    assert completed.returncode == 2
+    assert completed.stderr.count("\n") == 1
+    assert "holds no archive" in completed.stderr
 
 
-def test_token_without_a_server_says_so(settings: ServerSettings) -> None:
-    told = run(settings, "token")
-    assert told.returncode == 2
-    assert "no server is running" in told.stderr
+def test_token_needs_a_running_server(settings: ServerSettings) -> None:
+    completed = run(settings, "token")
+    assert completed.returncode == 2
+    assert "no server is running" in completed.stderr

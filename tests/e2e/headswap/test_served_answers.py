@@ -1,4 +1,4 @@
-"""What a client of a real server gets: the evaluation's numbers, over both transports, and errors it can name."""
+"""What a client of a real server gets: the probabilities of the evaluation over both transports, and typed errors."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token, renew_token
 from serving.errors import BadImageError, NotFoundError, TooLargeError
 from serving.settings import ServerSettings
-from tests.e2e.headswap.helpers import judged_row, row_of
+from tests.e2e.headswap.helpers import evaluated_probabilities, probabilities_of
 
 
 def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: list[bytes]) -> None:
@@ -22,12 +22,16 @@ def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: lis
             )
 
 
-def test_served_is_evaluated(steady: ServerSettings, runs: dict[str, Path]) -> None:
-    judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"]
+def test_served_probabilities_are_those_of_the_evaluation(
+    steady: ServerSettings, runs: dict[str, Path]
+) -> None:
+    evaluated = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"]
     with HttpClient(steady) as client:
-        for photo in judged[::6]:
-            answer = client.predict("clothing", Path(photo["path"]).read_bytes(), top_k=5)
-            np.testing.assert_allclose(row_of(answer), judged_row(photo), atol=1e-4)
+        for photo in evaluated[::6]:
+            prediction = client.predict("clothing", Path(photo["path"]).read_bytes(), top_k=5)
+            np.testing.assert_allclose(
+                probabilities_of(prediction), evaluated_probabilities(photo), atol=1e-4
+            )
 
 
 @pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])
@@ -36,7 +40,7 @@ def test_both_transports_raise_the_same_errors(
 ) -> None:
     with client_class(steady) as client:
         with pytest.raises(BadImageError) as caught:
-            client.predict("clothing", b"no image at all")
+            client.predict("clothing", b"not an image")
         assert caught.value.status in (400, 415)
         with pytest.raises(NotFoundError):
             client.predict("nothing", photos[0])
@@ -46,7 +50,7 @@ def test_both_transports_raise_the_same_errors(
             client.predict("clothing", bytes(20_500_000))
 
 
-def test_no_token_and_the_wrong_token_get_nothing(
+def test_requests_without_the_right_token_are_rejected(
     steady: ServerSettings, photos: list[bytes]
 ) -> None:
     url = f"{steady.inference_url}/predictions/clothing"
@@ -66,7 +70,7 @@ def test_no_token_and_the_wrong_token_get_nothing(
     assert models.status_code == 400
 
 
-def test_clients_live_through_a_token_renewal(steady: ServerSettings, photos: list[bytes]) -> None:
+def test_clients_go_on_after_a_token_renewal(steady: ServerSettings, photos: list[bytes]) -> None:
     with HttpClient(steady) as http, GrpcClient(steady) as grpc:
         before = read_token(steady.key_file, "inference")
         assert http.predict("clothing", photos[0]) == grpc.predict("clothing", photos[0])

@@ -1,4 +1,4 @@
-"""Both clients against a real server: lists, explanations, management, expired tokens, `headswap predict` from afar."""
+"""Both clients against a real server: lists, explanations, management, tokens, `headswap predict --address`."""
 
 import csv
 import io
@@ -11,50 +11,57 @@ from pathlib import Path
 import pytest
 
 from serving.archive.reader import read_archive
-from serving.client import Client, GrpcClient, HttpClient, Prediction
-from serving.client.endpoint import http_endpoint
+from serving.client import Client, Endpoint, GrpcClient, HttpClient, Prediction, map_in_order
 from serving.client.token_sources import TokenFile
 from serving.client.tokens import read_token
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
-from serving.rollout.loading import install
+from serving.rollout.steps import install
 from serving.settings import ServerSettings
 
 CLIENTS = [HttpClient, GrpcClient]
 DEADLINE_S = 120.0
 
 
-def remote(steady: ServerSettings, client_class: type[HttpClient | GrpcClient], **how) -> Client:
+def remote(
+    steady: ServerSettings, client_class: type[HttpClient | GrpcClient], **options
+) -> Client:
     address = steady.inference_url if client_class is HttpClient else steady.grpc_target
-    return client_class.to(address, **how)
+    return client_class.to(address, **options)
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
-def test_a_list_is_answered_photo_by_photo_in_its_order(
+def test_a_list_has_an_outcome_per_photo_in_its_order(
     steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
-    # More than ten, so that an order of names that is none of numbers would show.
+    # More than ten, so that an alphabetical order of the numbers would show.
     sent = [*photos[:12], b"no image", b"", photos[0]]
     with client_class(steady) as client:
-        one_by_one = list(client.predict_many("clothing", sent, top_k=2))
+        singly = list(
+            map_in_order(
+                lambda photo: client.predict("clothing", photo, top_k=2), sent, in_flight=8
+            )
+        )
         outcomes = client.predict("clothing", sent, top_k=2)
-    assert [type(one) for one in outcomes[12:]] == [BadImageError, BadImageError, Prediction]
-    assert [one for one in outcomes if isinstance(one, Prediction)] == [
-        one for one in one_by_one if isinstance(one, Prediction)
+    assert [type(outcome) for outcome in outcomes[12:]] == [
+        BadImageError,
+        BadImageError,
+        Prediction,
     ]
-    assert [str(one) for one in outcomes[12:14]] == [str(one) for one in one_by_one[12:14]]
+    # Errors compare by identity, predictions by value.
+    assert [str(outcome) for outcome in outcomes] == [str(outcome) for outcome in singly]
 
 
 def test_explanations_are_the_same_over_both_transports(
     steady: ServerSettings, photos: list[bytes]
 ) -> None:
     with HttpClient(steady) as http, GrpcClient(steady) as grpc:
-        told = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
-        again = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
-        picture = grpc.explain_png("clothing", photos[0], timeout_s=DEADLINE_S)
-    assert told == again
-    assert (told.label, told.method) == ("hat", "grad-cam")
-    assert 0 <= min(map(min, told.heat_map)) <= max(map(max, told.heat_map)) <= 1
-    assert picture.startswith(b"\x89PNG")
+        over_http = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
+        over_grpc = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
+        png = grpc.explain_png("clothing", photos[0], timeout_s=DEADLINE_S)
+    assert over_http == over_grpc
+    assert (over_http.label, over_http.method) == ("hat", "grad-cam")
+    assert 0 <= min(map(min, over_http.heat_map)) <= max(map(max, over_http.heat_map)) <= 1
+    assert png.startswith(b"\x89PNG")
 
 
 def test_management_does_the_same_over_both_transports(
@@ -94,28 +101,27 @@ def test_an_expired_token_is_renewed_by_the_client(
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
-def test_a_client_from_afar_needs_an_address_and_the_right_token(
+def test_a_remote_client_needs_an_address_and_the_right_token(
     steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
-    for how in ({"token": "wrong"}, {}):
-        with remote(steady, client_class, **how) as client, pytest.raises(UnauthorisedError):
+    for options in ({"token": "wrong"}, {}):
+        with remote(steady, client_class, **options) as client, pytest.raises(UnauthorisedError):
             client.predict("clothing", photos[0])
     with remote(steady, client_class, token_file=steady.key_file) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
 
 
-def test_the_inference_token_opens_no_management(steady: ServerSettings) -> None:
+def test_the_inference_token_is_rejected_by_management(steady: ServerSettings) -> None:
     token = TokenFile(steady.key_file, "inference")
-    http = http_endpoint(steady, "management")
-    endpoint = type(http)(address=http.address, token=token)
-    with HttpClient(endpoint, management=endpoint) as client, pytest.raises(UnauthorisedError):
+    http = Endpoint(address=steady.management_url, token=token)
+    with HttpClient(http, management=http) as client, pytest.raises(UnauthorisedError):
         client.models()
-    grpc = type(http)(address=f"http://{steady.grpc_management_target}", token=token)
+    grpc = Endpoint(address=f"http://{steady.grpc_management_target}", token=token)
     with GrpcClient(grpc, management=grpc) as client, pytest.raises(UnauthorisedError):
         client.models()
 
 
-def test_predict_goes_on_past_bad_photos_of_a_folder_on_another_host(
+def test_predict_with_an_address_goes_on_past_bad_photos(
     steady: ServerSettings, photos: list[bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -128,16 +134,16 @@ def test_predict_goes_on_past_bad_photos_of_a_folder_on_another_host(
         sys.executable, "-m", "headswap", "predict", str(folder), "--csv", "--top-k", "1",
         "--address", steady.inference_url, "--model", "clothing", "--config", "/nowhere",
     ]  # fmt: skip
-    told = subprocess.run(
+    completed = subprocess.run(
         command, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
         env={**os.environ, "HEADSWAP_TOKEN": read_token(steady.key_file, "inference")},
     )  # fmt: skip
-    rows = list(csv.DictReader(io.StringIO(told.stdout)))
-    assert told.returncode == 1
+    rows = list(csv.DictReader(io.StringIO(completed.stdout)))
+    assert completed.returncode == 1
     assert [Path(row["photo"]).name for row in rows] == sorted(p.name for p in folder.iterdir())
     bad = [Path(row["photo"]).name for row in rows if row["error"]]
     assert bad == ["13.jpg", "[29].jpg"]
     assert all(row["version"] == "1.0" and row["label_1"] for row in rows if not row["error"])
-    # Two photos, the sum, and no progress bar where there is no terminal.
-    assert len(told.stderr.splitlines()) == 3
-    assert told.stderr.endswith("headswap: 2 of 61 photos have no answer\n")
+    # Two photos, the total, and no progress bar without a terminal.
+    assert len(completed.stderr.splitlines()) == 3
+    assert completed.stderr.endswith("headswap: 2 of 61 photos have no answer\n")

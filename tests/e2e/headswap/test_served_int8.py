@@ -1,4 +1,4 @@
-"""A quantised archive on a real server: its answers are its own file's, or the float32 network's where it must be."""
+"""A quantised archive on a real server: int8 where ONNX Runtime serves it, else the float32 network."""
 
 import json
 import zipfile
@@ -15,7 +15,7 @@ from serving.archive.repack import repack
 from serving.client import GrpcClient, HttpClient
 from serving.rollout.readiness import check_probes
 from serving.settings import ServerSettings
-from tests.e2e.headswap.helpers import judged_row, rows_of
+from tests.e2e.headswap.helpers import evaluated_probabilities, served_probabilities
 from training.data.dataset import preprocessing_of
 from training.run import Run
 
@@ -26,16 +26,16 @@ VERSION = "8.0"
 def int8(
     runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Archive, list[str]]:
-    """Return the archive and what was printed of its cost."""
+    """Return the archive and the messages of its export."""
     from training.export.archive import export_archive
 
-    told: list[str] = []
+    messages: list[str] = []
     store = tmp_path_factory.mktemp("int8")
     path = export_archive(
         runs["1.0"], name="clothing", version=VERSION, model_store=store, precision="int8",
-        report=told.append,
+        report=messages.append,
     )  # fmt: skip
-    return read_archive(path), told
+    return read_archive(path), messages
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def served_int8(
 def served_float32(
     int8: tuple[Archive, list[str]], load_beside: Callable[[Archive], Archive], tmp_path: Path
 ) -> Archive:
-    """Return the same archive where the weights are served, as on a GPU and without ONNX Runtime."""
+    """Return the same archive served from its weights, as on a GPU or without ONNX Runtime."""
     target = tmp_path / "clothing-8.1.mar"
     return load_beside(repack(int8[0], {"handler": {"engine": "eager"}}, target, version="8.1"))
 
 
-def test_served_is_what_its_own_engine_computes(
+def test_served_probabilities_are_those_of_its_own_engine(
     served_int8: Archive,
     steady: ServerSettings,
     runs: dict[str, Path],
@@ -67,13 +67,13 @@ def test_served_is_what_its_own_engine_computes(
     engine = OnnxEngine(onnx_path, thread_count=1, precision="int8")
     expected = engine.probabilities([load_pixels(photo, spec) for photo in photos])
     with HttpClient(steady) as http, GrpcClient(steady) as grpc:
-        np.testing.assert_allclose(rows_of(http, VERSION, photos), expected, atol=1e-4)
+        np.testing.assert_allclose(served_probabilities(http, VERSION, photos), expected, atol=1e-4)
         for client in (http, grpc):
             assert check_probes(client, served_int8, version=VERSION) < 1e-4
 
 
-def test_its_card_says_what_it_costs(int8: tuple[Archive, list[str]]) -> None:
-    archive, told = int8
+def test_its_model_card_says_what_int8_costs(int8: tuple[Archive, list[str]]) -> None:
+    archive, messages = int8
     with zipfile.ZipFile(archive.path) as packed:
         card = json.loads(packed.read("model_card.json"))
         names = packed.namelist()
@@ -86,15 +86,15 @@ def test_its_card_says_what_it_costs(int8: tuple[Archive, list[str]]) -> None:
     assert card["precision"] == "int8"
     assert (cost["compared_on"], cost["photos"]) == ("val", card["metrics"]["val"]["n"])
     assert cost["same_class"] >= 0.9 * cost["photos"]
-    assert f"int8 compared with float32 on {cost['photos']} val photos" in told[0]
+    assert f"int8 compared with float32 on {cost['photos']} val photos" in messages[0]
 
 
-def test_where_int8_cannot_be_computed_the_float32_network_answers(
+def test_without_onnx_runtime_the_float32_network_answers(
     served_float32: Archive, steady: ServerSettings, runs: dict[str, Path]
 ) -> None:
-    judged = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"][::12]
+    evaluated = json.loads((runs["1.0"] / "evaluation.json").read_text())["photos"][::12]
     with HttpClient(steady) as client:
         assert check_probes(client, served_float32, version="8.1") < 1e-4
-        photos = [Path(photo["path"]).read_bytes() for photo in judged]
-        expected = [judged_row(photo) for photo in judged]
-        np.testing.assert_allclose(rows_of(client, "8.1", photos), expected, atol=1e-4)
+        photos = [Path(photo["path"]).read_bytes() for photo in evaluated]
+        expected = [evaluated_probabilities(photo) for photo in evaluated]
+        np.testing.assert_allclose(served_probabilities(client, "8.1", photos), expected, atol=1e-4)

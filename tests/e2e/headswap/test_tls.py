@@ -1,4 +1,4 @@
-"""TLS from two lines of config.properties, with a self-made certificate, over both transports."""
+"""TLS from two lines of config.properties, with a self-signed certificate, over both transports."""
 
 import ipaddress
 import subprocess
@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token
 from serving.errors import RequestError, UnreachableError
-from serving.rollout.promotion import promote, rollback
+from serving.rollout.promotion import promote
+from serving.rollout.rollback import rollback
+from serving.rollout.session import ServerSession
 from serving.rollout.startup import choose_live
 from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
@@ -25,7 +27,7 @@ DEADLINE_S = 90.0
 
 
 def make_certificate(folder: Path, name: str, *names: x509.GeneralName) -> tuple[Path, Path]:
-    """Write NAME.pem and NAME.key, self-signed, as one makes them for a single server."""
+    """Write NAME.pem and NAME.key, self-signed, as for a single server."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -58,7 +60,7 @@ def secured(
     tmp_path_factory: pytest.TempPathFactory,
     config_writer: Callable[[Path], Path],
 ) -> Iterator[ServerSettings]:
-    """Yield the settings of a server that speaks TLS under the names photos.example and 127.0.0.1."""
+    """Yield the settings of a server that uses TLS under the names photos.example and 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     names = (
         x509.DNSName("photos.example"),
@@ -68,7 +70,7 @@ def secured(
     config = config_writer(folder / "config.properties")
     text = config.read_text()
     for line in ("private_key_file=server.key", "certificate_file=server.pem"):
-        # As a user does it: the lines are there, commented out.
+        # As a user does it: the lines exist, commented out.
         assert f"# {line}" in text
         text = text.replace(f"# {line}", line)
     config.write_text(text)
@@ -80,7 +82,7 @@ def secured(
         yield settings
 
 
-def test_clients_on_this_machine_know_the_server_by_its_certificate(
+def test_clients_on_this_machine_verify_the_server_by_its_certificate(
     secured: ServerSettings, photos: list[bytes]
 ) -> None:
     assert secured.inference_url.startswith("https://")
@@ -90,7 +92,7 @@ def test_clients_on_this_machine_know_the_server_by_its_certificate(
 
 
 @pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])
-def test_clients_from_afar_trust_the_given_authority_and_no_other(
+def test_remote_clients_trust_the_given_authority_and_no_other(
     secured: ServerSettings,
     photos: list[bytes],
     client_class: type[HttpClient | GrpcClient],
@@ -102,17 +104,17 @@ def test_clients_from_afar_trust_the_given_authority_and_no_other(
     ca_file = secured.certificate_file
     with client_class.to(address, token=token, ca_file=ca_file) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
-    stranger, _ = make_certificate(tmp_path, "stranger", x509.DNSName("photos.example"))
-    for not_trusted in (stranger, None):
+    other, _ = make_certificate(tmp_path, "other", x509.DNSName("photos.example"))
+    for not_trusted in (other, None):
         with (
             client_class.to(address, token=token, ca_file=not_trusted) as client,
             pytest.raises(UnreachableError),
         ):
             client.predict("clothing", photos[0], timeout_s=5)
     # The certificate names 127.0.0.1 and not localhost.
-    elsewhere = address.replace("127.0.0.1", "localhost")
+    other_name = address.replace("127.0.0.1", "localhost")
     with (
-        client_class.to(elsewhere, token=token, ca_file=ca_file) as client,
+        client_class.to(other_name, token=token, ca_file=ca_file) as client,
         pytest.raises(UnreachableError),
     ):
         client.predict("clothing", photos[0], timeout_s=5)
@@ -121,38 +123,45 @@ def test_clients_from_afar_trust_the_given_authority_and_no_other(
         client.predict("clothing", photos[0], timeout_s=5)
 
 
-def test_plain_http_is_answered_with_a_refusal_and_nothing_else(
-    secured: ServerSettings, photos: list[bytes]
-) -> None:
+def test_plain_http_is_rejected(secured: ServerSettings, photos: list[bytes]) -> None:
     token = read_token(secured.key_file, "inference")
-    answer = requests.post(
+    response = requests.post(
         f"{secured.inference_url.replace('https', 'http')}/predictions/clothing",
         data=photos[0],
         headers={"Authorization": f"Bearer {token}"},
         timeout=30,
     )
-    assert answer.status_code == 403
-    assert "only accepts HTTPS" in answer.text
+    assert response.status_code == 403
+    assert "only accepts HTTPS" in response.text
 
 
-def test_the_verbs_work_over_tls(
+def test_the_commands_work_over_tls(
     secured: ServerSettings, archives: dict[str, Path], photos: list[bytes], tmp_path: Path
 ) -> None:
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(photos[0])
     token = read_token(secured.key_file, "inference")
-    elsewhere = ["--address", secured.inference_url, "--model", "clothing", "--token", token]
-    where = ["--config", str(secured.config), "--model-store", str(secured.model_store)]
-    for words in (
+    remote = ["--address", secured.inference_url, "--model", "clothing", "--token", token]
+    server = ["--config", str(secured.config), "--model-store", str(secured.model_store)]
+    for arguments in (
         ["ready"],
         ["predict", str(photo)],
         ["predict", str(photo), "--transport", "grpc"],
-        ["predict", str(photo), *elsewhere, "--ca-file", str(secured.certificate_file)],
+        ["predict", str(photo), *remote, "--ca-file", str(secured.certificate_file)],
     ):
-        command = [sys.executable, "-m", "headswap", *words, *where, "--state", str(secured.state)]
-        told = subprocess.run(
+        command = [
+            sys.executable,
+            "-m",
+            "headswap",
+            *arguments,
+            *server,
+            "--state",
+            str(secured.state),
+        ]
+        completed = subprocess.run(
             command, capture_output=True, text=True, timeout=DEADLINE_S, check=False
         )
-        assert told.returncode == 0, told.stderr
-    assert promote(secured, archives["2.0"], report=lambda _: None).live == "2.0"
-    assert rollback(secured, None, report=lambda _: None).live == "1.0"
+        assert completed.returncode == 0, completed.stderr
+    with ServerSession(secured) as session:
+        assert promote(session, archives["2.0"], report=lambda _: None).live == "2.0"
+        assert rollback(session, None, report=lambda _: None).live == "1.0"
