@@ -1,1 +1,1 @@
-"""Several trainings side by side."""
+"""Comparison of several training runs."""

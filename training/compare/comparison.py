@@ -1,9 +1,9 @@
-"""Pretrained against scratch, frozen against full, one architecture against another, over seeds.
+"""Compare architectures, initial weights, and training the head or the whole network, over several seeds.
 
     headswap compare --data photos --models resnet18 efficientnet_b0 --weights embedded none
 
-Every run has the same flags but for what is compared. A finished run is kept, so a comparison that
-was stopped goes on where it was.
+Apart from what is compared, all runs have the same flags. Finished runs are kept, so an interrupted comparison resumes
+where it stopped.
 """
 
 import itertools
@@ -20,11 +20,11 @@ from training.config import Freeze, TrainConfig
 from training.data.dataset import preprocessing_of
 from training.errors import ConfigError
 from training.evaluation.evaluation import evaluate, load_network
-from training.fit.pretrained import start
+from training.fit.pretrained import load_pretrained
 from training.fit.trainer import train
 from training.run import Run, read_json, write_json
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,38 +35,39 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Return a name that can stand in a path."""
-        trained = "head" if self.freeze == "body" else "full"
+        """Return a name that is valid in a path."""
+        trained = "head" if self.freeze == "backbone" else "full"
         return f"{self.architecture}-{re.sub(r'[^A-Za-z0-9._]+', '_', self.weights)}-{trained}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A contender over its seeds. Accuracies are shares of the test photos, 0..1."""
+    """The results of one candidate over its seeds. Accuracies are those on test, 0..1."""
 
     architecture: str
     weights: str
     freeze: Freeze
     head_epochs: int
-    """Of the head alone, before the rest."""
+    """Epochs that train the head alone, before the others."""
     epochs: int
-    """Of everything."""
+    """Epochs that train the whole network."""
     accuracies: list[float]
     test_n: int
     parameters: int
     training_s: float
-    """Mean over the seeds, reading and judging the photos of each epoch included."""
+    """Mean over the seeds, including reading the photos and validating after each epoch."""
     photos_per_s: float
-    """Of one serving thread, decoding included."""
+    """Served by one thread, including decoding."""
     archive_bytes: int
 
     @property
     def mean(self) -> float:
+        """Return the mean accuracy over the seeds."""
         return statistics.fmean(self.accuracies)
 
     @property
     def spread(self) -> float:
-        """Return the standard deviation over the seeds; 0 for a single one."""
+        """Return the standard deviation of the accuracy over the seeds; 0 for a single seed."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
 
@@ -75,7 +76,7 @@ class Comparison:
     rows: list[Row]
     """Best first."""
     config: dict[str, Any]
-    """The flags that all runs share."""
+    """The flags that all runs have in common."""
     train_n: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,22 +86,24 @@ class Comparison:
 def list_candidates(
     architectures: Iterable[str], weights: Iterable[str], freezes: Iterable[Freeze]
 ) -> list[Candidate]:
-    """Return all combinations but a frozen body that has learned nothing."""
+    """Return all combinations except those that freeze a randomly initialised backbone."""
     return [
-        Candidate(architecture=architecture, weights=start, freeze=freeze)
-        for architecture, start, freeze in itertools.product(architectures, weights, freezes)
-        if not (start == "none" and freeze == "body")
+        Candidate(architecture=architecture, weights=initial_weights, freeze=freeze)
+        for architecture, initial_weights, freeze in itertools.product(
+            architectures, weights, freezes
+        )
+        if not (initial_weights == "none" and freeze == "backbone")
     ]
 
 
 def config_of(candidate: Candidate, shared: TrainConfig, *, seed: int) -> TrainConfig:
-    """Return a contender's flags: the shared ones, and as many epochs as every other contender has.
+    """Return a candidate's flags: the shared ones, with the same total number of epochs for every candidate.
 
-    They are spent where they can help: on the head alone where the body is frozen, on everything
-    where it starts from nothing, else on the head first.
+    All of them train the head if the backbone is frozen, and the whole network if it is trained from scratch; otherwise
+    the head is trained first, then the whole network.
     """
-    in_all = shared.head_epochs + shared.epochs
-    head_epochs = in_all if candidate.freeze == "body" else shared.head_epochs
+    total_epochs = shared.head_epochs + shared.epochs
+    head_epochs = total_epochs if candidate.freeze == "backbone" else shared.head_epochs
     if candidate.weights == "none":
         head_epochs = 0
     return replace(
@@ -109,39 +112,46 @@ def config_of(candidate: Candidate, shared: TrainConfig, *, seed: int) -> TrainC
         weights=candidate.weights,
         freeze=candidate.freeze,
         head_epochs=head_epochs,
-        epochs=in_all - head_epochs,
+        epochs=total_epochs - head_epochs,
         seed=seed,
         out=shared.out / "runs" / f"{candidate.name}-{seed}",
     )
 
 
 def compare(
-    candidates: Sequence[Candidate], shared: TrainConfig, *, seed_count: int, say: Say
+    candidates: Sequence[Candidate], shared: TrainConfig, *, seed_count: int, report: Report
 ) -> Comparison:
-    """Train and judge what is not finished yet and return the rows; `shared.out` keeps all of it.
+    """Return the comparison, after training and evaluating the runs that are not finished.
+
+    All files are written to `shared.out`; `report` receives a line per result.
 
     Raises:
-        ConfigError: a kept run was trained with other flags, or there is nothing to compare.
-        TrainingError: whatever a single run raises.
+        ConfigError: a finished run was trained with other flags, or there is nothing to compare.
+        TrainingError: a run failed.
     """
     if not candidates or seed_count < 1:
         raise ConfigError(
-            "nothing to compare; give at least one model, one start and one seed (a body that stays frozen "
-            "from scratch learns nothing and is left out)."
+            "there is nothing to compare; give at least one model, one kind of weights and one seed (--freeze backbone "
+            "with --weights none is left out, because a frozen backbone needs pretrained weights)."
         )
-    _check(config_of(candidate, shared, seed=shared.seed) for candidate in candidates)
-    results: dict[Candidate, list[dict[str, Any]]] = {one: [] for one in candidates}
-    # Seeds outside: stopped early, every contender has been run as often as the others.
+    _check_runs(config_of(candidate, shared, seed=shared.seed) for candidate in candidates)
+    results: dict[Candidate, list[dict[str, Any]]] = {candidate: [] for candidate in candidates}
+    # Seeds are the outer loop, so that every candidate has been run equally often if this is interrupted.
     for seed, candidate in itertools.product(range(seed_count), candidates):
         config = config_of(candidate, shared, seed=shared.seed + seed)
-        result = judged_run(config)
+        result = evaluated_run(config)
         results[candidate].append(result)
-        say(f"{candidate.name}, seed {config.seed}: {result['accuracy']:.3f} on test")
+        report(f"{candidate.name}, seed {config.seed}: {result['accuracy']:.3f} on test")
     speeds = {
-        one.architecture: _speed_of(one.architecture, shared.out, results[one][0]["run"], say)
-        for one in reversed(candidates)
+        candidate.architecture: _speed_of(
+            candidate.architecture, shared.out, Path(results[candidate][0]["run"]), report
+        )
+        for candidate in reversed(candidates)
     }
-    rows = [_row(one, shared, results[one], speeds[one.architecture]) for one in candidates]
+    rows = [
+        _row(candidate, shared, results[candidate], speeds[candidate.architecture])
+        for candidate in candidates
+    ]
     comparison = Comparison(
         rows=sorted(rows, key=lambda row: -row.mean),
         config={
@@ -155,23 +165,28 @@ def compare(
     return comparison
 
 
-def _check(configs: Iterable[TrainConfig]) -> None:
-    """Raise what is wrong with a network or its start before hours are spent on those ahead of it."""
+def _check_runs(configs: Iterable[TrainConfig]) -> None:
+    """Raise the error of an impossible network or weights file now, rather than after hours of other runs."""
     unfinished = [config for config in configs if _finished(config) is None]
-    # Whatever is frozen, they are the same.
-    for config in {(one.architecture, one.weights): one for one in unfinished}.values():
+    # Freezing makes no difference here.
+    for config in {(config.architecture, config.weights): config for config in unfinished}.values():
         network = build_network(
             architecture=config.architecture, class_count=2, preprocessing=preprocessing_of(config)
         )
-        start(network, config)
+        load_pretrained(
+            network,
+            weights=config.weights,
+            architecture=config.architecture,
+            image_size_px=config.image_size_px,
+        )
 
 
-def judged_run(config: TrainConfig) -> dict[str, Any]:
-    """Return what the run of these flags is worth; it is trained and judged unless it was before.
+def evaluated_run(config: TrainConfig) -> dict[str, Any]:
+    """Return the result of the run with these flags, after training and evaluating it if it is not finished.
 
     Raises:
         ConfigError: the folder holds a run with other flags.
-        TrainingError: whatever training and judging raise.
+        TrainingError: training or evaluation failed.
     """
     return _finished(config) or _run(config)
 
@@ -183,7 +198,7 @@ def _finished(config: TrainConfig) -> dict[str, Any] | None:
     before = replace(Run(folder=config.out).config(), resume=False, out=config.out)
     if before != config:
         raise ConfigError(
-            f"{config.out} was run with other flags; give another --out, or delete that folder."
+            f"{config.out} holds a run with other flags; give another --out, or delete that folder."
         )
     return read_json(path)
 
@@ -199,24 +214,26 @@ def _run(config: TrainConfig) -> dict[str, Any]:
         "test_n": evaluation.n,
         "train_n": sum(run.data()["counts"]["train"]),
         "unlabeled_n": run.data().get("unlabeled_count", 0),
-        "parameters": sum(one.numel() for one in network.backbone_and_head.parameters()),
+        "parameters": sum(
+            parameter.numel() for parameter in network.backbone_and_head.parameters()
+        ),
         "training_s": sum(line["seconds"] for line in run.history()),
     }
     write_json(config.out / "result.json", result)
-    # Only resuming needs it, and it is three times the network.
+    # Only resuming needs it, and it is three times the size of the network.
     run.last_path.unlink(missing_ok=True)
     return result
 
 
-def _speed_of(architecture: str, out: Path, run: str, say: Say) -> ServingSpeed:
-    """Return speed and size, which the architecture decides alone, so once for each."""
+def _speed_of(architecture: str, out: Path, run_folder: Path, report: Report) -> ServingSpeed:
+    """Return speed and archive size, measured once per architecture, because nothing else affects them."""
     path = out / "serving" / f"{architecture}.json"
     if path.exists():
         return ServingSpeed(**read_json(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    speed = measure_serving_speed(Path(run))
+    speed = measure_serving_speed(run_folder)
     write_json(path, asdict(speed))
-    say(f"{architecture} serves {speed.photos_per_s:.0f} photos/s")
+    report(f"{architecture} serves {speed.photos_per_s:.0f} photos/s")
     return speed
 
 

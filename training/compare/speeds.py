@@ -1,4 +1,4 @@
-"""How fast a run's archive answers, in this process: the handler's engine without the server."""
+"""Serving speed of a run's archive, measured in this process: the handler's engine without the server."""
 
 import statistics
 import tempfile
@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.engines.cpu_engines import choose_cpu_engine
+from handlers.engines.cpu_choice import choose_cpu_engine
 from handlers.extracted import open_extracted
 from handlers.images.preprocessing import load_pixels
 from handlers.settings import HandlerSettings
@@ -25,12 +25,12 @@ class ServingSpeed:
 
 
 def measure_serving_speed(run_folder: Path) -> ServingSpeed:
-    """Return photos/s of one thread, from a file's bytes to probabilities: the median of 5 rounds.
+    """Return photos/s of one thread, from file bytes to probabilities (median of 5 rounds), and the archive's size.
 
     Raises:
-        RunError: no finished and evaluated run. ExportError: no archive can be made of it.
+        RunError: not a finished and evaluated run. ExportError: the archive could not be made.
     """
-    paths = [Path(judged["path"]) for judged in Run(folder=run_folder).evaluation()["photos"]]
+    paths = [Path(photo["path"]) for photo in Run(folder=run_folder).evaluation()["photos"]]
     photos = [path.read_bytes() for path in paths[:PHOTO_COUNT]]
     with tempfile.TemporaryDirectory() as work:
         packed = export_archive(run_folder, name="compared", version="1", model_store=Path(work))

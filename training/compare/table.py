@@ -1,4 +1,4 @@
-"""A comparison as a Markdown table and as a drawing."""
+"""A comparison as a Markdown table and as a plot."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,18 @@ from training.compare.comparison import Comparison, Row
 
 
 def read_comparison(values: Mapping[str, Any]) -> Comparison:
-    """Return the comparison that comparison.json holds."""
+    """Return the comparison from the values of comparison.json."""
     return Comparison(**{**values, "rows": [Row(**row) for row in values["rows"]]})
 
 
 def markdown_table(comparison: Comparison) -> str:
-    """Return the rows, best first and best in bold, then a line with what they share."""
+    """Return the rows, best first and in bold, and a note on what they have in common."""
     lines = [
-        "| network | start | learns | epochs | test accuracy | training | parameters | served | archive |",
+        "| network | weights | trained | epochs | test accuracy | training | parameters | served | archive |",
         "|---|---|---|---|---|---|---|---|---|",
         *(_line(row, is_best=row is comparison.rows[0]) for row in comparison.rows),
         "",
-        _shared(comparison),
+        _note(comparison),
     ]
     return "\n".join(lines) + "\n"
 
@@ -31,8 +31,8 @@ def _line(row: Row, *, is_best: bool) -> str:
     accuracy = f"{100 * row.mean:.1f}{spread} %"
     cells = [
         row.architecture,
-        _start(row),
-        _learns(row),
+        _weights(row),
+        _trained_part(row),
         " + ".join(str(count) for count in (row.head_epochs, row.epochs) if count),
         f"**{accuracy}**" if is_best else accuracy,
         f"{row.training_s:.0f} s",
@@ -43,40 +43,40 @@ def _line(row: Row, *, is_best: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _start(row: Row) -> str:
-    return "scratch" if row.weights == "none" else row.weights
+def _weights(row: Row) -> str:
+    return "none" if row.weights == "none" else row.weights
 
 
-def _learns(row: Row) -> str:
-    return "head only" if row.freeze == "body" else "everything"
+def _trained_part(row: Row) -> str:
+    return "head" if row.freeze == "backbone" else "whole network"
 
 
-def _shared(comparison: Comparison) -> str:
+def _note(comparison: Comparison) -> str:
     config, first = comparison.config, comparison.rows[0]
     seeds = len(first.accuracies)
     return (
         (f"Mean ± standard deviation of {seeds} seeds; " if seeds > 1 else "One seed; ")
-        + f"{comparison.train_n} photos to learn from, {first.test_n} to test on, "
-        f"{config['image_size_px']} px. Epochs of two numbers: of the head, then of everything. "
-        "Served: one thread, one photo at a time, decoding included."
+        + f"{comparison.train_n} training and {first.test_n} test photos, {config['image_size_px']} px. "
+        "Epochs: of the head + of the whole network. Weights none: trained from scratch. "
+        "Served: one thread, one photo at a time, including decoding."
     )
 
 
 def draw(comparison: Comparison) -> Any:
-    """Return a matplotlib figure: a dot for each seed, a bar at the mean."""
+    """Return a matplotlib figure: a bar per row up to the mean, and a dot per seed."""
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(style()):
         figure = Figure(figsize=(7.5, 0.42 * len(comparison.rows) + 1.1), layout="constrained")
         axes = figure.subplots()
         rows = comparison.rows[::-1]
-        for place, row in enumerate(rows):
-            colour = SECOND if row.freeze == "body" else FIRST
-            axes.barh(place, 100 * row.mean, color=colour, alpha=0.35, height=0.6)
+        for position, row in enumerate(rows):
+            colour = SECOND if row.freeze == "backbone" else FIRST
+            axes.barh(position, 100 * row.mean, color=colour, alpha=0.35, height=0.6)
             shares = [100 * accuracy for accuracy in row.accuracies]
-            axes.plot(shares, [place] * len(shares), "o", color=colour, ms=5)
-            axes.text(1, place, f"{100 * row.mean:.1f} %", va="center", color=INK)
-        names = [f"{row.architecture}, {_start(row)}, {_learns(row)}" for row in rows]
+            axes.plot(shares, [position] * len(shares), "o", color=colour, ms=5)
+            axes.text(1, position, f"{100 * row.mean:.1f} %", va="center", color=INK)
+        names = [f"{row.architecture}, {_weights(row)}, {_trained_part(row)}" for row in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set_xlim(0, 100)
         axes.set_xlabel("test accuracy, %")
