@@ -1,4 +1,4 @@
-"""Settings in a folder of their own, and the answers a headswap server gives."""
+"""Server settings in a temporary folder, archives, key files and a response of the handler."""
 
 import json
 import zipfile
@@ -16,7 +16,7 @@ Settings = Callable[..., ServerSettings]
 
 @pytest.fixture
 def settings_of(tmp_path: Path) -> Settings:
-    """Return a maker of settings from the lines of a config.properties."""
+    """Return a function that makes settings from the lines of a config.properties."""
 
     def make(*lines: str, listen: str | None = None, state: Path | None = None) -> ServerSettings:
         config = tmp_path / "config.properties"
@@ -33,6 +33,7 @@ def settings_of(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def answer() -> dict[str, Any]:
+    """Return the handler's response for one photo."""
     return {
         "model": {"name": "clothing", "version": "1.0"},
         "predictions": [{"label": "hat", "index": 1, "probability": 0.9}],
@@ -40,7 +41,7 @@ def answer() -> dict[str, Any]:
 
 
 def write_key_file(path: Path, *, inference: str, expires: str) -> None:
-    """Write what TorchServe writes: Java's moments have nine digits behind the second."""
+    """Write a key file as TorchServe does."""
     keys = {
         "management": {"key": "manage", "expiration time": expires},
         "inference": {"key": inference, "expiration time": expires},
@@ -57,7 +58,7 @@ def key_file_writer() -> Callable[..., None]:
 
 @pytest.fixture
 def archive_maker(tmp_path: Path) -> Callable[..., Path]:
-    """Return a maker of small archives: our handler's code, no weights, one probe; parts replaced or added by name."""
+    """Return a function that makes small archives: headswap's handler, no weights, one probe, and `files` by name."""
 
     def make(
         name: str = "tiny-1.0.mar",
