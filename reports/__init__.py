@@ -1,1 +1,1 @@
-"""What every report shares: its page, its drawings."""
+"""What all reports share: the page layout and the style of plots."""

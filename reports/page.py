@@ -1,4 +1,4 @@
-"""Pages in one file that open offline, in light and dark, on a phone and on a desk."""
+"""HTML pages that are one file each and open offline, in light or dark mode, on a phone or a desktop."""
 
 import platform
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: Path, **values: Any) -> str:
-    """Return the page of a template that extends base.html.j2; values are escaped."""
+    """Return the HTML of a template that extends base.html.j2; values are escaped."""
     loader = jinja2.FileSystemLoader([template.parent, TEMPLATES])
-    page = jinja2.Environment(autoescape=True, loader=loader)
-    return page.get_template(template.name).render(**values)
+    environment = jinja2.Environment(autoescape=True, loader=loader)
+    return environment.get_template(template.name).render(**values)
 
 
 def describe_environment(libraries: Sequence[str]) -> dict[str, str]:
-    """Return the versions of Python, the system and the libraries."""
+    """Return the versions of Python, the operating system and the libraries."""
     versions = {name: metadata.version(name) for name in libraries}
     return {"python": platform.python_version(), "machine": platform.platform(), **versions}

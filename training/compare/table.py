@@ -5,7 +5,7 @@ from typing import Any
 
 import matplotlib
 
-from reports.figures import FIRST, INK, SECOND, style
+from reports.figures import BLUE, INK, ORANGE, rc_params
 from training.compare.comparison import Comparison, Row
 
 
@@ -66,12 +66,12 @@ def draw(comparison: Comparison) -> Any:
     """Return a matplotlib figure: a bar per row up to the mean, and a dot per seed."""
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(style()):
+    with matplotlib.rc_context(rc_params()):
         figure = Figure(figsize=(7.5, 0.42 * len(comparison.rows) + 1.1), layout="constrained")
         axes = figure.subplots()
         rows = comparison.rows[::-1]
         for position, row in enumerate(rows):
-            colour = SECOND if row.freeze == "backbone" else FIRST
+            colour = ORANGE if row.freeze == "backbone" else BLUE
             axes.barh(position, 100 * row.mean, color=colour, alpha=0.35, height=0.6)
             shares = [100 * accuracy for accuracy in row.accuracies]
             axes.plot(shares, [position] * len(shares), "o", color=colour, ms=5)

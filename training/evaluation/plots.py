@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from reports.figures import FIRST, INK, SECOND, drawing
+from reports.figures import BLUE, INK, ORANGE, svg_plot
 
 RELIABILITY_BINS = 10
 # With more classes than this, the counts in the cells would be too small to read.
@@ -18,15 +18,15 @@ BITMAP_SIDE_IN = 6.0
 def draw_curves(history: Sequence[dict[str, Any]]) -> str:
     """Return losses and accuracy by epoch; `history` are the lines of metrics.jsonl."""
     epochs = [line["epoch"] for line in history]
-    with drawing(7, 3.2) as figure:
-        axes = figure.axes
-        for name, colour, style, label in (
-            ("train_loss", FIRST, "-", "train loss"),
-            ("val_loss", SECOND, "-", "val loss"),
-            ("val_accuracy", SECOND, "--", "val accuracy"),
+    with svg_plot(7, 3.2) as plot:
+        axes = plot.axes
+        for name, colour, line_style, label in (
+            ("train_loss", BLUE, "-", "train loss"),
+            ("val_loss", ORANGE, "-", "val loss"),
+            ("val_accuracy", ORANGE, "--", "val accuracy"),
         ):
             values = [line[name] for line in history]
-            axes.plot(epochs, values, color=colour, ls=style, marker=".", label=label)
+            axes.plot(epochs, values, color=colour, ls=line_style, marker=".", label=label)
         frozen = sum(line["frozen"] for line in history)
         if 0 < frozen < len(history):
             axes.axvline(frozen + 0.5, color=INK, lw=0.8)
@@ -35,7 +35,7 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> str:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.legend(frameon=False)
-    return figure.url
+    return plot.url
 
 
 def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
@@ -45,8 +45,8 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     if len(class_names) > NAMED_CLASSES_MAX:
         return _draw_bitmap(shares)
-    with drawing(side_in, side_in) as figure:
-        axes = figure.axes
+    with svg_plot(side_in, side_in) as plot:
+        axes = plot.axes
         axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
         for row, counts in enumerate(matrix if has_counts else []):
             for column, count in enumerate(counts):
@@ -61,36 +61,38 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
         axes.set_aspect("equal")
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-    return figure.url
+    return plot.url
 
 
 def _draw_bitmap(shares: Sequence[Sequence[float]]) -> str:
-    with drawing(BITMAP_SIDE_IN, BITMAP_SIDE_IN) as figure:
-        figure.axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        figure.axes.set_xlabel("predicted class, by number")
-        figure.axes.set_ylabel("true class, by number")
-    return figure.url
+    with svg_plot(BITMAP_SIDE_IN, BITMAP_SIDE_IN) as plot:
+        plot.axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        plot.axes.set_xlabel("predicted class, by number")
+        plot.axes.set_ylabel("true class, by number")
+    return plot.url
 
 
 def draw_reliability(
     is_correct: Sequence[bool], *, before: Sequence[float], after: Sequence[float]
 ) -> str:
     """Return a reliability diagram: accuracy by confidence, before and after temperature scaling."""
-    with drawing(3.6, 3.6) as figure:
-        axes = figure.axes
+    with svg_plot(3.6, 3.6) as plot:
+        axes = plot.axes
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
-        for confidences, colour, style, label in (
-            (before, SECOND, "--", "before temperature scaling"),
-            (after, FIRST, "-", "after"),
+        for confidences, colour, line_style, label in (
+            (before, ORANGE, "--", "before temperature scaling"),
+            (after, BLUE, "-", "after"),
         ):
             points = _accuracy_by_confidence(confidences, is_correct)
-            axes.plot(*zip(*points, strict=True), color=colour, ls=style, marker="o", label=label)
+            axes.plot(
+                *zip(*points, strict=True), color=colour, ls=line_style, marker="o", label=label
+            )
         axes.set_xlabel("confidence")
         axes.set_ylabel("accuracy")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
-    return figure.url
+    return plot.url
 
 
 def _accuracy_by_confidence(
