@@ -1,4 +1,4 @@
-"""What a training run is told: one dataclass is the flags and the run's config.json."""
+"""The settings of a training run: one dataclass is the flags of `headswap train` and the run's config.json."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from training.errors import ConfigError
 
-Freeze = Literal["none", "body", "gradual"]
-MovingBatchNorm = Literal["auto", "learning", "all", "none"]
+Freeze = Literal["none", "backbone", "gradual"]
+BatchNormStats = Literal["auto", "frozen", "train"]
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["one-cycle", "cosine"]
 Augment = Literal["crop", "trivial", "rand"]
@@ -17,83 +17,103 @@ Balance = Literal["none", "loss", "sampling"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-# Of the averaged weights that label photos: they remember some 100 steps.
+# Of the averaged weights that label photos: they average over about 100 steps.
 TEACHER_DECAY = 0.99
+
+# Settings of earlier versions, in config.json and as flags, and what they are called now.
+RENAMED_SETTINGS = {"moving_batchnorm": "batchnorm_stats", "body_lr_ratio": "backbone_lr_ratio"}
+# Their values, by the setting's earlier name. `all` also updated the statistics of frozen layers, to no advantage.
+RENAMED_VALUES: Mapping[str, Mapping[str, str]] = {
+    "freeze": {"body": "backbone"},
+    "moving_batchnorm": {"none": "frozen", "learning": "train", "all": "train"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Consecutive epochs that share one learning rate schedule: those of the head alone, or of the whole network."""
+
+    first_epoch: int
+    epochs: int
+    peak_learning_rate: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     data: Path
-    """Folder of class folders or of train/, val/, test/ with such; or stl10, cifar10, food101, ..."""
+    """Folder with one folder of photos per class, or with train/, val/ and test/ that each have these; or the name of
+    a dataset: stl10, cifar10, food101, ..."""
     out: Path = Path("runs/latest")
-    """Run folder to make."""
+    """Run folder to create."""
     architecture: str = "efficientnet_b0"
-    """A torchvision classifier whose head is one linear layer."""
+    """A torchvision classification model whose head is a single linear layer."""
     weights: str = "imagenet"
-    """Start: imagenet (torchvision's, downloaded), embedded (small, comes along), none, a file."""
+    """Initial weights: imagenet (torchvision's, downloaded), embedded (small, included), none (random), or a file."""
     photos_per_class: int = 0
-    """Learn from at most so many photos of a class; 0 takes all. Val and test stay whole."""
+    """Train on at most this many photos per class; 0 uses all. Validation and test sets stay complete."""
     unlabeled: Path | None = None
-    """Photos without labels to learn from as well, once everything learns: any folder, or stl10."""
+    """Unlabeled photos to train on as well (FixMatch), in the epochs of the whole network: any folder, or stl10."""
     image_size_px: int = 224
-    """Side of the square the network sees."""
+    """Side length of the network's square input."""
     resize_ratio: float = 1.143
-    """When judging and serving: the photo's shorter side over that of the square cut from it."""
+    """In evaluation and serving, the photo's shorter side divided by the side of the centre crop."""
     freeze: Freeze = "none"
-    """none: head first, then the whole network. body: the head alone, on features computed once.
-    gradual: head first, then block by block from the head backwards."""
-    moving_batchnorm: MovingBatchNorm = "auto"
-    """Whose BatchNorm statistics move: none's; learning, of what learns; all, of all photos pass through.
-    auto: none's, but with --weights none of what learns, for there are none yet."""
+    """none: train the head first, then the whole network. backbone: train the head only, on features computed once.
+    gradual: train the head first, then unfreeze the backbone block by block, starting next to the head."""
+    batchnorm_stats: BatchNormStats = "auto"
+    """Running statistics of BatchNorm: frozen, or train to update them in the layers being trained. auto freezes
+    pretrained statistics and trains those of --weights none. Several GPU processes synchronise them in every step;
+    several CPU processes normalise by their own photos and take over process 0's statistics after each epoch."""
     head_epochs: int = 20
-    """Epochs of the head alone, on features computed once: nearly free. None with --weights none."""
+    """Epochs of the head alone, on features computed once: nearly free. Skipped with --weights none."""
     epochs: int = 10
-    """Epochs of the whole network after that; ignored with --freeze body."""
+    """Epochs of the whole network after those; ignored with --freeze backbone."""
     patience_epochs: int = 0
-    """Stop after so many epochs in which val became no better; 0 goes on to the end."""
+    """Early stopping: stop after this many epochs without a better validation score; 0 never stops early."""
     batch_size: int = 32
-    """Photos a step."""
+    """Photos per optimizer step, over all processes."""
     accumulate_steps: int = 1
-    """Compute a step in so many parts: as many photos, less memory."""
+    """Compute each batch in this many parts and accumulate their gradients: the same step with less memory."""
     optimizer: Optimizer = "adamw"
-    """sgd (Nesterov, 0.9) wants rates 20 times as high and a --weight-decay of 0.0005."""
+    """sgd (Nesterov, momentum 0.9) needs learning rates 20 times as high and a --weight-decay of 0.0005."""
     schedule: Schedule = "one-cycle"
-    """How the rate moves: one-cycle rises for 30 % of the epochs and falls, cosine only falls."""
+    """Learning rate schedule: one-cycle warms up for 30 % of the epochs and decays, cosine only decays."""
     warmup_epochs: float = 0.0
-    """Let the rate rise for so many epochs instead of the schedule's own; at most half of them."""
+    """Warm up for this many epochs instead of what the schedule does; at most half of them."""
     learning_rate: float = 1e-3
-    """Highest rate of the head while the whole network learns."""
+    """Peak learning rate of the head while the whole network is trained."""
     head_learning_rate: float = 3e-3
-    """Highest rate while the head learns alone."""
+    """Peak learning rate of the head while it is trained alone."""
     backbone_lr_ratio: float = 0.5
-    """The body's rate as a share of the head's: pretrained features need less. 1 with --weights none."""
+    """The backbone's learning rate divided by the head's: pretrained features need less. 1 with --weights none."""
     weight_decay: float = 0.05
-    """On matrices and filters; norms and biases have none."""
+    """Weight decay of matrices and convolution kernels; normalisation parameters and biases have none."""
     label_smoothing: float = 0.1
-    """Share of the target spread over all classes; none with --unlabeled, where labels must be sure."""
+    """Label smoothing; 0 with --unlabeled, where the network has to become confident."""
     crop_area_min: float = 0.35
-    """Smallest random crop, as a share of the photo's area."""
+    """Smallest random crop, as a fraction of the photo's area."""
     augment: Augment = "crop"
-    """crop: random crops and flips. trivial, rand: after them TrivialAugment or RandAugment."""
+    """crop: random resized crops and horizontal flips. trivial, rand: TrivialAugment or RandAugment after them."""
     mix: Mix = "none"
-    """Mix the photos of a batch by mixup, by cutmix or by both in turn, once everything learns."""
+    """Mix the photos of a batch by MixUp, by CutMix, or by either at random, in the epochs of the whole network."""
     balance: Balance = "none"
-    """For rare classes: loss weighs their photos more, sampling shows them more often."""
+    """For imbalanced classes: loss gives photos of rare classes more weight, sampling shows them more often."""
     ema_decay: float = 0.0
-    """Decay per step of the averaged weights that are judged and kept; 0 keeps the last step's, but
-    with --unlabeled means 0.99, for they are the teacher there."""
+    """Decay per step of an exponential moving average of the weights, which is what is validated and saved. 0 turns it
+    off, but means 0.99 with --unlabeled, where the average is the teacher."""
     clip_norm: float = 5.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient, clipped beyond it."""
     seed: int = 0
-    """Of the split, the draw of --photos-per-class, the order, the crops and the new head."""
+    """Seed of the split, the choice of --photos-per-class, the order, the augmentation and the new head."""
     device: Device = "auto"
-    """auto takes a GPU where there is one."""
+    """auto uses a GPU where there is one."""
     precision: Precision = "auto"
-    """auto: bfloat16 where the device computes with it, float16 on older GPUs, else float32."""
+    """Format to compute in. auto: bfloat16 where the device has instructions for it, float16 on older GPUs, else
+    float32."""
     compile: bool = False
-    """torch.compile the network: half a minute or more at the start; for long runs on a GPU, not for a CPU."""
+    """Use torch.compile: half a minute or more at the start, so for long runs on a GPU and not on a CPU."""
     resume: bool = False
-    """Go on where the run in --out was interrupted; the flags must be the same."""
+    """Resume the interrupted run in --out; all other flags must be those it began with."""
 
     def __post_init__(self) -> None:
         self._check_range("photos_per_class", 0, 1_000_000_000)
@@ -116,59 +136,79 @@ class TrainConfig:
         self._check_range("clip_norm", 1e-6, 1e6)
         if self.weights == "none" and self.freeze != "none":
             raise ConfigError(
-                f"--freeze {self.freeze} with --weights none would keep a body that has learned "
-                "nothing; give --freeze none, or other weights."
+                f"--freeze {self.freeze} cannot be combined with --weights none: it would freeze a backbone of random "
+                "weights. Use --freeze none, or other weights."
             )
-        if self.unlabeled is not None and self.freeze == "body":
+        if self.unlabeled is not None and self.freeze == "backbone":
             raise ConfigError(
-                "--unlabeled teaches the body, which --freeze body keeps as it is; leave one of them out."
+                "--unlabeled cannot be combined with --freeze backbone: unlabeled photos train the backbone. Leave one "
+                "of them out."
             )
         if self.total_epochs == 0:
             raise ConfigError(
-                "no epoch is left to train; give --epochs or --head-epochs 1 or more."
+                "there is no epoch to train; set --epochs or --head-epochs to 1 or more."
             )
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if not low <= value <= high:
             flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} is {value}; it must lie between {low} and {high}.")
+            raise ConfigError(f"{flag} must be between {low} and {high}, not {value}.")
 
     @property
-    def smoothing(self) -> float:
-        """Return the label smoothing; none with unlabeled photos, whose labels have to be sure ones."""
+    def effective_label_smoothing(self) -> float:
+        """Return the label smoothing; 0 with unlabeled photos, whose pseudo-labels have to be confident."""
         return self.label_smoothing if self.unlabeled is None else 0.0
 
     @property
-    def moving_statistics(self) -> Literal["learning", "all", "none"]:
-        """Return whose BatchNorm statistics move, decided.
+    def effective_batchnorm_stats(self) -> Literal["frozen", "train"]:
+        """Return what happens to BatchNorm's running statistics, `auto` resolved.
 
-        Standing still gained ResNet-18 5.7 and 2.6 points with 30 and 300 photos of a class; with 10, and for
-        EfficientNet-B0, the difference was chance (benchmarks/batchnorm.json).
+        Frozen statistics gained ResNet-18 5.7 and 2.6 points with 30 and 300 photos per class; with 10, and for
+        EfficientNet-B0, the difference was chance (benchmarks/results/batchnorm.json).
         """
-        if self.moving_batchnorm != "auto":
-            return self.moving_batchnorm
-        return "learning" if self.weights == "none" else "none"
+        if self.batchnorm_stats != "auto":
+            return self.batchnorm_stats
+        return "train" if self.weights == "none" else "frozen"
 
     @property
-    def decay(self) -> float:
-        """Return the decay of the averaged weights, 0 where none are kept."""
+    def effective_ema_decay(self) -> float:
+        """Return the decay of the averaged weights, 0 where there are none."""
         return self.ema_decay or (0.0 if self.unlabeled is None else TEACHER_DECAY)
 
     @property
+    def effective_backbone_lr_ratio(self) -> float:
+        """Return the backbone's learning rate divided by the head's: 1 for random weights, which need as much."""
+        return 1.0 if self.weights == "none" else self.backbone_lr_ratio
+
+    @property
     def total_epochs(self) -> int:
-        return self.frozen_epochs + (0 if self.freeze == "body" else self.epochs)
+        """Return how many epochs the run has, those of the head included."""
+        return self.frozen_epochs + (0 if self.freeze == "backbone" else self.epochs)
 
     @property
     def frozen_epochs(self) -> int:
-        """How many epochs, the first ones, train the head alone: none on a body of random weights."""
+        """Return how many epochs, the first ones, train the head alone: 0 where the backbone's weights are random."""
         return 0 if self.weights == "none" else self.head_epochs
 
     def is_backbone_frozen(self, epoch: int) -> bool:
-        """Say whether an epoch (from 0) trains the head alone: its number decides."""
+        """Say whether an epoch, counted from 0, trains the head alone."""
         return epoch < self.frozen_epochs
 
+    def stage_of(self, epoch: int) -> Stage:
+        """Return the stage that an epoch, counted from 0, belongs to."""
+        if self.is_backbone_frozen(epoch):
+            return Stage(
+                first_epoch=0, epochs=self.frozen_epochs, peak_learning_rate=self.head_learning_rate
+            )
+        return Stage(
+            first_epoch=self.frozen_epochs,
+            epochs=self.epochs,
+            peak_learning_rate=self.learning_rate,
+        )
+
     def to_dict(self) -> dict[str, Any]:
+        """Return what config.json holds: each setting by its name, paths as text."""
         return {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self).items()
@@ -176,37 +216,44 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the config of a run's config.json.
+        """Return the config of a run's config.json, which may be of an earlier version.
 
         Raises:
-            ConfigError: a flag is unknown or missing.
+            ConfigError: a setting is unknown, missing or out of range.
         """
+        values = dict(current_setting(name, value) for name, value in values.items())
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ConfigError(
-                f"config.json has flags this version does not know: {', '.join(unknown)}."
-            )
+            raise ConfigError(f"config.json has unknown settings: {', '.join(unknown)}.")
         try:
             paths = {"data": Path(values["data"]), "out": Path(values["out"])}
             if values.get("unlabeled") is not None:
                 paths["unlabeled"] = Path(values["unlabeled"])
             return cls(**{**values, **paths})
         except (KeyError, TypeError) as error:
-            raise ConfigError(f"config.json is not a run's: {error!r}.") from None
+            raise ConfigError(f"config.json is not that of a run: {error!r}.") from None
+
+
+def current_setting(name: str, value: Any) -> tuple[str, Any]:
+    """Return a setting's present name and value, given those of this or of an earlier version."""
+    renamed = RENAMED_VALUES.get(name, {})
+    if isinstance(value, str):
+        value = renamed.get(value, value)
+    return RENAMED_SETTINGS.get(name, name), value
 
 
 def quick() -> TrainConfig:
-    """Return minutes on two CPU cores: 160 px, half the pixels of 224; ten passes of the whole network."""
+    """Return a run of minutes on two CPU cores: 160 px, half the pixels of 224; ten epochs of the whole network."""
     return TrainConfig(data=Path("photos"), image_size_px=160, resize_ratio=1.0)
 
 
 def best() -> TrainConfig:
     """Return a longer run for a GPU, from ImageNet weights.
 
-    Every photo is seen 40 times, so each time it is varied by TrivialAugment, which has nothing to set (Müller and
-    Hutter, 2021). Averaged weights are judged and kept: the last step's depend on its photos. The body moves
-    slowly, for its features are good already. One-cycle brings its own warm-up, and the precision chooses itself.
-    Photos are not mixed: torchvision's recipes do that in runs of 600 epochs.
+    Every photo is seen 40 times, so it is varied by TrivialAugment each time, which has no hyperparameters (Müller and
+    Hutter, 2021). Averaged weights are validated and saved, as those of the last step depend on its photos. The
+    backbone has a low learning rate, for its features are good already. One-cycle brings its own warm-up. Photos are
+    not mixed: torchvision's recipes do that in runs of 600 epochs.
     """
     return TrainConfig(
         data=Path("photos"), epochs=40, batch_size=64, augment="trivial", ema_decay=0.99,

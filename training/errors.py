@@ -1,17 +1,17 @@
-"""Errors of training, evaluating and exporting.
+"""Errors of training, evaluating, comparing and exporting.
 
-TrainingError               exit code 1: something failed
-    InterruptedRunError     exit code 130: Ctrl-C; the run folder can be resumed
+TrainingError               exit code 1: training, evaluation or export failed
+    InterruptedRunError     exit code 130: Ctrl-C; the run can be resumed
     ExportError             the archive could not be made
-    DivergedError           the loss is no longer a number
-    PeerLostError           another process of the run is gone; the run folder can be resumed
-    EndedElsewhereError     process 0 ended the run and says why; this one has its exit code
-    DownloadError           exit code 2: weights that could not be fetched; says where to put them
-    InputError              exit code 2: the user gave something wrong
+    DivergedError           the loss is NaN or infinite
+    PeerLostError           another process of the run is gone; the run can be resumed
+    RankZeroFailedError     process 0 failed and reports why; this process exits with the same code
+    DownloadError           exit code 2: files that could not be downloaded; says where to put them
+    TrainingInputError      exit code 2: invalid input
         ConfigError         flags that contradict each other or are out of range
         DataError           a photo folder that cannot be trained on
-        WeightsError        starting weights that do not fit
-        RunError            a run folder that is none, or is not finished
+        WeightsError        initial weights that do not fit the network
+        RunError            not a run folder, or its run is not finished
 """
 
 
@@ -35,9 +35,9 @@ class PeerLostError(TrainingError):
     pass
 
 
-class EndedElsewhereError(TrainingError):
+class RankZeroFailedError(TrainingError):
     def __init__(self, *, exit_code: int) -> None:
-        super().__init__("process 0 says why the run ended.")
+        super().__init__("process 0 failed; its own output says why.")
         self.exit_code = exit_code
 
 
@@ -45,21 +45,21 @@ class DownloadError(TrainingError):
     exit_code = 2
 
 
-class InputError(TrainingError):
+class TrainingInputError(TrainingError):
     exit_code = 2
 
 
-class ConfigError(InputError):
+class ConfigError(TrainingInputError):
     pass
 
 
-class DataError(InputError):
+class DataError(TrainingInputError):
     pass
 
 
-class WeightsError(InputError):
+class WeightsError(TrainingInputError):
     pass
 
 
-class RunError(InputError):
+class RunError(TrainingInputError):
     pass

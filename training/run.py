@@ -1,18 +1,18 @@
-"""A run folder: its files, written beside and renamed: a crash leaves the last good state."""
+"""A run folder and its files, each written whole or not at all: a crash leaves the last good state."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from storage import atomic_write
 from training.config import TrainConfig
 from training.data.photos import SPLITS, NearLeak, PhotoSet, is_read
 from training.errors import ConfigError, RunError
 
 # Between the two files of a pair in data.json.
-NEARLY = " ~ "
+PAIR_SEPARATOR = " ~ "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,25 @@ class Run:
         return self.folder / "report.html"
 
     def config(self) -> TrainConfig:
-        """Return the flags the run was trained with.
+        """Return the settings the run was trained with.
 
         Raises:
-            RunError: the folder is not a run's.
+            RunError: the folder is not a run folder.
         """
         try:
             return TrainConfig.from_dict(read_json(self.config_path))
         except (OSError, ValueError, ConfigError) as error:
             raise RunError(
-                f"{str(self.folder)!r} is no run folder: {error}. "
-                "Give one that `headswap train` made."
+                f"{str(self.folder)!r} is not a run folder: {error}. "
+                "Give one that `headswap train` created."
             ) from None
 
     def history(self) -> list[dict[str, Any]]:
-        """Return one dict an epoch, as metrics.jsonl holds them."""
+        """Return the lines of metrics.jsonl, one dict per finished epoch.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         if not self.metrics_path.exists():
             return []
         try:
@@ -71,7 +75,7 @@ class Run:
             raise _damaged(self.metrics_path, error) from None
 
     def data(self) -> dict[str, Any]:
-        """Return what is known of the photos: class_names, counts, fingerprint, licence_note.
+        """Return data.json: class_names, counts, fingerprint, licence_note and more about the photos.
 
         Raises:
             RunError: data.json is missing or damaged.
@@ -79,25 +83,25 @@ class Run:
         return self._read(self.data_path)
 
     def near_leaks(self) -> tuple[NearLeak, ...]:
-        """Return the pairs found when the run began: finding them again would take as long as then.
+        """Return the near duplicates found when the run began: finding them again would take as long.
 
         Raises:
             RunError: data.json is missing or damaged.
         """
-        pairs = [line.partition(NEARLY) for line in self.data().get("near_leaks", [])]
+        pairs = [line.partition(PAIR_SEPARATOR) for line in self.data().get("near_leaks", [])]
         return tuple(
-            NearLeak(judging=Path(judging), other=Path(other)) for judging, _, other in pairs
+            NearLeak(evaluated=Path(evaluated), other=Path(other)) for evaluated, _, other in pairs
         )
 
     def evaluation(self) -> dict[str, Any]:
-        """Return what `headswap evaluate` found.
+        """Return evaluation.json, which `headswap evaluate` writes.
 
         Raises:
-            RunError: the run was not evaluated, or evaluation.json is damaged.
+            RunError: the run has not been evaluated, or evaluation.json is damaged.
         """
         if not self.evaluation_path.exists():
             raise RunError(
-                f"the run {str(self.folder)!r} was not evaluated yet; "
+                f"the run {str(self.folder)!r} has not been evaluated; "
                 f"run `headswap evaluate {self.folder}` first."
             )
         return self._read(self.evaluation_path)
@@ -110,37 +114,37 @@ class Run:
 
 
 def open_finished_run(folder: Path) -> Run:
-    """Return the run.
+    """Return the run of a folder in which at least one epoch is finished.
 
     Raises:
-        RunError: the folder is not a run's, or no epoch of it was finished.
+        RunError: it is not a run folder, or no epoch is finished.
     """
     run = Run(folder=folder)
     run.config()
     if not run.best_path.exists():
         raise RunError(
-            f"the run {str(folder)!r} has no finished epoch; train it first (--resume goes on)."
+            f"the run {str(folder)!r} has no finished epoch; train it first (or resume it with --resume)."
         )
     return run
 
 
 def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
-    """Refuse a folder that holds another run, or to resume with other flags or photos.
+    """Check that the run folder may be created, or resumed with this config and these photos.
 
     Raises:
-        ConfigError: --out is taken, or the flags differ from the run's.
+        ConfigError: --out holds a run or lies among the photos, or the flags differ from the run's.
         RunError: there is no run to resume, or its photos have changed.
     """
     if not config.resume:
         if run.config_path.exists():
             raise ConfigError(
-                f"{run.folder} holds a run already; "
-                "give another --out, or --resume to go on with it."
+                f"{run.folder} already holds a run; "
+                "give another --out, or --resume to continue that run."
             )
         if is_read(config.out, config.data):
             raise ConfigError(
-                f"--out {str(config.out)!r} lies in --data {str(config.data)!r}, where it would be read as "
-                "photos the next time; give an --out elsewhere."
+                f"--out {str(config.out)!r} is inside --data {str(config.data)!r}, where it would be read as "
+                "photos next time; give an --out elsewhere."
             )
         return
     before = replace(run.config(), resume=True, out=config.out, data=config.data)
@@ -151,14 +155,14 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
         )
     if photos.fingerprint != run.data()["fingerprint"]:
         raise RunError(
-            f"the photos in {config.data} have changed since {run.folder} began; train anew."
+            f"the photos in {config.data} have changed since {run.folder} was created; start a new run."
         )
 
 
 def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: str) -> None:
-    """Make the folder. config.json comes last: it is what says that here is a run."""
+    """Create the run folder. config.json is written last: it is what makes the folder a run."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    # What an earlier run may have left whose config.json somebody deleted.
+    # Of an earlier run whose config.json somebody deleted.
     run.metrics_path.unlink(missing_ok=True)
     run.last_path.unlink(missing_ok=True)
     write_json(
@@ -170,7 +174,9 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "fingerprint": photos.fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
-            "near_leaks": [f"{leak.judging}{NEARLY}{leak.other}" for leak in photos.near_leaks],
+            "near_leaks": [
+                f"{leak.evaluated}{PAIR_SEPARATOR}{leak.other}" for leak in photos.near_leaks
+            ],
             "licence_note": licence_note,
         },
     )
@@ -183,22 +189,17 @@ def _differences(before: TrainConfig, now: TrainConfig) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path} cannot be read: {error}. Train anew, or restore the file.")
-
-
-def write_beside(path: Path, content: str | bytes) -> None:
-    """Write the file whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)
+    return RunError(f"{path} cannot be read: {error}. Start a new run, or restore the file.")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    write_beside(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write the values as an indented JSON object, whole or not at all."""
+    atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object that the file holds. Raises OSError or ValueError."""
     values = json.loads(path.read_text())
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no JSON object")
+        raise ValueError(f"{path} does not hold a JSON object")
     return values

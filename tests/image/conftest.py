@@ -88,7 +88,7 @@ def archive(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     config = replace(
         quick(), data=ROOT / "sample_data" / "clothing", out=folder / "1.0", weights="embedded",
-        architecture="resnet18", freeze="body", head_epochs=1, image_size_px=96,
+        architecture="resnet18", freeze="backbone", head_epochs=1, image_size_px=96,
     )  # fmt: skip
     run = train(config)
     evaluate(run)

@@ -1,11 +1,12 @@
-"""last.pt: all that the next epoch needs, tensors and plain values only.
+"""last.pt: all that the next epoch needs, as tensors and plain values only.
 
-While the body is frozen it is the starting weights', which every run loads anyway: then last.pt holds its sha256 alone
-(ResNet-18: 0.1 MB an epoch instead of 45, and 5 ms instead of 80).
+While the backbone is frozen it equals the initial weights, which every run loads anyway: last.pt then holds only its
+sha256 (ResNet-18: 0.1 MB per epoch instead of 45, and 5 ms instead of 80).
 """
 
 import hashlib
 import io
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,25 +15,28 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors.torch import save
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from handlers.engines.network import Network, find_head
+from storage import atomic_path, atomic_write
 from training.distributed import ProcessGroup
 from training.errors import RunError
+from training.run import Run
 
 
 @dataclass(order=True, frozen=True)
 class Score:
-    """On val: the higher accuracy is better, and among equals the lower loss."""
+    """Of an epoch on val: the higher accuracy is better, and among equal ones the lower loss."""
 
     accuracy: float = -1.0
     negative_loss: float = -math.inf
 
     @classmethod
-    def of(cls, line: Mapping[str, Any]) -> Self:
-        """Return the score that a line of metrics.jsonl tells."""
-        return cls(accuracy=line["val_accuracy"], negative_loss=-line["val_loss"])
+    def from_metrics(cls, metrics: Mapping[str, Any]) -> Self:
+        """Return the score of a line of metrics.jsonl."""
+        return cls(accuracy=metrics["val_accuracy"], negative_loss=-metrics["val_loss"])
 
     @property
     def loss(self) -> float:
@@ -40,7 +44,7 @@ class Score:
 
 
 @dataclass
-class State:
+class TrainingState:
     """What an epoch changes, and nothing else: what is saved is what is resumed."""
 
     network: Network
@@ -50,26 +54,26 @@ class State:
     best: Score
 
     @property
-    def judged(self) -> Network:
-        """The network that is judged and kept: the averaged one where there is one."""
+    def evaluated_network(self) -> Network:
+        """Return the network that is validated and saved: the averaged one where there is one."""
         network = self.network if self.average is None else self.average.module
         assert isinstance(network, Network)
         return network
 
     @cached_property
     def backbone_sha256(self) -> str:
-        """The sha256 of the body when this was first asked for, which is while it is frozen."""
+        """Return the sha256 of the backbone when this was first called, which is while it is frozen."""
         digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            if self._is_of_body(name):
+            if self._is_of_backbone(name):
                 digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()
 
     def without_backbone(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the network's or the average's tensors that are not the body's."""
-        return {name: value for name, value in tensors.items() if not self._is_of_body(name)}
+        """Return the network's or the average's tensors without those of the backbone."""
+        return {name: value for name, value in tensors.items() if not self._is_of_backbone(name)}
 
-    def _is_of_body(self, name: str) -> bool:
+    def _is_of_backbone(self, name: str) -> bool:
         _, of_classifier, inner = name.partition("backbone_and_head.")
         return bool(of_classifier) and not inner.startswith(f"{self._head_name}.")
 
@@ -78,67 +82,104 @@ class State:
         return find_head(self.network.backbone_and_head)
 
 
+def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any]) -> Score:
+    """Log the epoch, save the checkpoint and, if it is the best so far, the network; return the best score."""
+    with run.metrics_path.open("a") as log:
+        log.write(json.dumps(metrics) + "\n")
+    score = Score.from_metrics(metrics)
+    if score > state.best:
+        state.best = score
+        weights = state.evaluated_network.backbone_and_head.state_dict()
+        atomic_write(
+            run.best_path,
+            save({name: value.cpu().contiguous() for name, value in weights.items()}),
+        )
+    save_checkpoint(
+        run.last_path,
+        state,
+        finished_epochs=metrics["epoch"],
+        is_backbone_frozen=metrics["frozen"],
+    )
+    return state.best
+
+
 def save_checkpoint(
-    path: Path, state: State, *, finished_epochs: int, is_backbone_frozen: bool
+    path: Path, state: TrainingState, *, finished_epochs: int, is_backbone_frozen: bool
 ) -> None:
-    """Write the state whole or not at all; of a body that was frozen so far, its sha256."""
-    beside = path.with_suffix(".part")
+    """Write the state whole or not at all; of a backbone that has been frozen so far, only its sha256."""
     network = state.network.state_dict()
     average = {} if state.average is None else state.average.state_dict()
-    torch.save(
-        {
-            "epoch": finished_epochs,
-            "backbone_sha256": state.backbone_sha256 if is_backbone_frozen else "",
-            "network": state.without_backbone(network) if is_backbone_frozen else network,
-            "average": state.without_backbone(average) if is_backbone_frozen else average,
-            "optimizer": state.optimizer.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "best_accuracy": state.best.accuracy,
-            "best_loss": state.best.loss,
-        },
-        beside,
-    )
-    beside.replace(path)
+    checkpoint = {
+        "epoch": finished_epochs,
+        "backbone_sha256": state.backbone_sha256 if is_backbone_frozen else "",
+        "network": state.without_backbone(network) if is_backbone_frozen else network,
+        "average": state.without_backbone(average) if is_backbone_frozen else average,
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "best_accuracy": state.best.accuracy,
+        "best_loss": state.best.loss,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(checkpoint, temporary)
 
 
-def load_checkpoint(path: Path, state: State, ranks: ProcessGroup) -> int:
-    """Put what the file holds into every process's state and return how many epochs are finished.
+def resume(run: Run, state: TrainingState, group: ProcessGroup) -> int:
+    """Load the run's last checkpoint, if there is one, into every process; return the next epoch, from 0.
 
     Raises:
-        RunError: the file is damaged, or the starting weights are no longer those the run began with.
+        RunError: last.pt is damaged, or the initial weights are not those the run began with.
     """
-    packed = ranks.on_rank_zero(path.read_bytes)
+    if not group.on_rank_zero(run.last_path.exists):
+        return 0
+    finished_epochs = load_checkpoint(run.last_path, state, group)
+    group.on_rank_zero(truncate_log, run, finished_epochs)
+    return finished_epochs
+
+
+def load_checkpoint(path: Path, state: TrainingState, group: ProcessGroup) -> int:
+    """Load the checkpoint, which process 0 reads, into every process's state; return how many epochs are finished.
+
+    Raises:
+        RunError: the file is damaged, or the initial weights are not those the run began with.
+    """
+    content = group.on_rank_zero(path.read_bytes)
     try:
-        saved = torch.load(io.BytesIO(packed), map_location=ranks.device, weights_only=True)
-        if backbone_sha256 := saved.get("backbone_sha256"):
+        checkpoint = torch.load(io.BytesIO(content), map_location=group.device, weights_only=True)
+        if backbone_sha256 := checkpoint.get("backbone_sha256"):
             _check_backbone(path, state, backbone_sha256)
-        _load(state.network, saved["network"], is_whole=not backbone_sha256)
+        _load(state.network, checkpoint["network"], is_whole=not backbone_sha256)
         if state.average is not None:
-            _load(state.average, saved["average"], is_whole=not backbone_sha256)
-        state.optimizer.load_state_dict(saved["optimizer"])
-        state.scaler.load_state_dict(saved["scaler"])
-        state.best = Score(saved["best_accuracy"], -saved["best_loss"])
-        return int(saved["epoch"])
+            _load(state.average, checkpoint["average"], is_whole=not backbone_sha256)
+        state.optimizer.load_state_dict(checkpoint["optimizer"])
+        state.scaler.load_state_dict(checkpoint["scaler"])
+        state.best = Score(checkpoint["best_accuracy"], -checkpoint["best_loss"])
+        return int(checkpoint["epoch"])
     except RunError as error:
-        raise ranks.told_once(error) from None
+        raise group.report_on_rank_zero(error) from None
     except Exception as error:
-        # zipfile, pickle and torch each have their own errors for a file that is damaged.
-        raise ranks.told_once(
+        # zipfile, pickle and torch each have their own errors for a damaged file.
+        raise group.report_on_rank_zero(
             RunError(
                 f"{path} cannot be resumed from: {' '.join(str(error).split())[:99]}. "
-                "Train anew into another --out."
+                "Start a new run in another --out."
             )
         ) from None
 
 
-def _check_backbone(path: Path, state: State, backbone_sha256: str) -> None:
+def truncate_log(run: Run, finished_epochs: int) -> None:
+    """Keep the lines of the finished epochs: a crash between log and checkpoint leaves one too many."""
+    history = run.history()[:finished_epochs]
+    atomic_write(run.metrics_path, "".join(json.dumps(metrics) + "\n" for metrics in history))
+
+
+def _check_backbone(path: Path, state: TrainingState, backbone_sha256: str) -> None:
     if state.backbone_sha256 != backbone_sha256:
         raise RunError(
-            f"{path} was trained on other starting weights than --weights gives now; "
-            "give those again, or train anew into another --out."
+            f"{path} was trained from other initial weights than --weights names now; "
+            "use those again, or start a new run in another --out."
         )
 
 
 def _load(network: nn.Module, tensors: Mapping[str, torch.Tensor], *, is_whole: bool) -> None:
-    """Put the tensors into the network; where they are not the whole of it, it keeps the others."""
+    """Load the tensors into the network; where they are not all of its tensors, it keeps the others."""
     network.load_state_dict(tensors if is_whole else {**network.state_dict(), **tensors})

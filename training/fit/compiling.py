@@ -1,4 +1,4 @@
-"""torch.compile, refused in one sentence where it cannot work."""
+"""torch.compile, with a one-line error where it cannot work."""
 
 import os
 import shutil
@@ -12,43 +12,43 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 REASON_LENGTH_MAX = 200
 
 
-def compiled(forward: Forward, device: torch.device) -> Forward:
-    """Return the same function, made faster the first time it is called.
+def compile_forward(forward: Forward, device: torch.device) -> Forward:
+    """Return the same function, compiled when it is first called.
 
-    Something small is compiled at once: what the device cannot compile with fails before the run begins.
+    A trivial function is compiled at once, so that a missing or broken compiler fails before the run begins.
 
     Raises:
-        ConfigError: there is no compiler that works; from the function returned, it could not compile.
+        ConfigError: there is no working compiler; from the returned function, it could not be compiled.
     """
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise ConfigError(
-            f"--compile needs a C++ compiler and {compiler!r} is not installed; "
+            f"--compile needs a C++ compiler, and {compiler!r} is not installed; "
             "install g++, or leave --compile out."
         )
-    _explained(torch.compile(torch.relu))(torch.zeros(2, device=device))
-    return _explained(torch.compile(forward))
+    _with_short_error(torch.compile(torch.relu))(torch.zeros(2, device=device))
+    return _with_short_error(torch.compile(forward))
 
 
-def _explained(made: Forward) -> Forward:
-    # Takes seconds, and only torch.compile needs it.
+def _with_short_error(compiled: Forward) -> Forward:
+    # Importing it takes seconds, and only torch.compile needs it.
     from torch._dynamo.exc import TorchDynamoException
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
         try:
-            return made(pixels)
+            return compiled(pixels)
         except TorchDynamoException as error:
             raise ConfigError(
-                f"--compile could not compile here ({_reason(error)}); see that the C++ compiler "
-                "works and Python's headers are installed, or leave --compile out."
+                f"--compile failed ({_reason(error)}); check that the C++ compiler works and Python's "
+                "headers are installed, or leave --compile out."
             ) from None
 
     return run
 
 
 def _reason(error: Exception) -> str:
-    """Return the line that says most of the many an error of PyTorch's compiler has."""
+    """Return the most informative of the many lines of a compiler error from PyTorch."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # The first names the kind of error.
-    telling = [line for line in lines[1:] if "error: " in line.lower()]
-    return (telling or lines or [type(error).__name__])[0][:REASON_LENGTH_MAX]
+    # The first one is the kind of error.
+    error_lines = [line for line in lines[1:] if "error: " in line.lower()]
+    return (error_lines or lines or [type(error).__name__])[0][:REASON_LENGTH_MAX]

@@ -1,73 +1,86 @@
-"""Which part of the network learns: decided by the epoch's number alone, so resuming is nothing special.
+"""Which parts of the network an epoch trains: a function of its number alone, so that resuming is no special case.
 
-Frozen means frozen: no gradient, no dropout, and BatchNorm's statistics stand still unless --moving-batchnorm says
-otherwise. Those of pretrained weights stand still in what learns, too.
+Frozen parts get no gradient, have dropout off, and keep BatchNorm's running statistics. Pretrained running statistics
+are kept in the trained parts as well, unless --batchnorm-stats says otherwise.
 """
 
 import math
+from typing import Literal
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from handlers.engines.network import Network
-from training.config import TrainConfig
+from training.config import Freeze
+from training.fit.batchnorm import freeze_batchnorm_stats
 from training.fit.features import head_of
 
-# A block of more than this share of the layers is cut finer: torchvision keeps whole bodies in one
+# A module with more than this share of the layers is divided further: torchvision keeps whole backbones in one
 # `features`.
-LARGEST_SHARE = 0.5
-# Thawing takes this share of the epochs; in the rest everything learns.
-THAWING_SHARE = 0.5
+LARGEST_BLOCK_SHARE = 0.5
+# Unfreezing takes this share of the whole network's epochs; in the rest everything is trained.
+UNFREEZING_SHARE = 0.5
 
 
-def set_learning(network: Network, config: TrainConfig, epoch: int) -> None:
-    """Put every weight and layer into the state that this epoch trains it in."""
+def set_trainable(
+    network: Network, *, block_count: int, batchnorm_stats: Literal["frozen", "train"]
+) -> None:
+    """Make the head and the `block_count` backbone blocks next to it trainable, and freeze the others.
+
+    With none the whole backbone is frozen, with all of `backbone_blocks` nothing is.
+    """
     blocks = backbone_blocks(network)
-    frozen_count = len(blocks) - learning_block_count(config, epoch, block_count=len(blocks))
-    # What lies outside of all blocks, such as a token or a dropout layer, goes with the first.
-    network.train(not config.is_backbone_frozen(epoch))
+    frozen_count = len(blocks) - block_count
+    # What is outside of all blocks, such as a class token, is frozen along with the first of them; dropout layers
+    # outside of them are on unless all are frozen.
+    network.train(block_count > 0)
     for parameter in network.parameters():
         parameter.requires_grad_(frozen_count == 0)
-    for number, block in enumerate(blocks):
-        block.train(number >= frozen_count)
+    for index, block in enumerate(blocks):
+        block.train(index >= frozen_count)
         for parameter in block.parameters():
-            parameter.requires_grad_(number >= frozen_count)
+            parameter.requires_grad_(index >= frozen_count)
     for parameter in head_of(network).parameters():
         parameter.requires_grad_(True)
-    _move_statistics(network, config)
+    if batchnorm_stats == "frozen":
+        freeze_batchnorm_stats(network)
 
 
-def learning_block_count(config: TrainConfig, epoch: int, *, block_count: int) -> int:
-    """Return how many blocks of the body, counted from the head, learn in an epoch (from 0).
+def trainable_block_count(
+    epoch: int, *, block_count: int, freeze: Freeze, frozen_epochs: int, epochs: int
+) -> int:
+    """Return how many of `block_count` backbone blocks, counted from the head, an epoch (from 0) trains.
 
-    With --freeze gradual they thaw evenly over the first half of the whole network's epochs (Howard
-    and Ruder, 2018).
+    None in the first `frozen_epochs`. After those, with --freeze gradual, they are unfrozen evenly over the first half
+    of the `epochs` of the whole network (Howard and Ruder, 2018).
     """
-    if config.is_backbone_frozen(epoch):
+    if epoch < frozen_epochs:
         return 0
-    if config.freeze != "gradual":
+    if freeze != "gradual":
         return block_count
-    thawing_epochs = max(1, math.ceil(config.epochs * THAWING_SHARE))
-    thawed_epochs = epoch - config.frozen_epochs + 1
-    return min(block_count, math.ceil(block_count * thawed_epochs / thawing_epochs))
+    unfreezing_epochs = max(1, math.ceil(epochs * UNFREEZING_SHARE))
+    return min(
+        block_count, math.ceil(block_count * (epoch - frozen_epochs + 1) / unfreezing_epochs)
+    )
 
 
 def backbone_blocks(network: Network) -> list[nn.Module]:
-    """Return the parts of the body that have weights, in the order in which torchvision lists them:
-    from the photo to the head, which is in none of them."""
+    """Return the parts of the backbone that have weights, in torchvision's order: from the input to the head.
+
+    The head is in none of them.
+    """
     head = head_of(network)
-    deepest = LARGEST_SHARE * _layer_count(network.backbone_and_head)
-    return _cut(network.backbone_and_head, head, deepest=deepest)
+    layers_max = LARGEST_BLOCK_SHARE * _layer_count(network.backbone_and_head)
+    return _divide(network.backbone_and_head, head, layers_max=layers_max)
 
 
-def _cut(module: nn.Module, head: nn.Module, *, deepest: float) -> list[nn.Module]:
+def _divide(module: nn.Module, head: nn.Module, *, layers_max: float) -> list[nn.Module]:
     blocks: list[nn.Module] = []
     for part in module.children():
         if part is head or not _layer_count(part):
             continue
         holds_head = any(inner is head for inner in part.modules())
-        if holds_head or _layer_count(part) > deepest:
-            blocks += _cut(part, head, deepest=deepest)
+        if holds_head or _layer_count(part) > layers_max:
+            blocks += _divide(part, head, layers_max=layers_max)
         else:
             blocks.append(part)
     return blocks
@@ -75,13 +88,4 @@ def _cut(module: nn.Module, head: nn.Module, *, deepest: float) -> list[nn.Modul
 
 def _layer_count(module: nn.Module) -> int:
     """Return how many modules in it, itself included, have weights of their own."""
-    return sum(next(one.parameters(recurse=False), None) is not None for one in module.modules())
-
-
-def _move_statistics(network: Network, config: TrainConfig) -> None:
-    moving = config.moving_statistics
-    if moving == "learning":
-        return
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.train(moving == "all" and network.training)
+    return sum(next(m.parameters(recurse=False), None) is not None for m in module.modules())

@@ -1,4 +1,4 @@
-"""What a step makes smaller, and the parts it is computed in."""
+"""The loss of a step, and the parts that the step is computed in."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -6,40 +6,39 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from training.config import TrainConfig
+from training.config import Balance
 from training.data.balance import class_weights
 from training.data.dataset import Batch
 from training.distributed import ProcessGroup
 
 # BatchNorm cannot train on a single photo.
-SMALLEST_PART = 2
+PART_SIZE_MIN = 2
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def make_loss(config: TrainConfig, counts: Sequence[int], device: torch.device) -> Loss:
-    """Return the cross-entropy of logits `(B, K)` and labels `(B,)` or shares `(B, K)`, summed.
+def make_loss(
+    class_counts: Sequence[int], device: torch.device, *, balance: Balance, label_smoothing: float
+) -> Loss:
+    """Return the summed cross-entropy of logits `(B, K)` and labels `(B,)` or class probabilities `(B, K)`.
 
-    Summed, because whoever divides by the photos of the whole step gets the same gradient however
-    the step is split. `counts` are the training photos of each class.
+    A sum, because divided by the photos of the whole step it has the same gradient however the step is divided into
+    parts and processes. `class_counts` are the training photos of each class.
     """
-    weight = class_weights(counts).to(device) if config.balance == "loss" else None
+    weight = class_weights(class_counts).to(device) if balance == "loss" else None
     return partial(
-        functional.cross_entropy,
-        weight=weight,
-        label_smoothing=config.smoothing,
-        reduction="sum",
+        functional.cross_entropy, weight=weight, label_smoothing=label_smoothing, reduction="sum"
     )
 
 
-def count_parts(photo_count: int, wanted: int, ranks: ProcessGroup) -> int:
-    """Return in how many parts every process computes a step of so many photos in all."""
-    return max(1, min(wanted, photo_count // (SMALLEST_PART * ranks.count)))
+def count_parts(photo_count: int, wanted: int, group: ProcessGroup) -> int:
+    """Return in how many parts every process computes its shard of a batch of `photo_count` photos."""
+    return max(1, min(wanted, photo_count // (PART_SIZE_MIN * group.world_size)))
 
 
 def split_batch(batch: Batch, part_count: int) -> Iterator[Batch]:
-    """Yield this process's batch in so many parts, sizes equal give or take one."""
-    inputs, labels = batch
+    """Yield this process's batch in `part_count` parts, whose sizes differ by at most 1."""
+    inputs, targets = batch
     return zip(
-        torch.tensor_split(inputs, part_count), torch.tensor_split(labels, part_count), strict=True
+        torch.tensor_split(inputs, part_count), torch.tensor_split(targets, part_count), strict=True
     )

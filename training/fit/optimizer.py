@@ -1,4 +1,4 @@
-"""What moves the weights: the optimizer with its groups, and the average kept beside them."""
+"""The optimizer with its parameter groups, and the moving average of the weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from handlers.engines.network import Network
-from training.config import TrainConfig
+from training.config import Optimizer
 from training.fit.features import head_of
 
 SGD_MOMENTUM = 0.9
@@ -16,70 +16,71 @@ SGD_MOMENTUM = 0.9
 Tensors = Sequence[torch.Tensor]
 
 
-def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return it with all its groups from the first step on: resuming needs no special case.
+def make_optimizer(
+    network: Network, *, optimizer: Optimizer, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Return AdamW (Loshchilov and Hutter, 2019) or SGD with Nesterov momentum, over all parameters.
 
-    Fused: one pass over the weights, 10 ms a step of ResNet-18 on two cores instead of 21.
-
-    AdamW: Loshchilov and Hutter, 2019.
+    Frozen parameters are included from the first step on, so that resuming is no special case. Each group has a
+    `part`: head or backbone. Fused, that is one pass over the weights: 10 ms per step of ResNet-18 on two cores instead
+    of 21.
     """
     head = {id(parameter) for parameter in head_of(network).parameters()}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
-        part = "head" if id(parameter) in head else "body"
+        part = "head" if id(parameter) in head else "backbone"
         groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
-    described = [
-        {"params": found, "part": part, "weight_decay": config.weight_decay if decays else 0.0}
-        for (part, decays), found in groups.items()
+    group_options = [
+        {"params": parameters, "part": part, "weight_decay": weight_decay if decays else 0.0}
+        for (part, decays), parameters in groups.items()
     ]
-    if config.optimizer == "sgd":
+    if optimizer == "sgd":
         return torch.optim.SGD(
-            described, lr=config.learning_rate, momentum=SGD_MOMENTUM, nesterov=True, fused=True
+            group_options, lr=learning_rate, momentum=SGD_MOMENTUM, nesterov=True, fused=True
         )
-    return torch.optim.AdamW(described, lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW(group_options, lr=learning_rate, fused=True)
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, rate: float, config: TrainConfig) -> None:
-    """Give the head's groups the rate and the body's their share of it.
-
-    A body of random weights has as much to learn as the head.
-    """
-    backbone_lr_ratio = 1 if config.weights == "none" else config.backbone_lr_ratio
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, learning_rate: float, *, backbone_lr_ratio: float
+) -> None:
+    """Set the head's learning rate, and the backbone's to that times `backbone_lr_ratio`."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * (backbone_lr_ratio if group["part"] == "body" else 1)
+        group["lr"] = learning_rate * (backbone_lr_ratio if group["part"] == "backbone" else 1)
 
 
-def rate_of_head(optimizer: torch.optim.Optimizer) -> float:
+def head_learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate last set for the head."""
     return next(float(group["lr"]) for group in optimizer.param_groups if group["part"] == "head")
 
 
-def make_average(network: Network, config: TrainConfig) -> AveragedModel | None:
-    """Return the averaged network that is judged and kept, or None where none is asked for."""
-    if not config.decay:
+def make_average(network: Network, decay: float) -> AveragedModel | None:
+    """Return an exponential moving average of the network, or None if the decay is 0."""
+    if not decay:
         return None
-    return AveragedModel(network, multi_avg_fn=_averaging(config.decay), use_buffers=True)
+    return AveragedModel(network, multi_avg_fn=_make_update(decay), use_buffers=True)
 
 
-def update_average(average: AveragedModel, network: Network, *, head_alone: bool) -> None:
-    """Move the average towards the network; with `head_alone` the rest is known to be the same in both."""
-    if not head_alone or average.n_averaged == 0:
+def update_average(average: AveragedModel, network: Network, *, head_only: bool) -> None:
+    """Move the average towards the network; with `head_only` the backbone is known to be the same in both."""
+    if not head_only or average.n_averaged == 0:
         average.update_parameters(network)
         return
     assert isinstance(average.module, Network)
     assert average.multi_avg_fn is not None
     averages, values = (
-        [parameter.detach() for parameter in head_of(one).parameters()]
-        for one in (average.module, network)
+        [parameter.detach() for parameter in head_of(source).parameters()]
+        for source in (average.module, network)
     )
     average.multi_avg_fn(averages, values, average.n_averaged)
     average.n_averaged += 1
 
 
-def _averaging(decay: float) -> Callable[[Tensors, Tensors, Any], None]:
-    """Return what moves averages towards new values, both of one dtype.
+def _make_update(decay: float) -> Callable[[Tensors, Tensors, Any], None]:
+    """Return the function that moves averages towards new values, both of one dtype.
 
-    PyTorch's own averages whole numbers too and cuts off what is behind the point: of BatchNorm's
-    batches, 7 in every step, it kept 6.
+    PyTorch's own also averages integers and truncates the result: where BatchNorm had counted 7 batches in every step,
+    the average was 6.
     """
     average_floats = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""In which floating-point format the network learns. Weights, and all judging, stay float32."""
+"""The floating-point format that training computes in. Weights and validation stay float32."""
 
 from pathlib import Path
 
@@ -8,42 +8,44 @@ from training.config import Precision
 from training.errors import ConfigError
 
 CPU_FLAGS = Path("/proc/cpuinfo")
-# x86's two and ARM's one; anywhere else bfloat16 is emulated, slower than float32.
+# Two of x86 and one of ARM; anywhere else bfloat16 is emulated, and slower than float32.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> torch.dtype:
-    """Return the format. auto is bfloat16 where the device computes with it, on older GPUs float16.
+    """Return the format to compute in; `auto` is bfloat16 where the device has instructions for it.
+
+    Without them it is float16 on a GPU and float32 on a CPU.
 
     Raises:
-        ConfigError: the device cannot compute with what was asked for.
+        ConfigError: the device does not support the format.
     """
     if device.type == "cuda":
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        fitting = torch.bfloat16 if has_bfloat16 else torch.float16
+        default = torch.bfloat16 if has_bfloat16 else torch.float16
     else:
         has_bfloat16 = cpu_has_bfloat16()
-        fitting = torch.bfloat16 if has_bfloat16 else torch.float32
+        default = torch.bfloat16 if has_bfloat16 else torch.float32
     if wanted == "auto":
-        return fitting
+        return default
     if wanted == "bfloat16" and not has_bfloat16:
         raise ConfigError(
-            f"--precision bfloat16 was given, but this {device.type} does not compute with it; "
-            "use auto, or leave it out."
+            f"--precision bfloat16 is not supported by this {device.type}; use auto, or leave it out."
         )
     if wanted == "float16" and device.type != "cuda":
         raise ConfigError(
-            "--precision float16 was given, but only GPUs compute with it; use auto, or leave it out."
+            "--precision float16 is supported by GPUs only; use auto, or leave it out."
         )
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
 
 
 def make_autocast(dtype: torch.dtype, device: torch.device) -> torch.autocast:
+    """Return the context to run the forward pass in; for float32 it does nothing."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def make_scaler(dtype: torch.dtype, device: torch.device) -> torch.amp.GradScaler:
-    """Return what keeps float16's small gradients from becoming 0; in other formats it does nothing.
+    """Return the loss scaler that keeps float16's small gradients from underflowing; for other formats it does nothing.
 
     Micikevicius et al., Mixed Precision Training, 2018.
     """
@@ -51,7 +53,7 @@ def make_scaler(dtype: torch.dtype, device: torch.device) -> torch.amp.GradScale
 
 
 def cpu_has_bfloat16() -> bool:
-    """Say whether the processor has instructions for bfloat16; False where that cannot be read."""
+    """Say whether the processor has instructions for bfloat16; False where /proc/cpuinfo cannot be read."""
     try:
         lines = CPU_FLAGS.read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a network starts from: torchvision's weights, the embedded ones, a file, or nothing."""
+"""Initial weights: torchvision's, the embedded ones, those of a file, or random ones."""
 
 import hashlib
 from collections import OrderedDict
@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from handlers.engines.network import Network, find_head
-from training.config import TrainConfig
 from training.errors import ConfigError, DownloadError, WeightsError
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
@@ -33,43 +32,46 @@ LICENCE_NOTES = {
 }
 
 
-def start(network: Network, config: TrainConfig) -> str:
-    """Fill the network's body with the config's weights, try it, and return where they came from.
+def load_pretrained(
+    network: Network, *, weights: str, architecture: str, image_size_px: int
+) -> str:
+    """Load the initial weights into the network's backbone and return a note on their licence.
+
+    The network is run once on a black photo, so that a size it does not support fails here.
 
     Raises:
-        WeightsError, DownloadError: as load_starting_weights.
-        ConfigError: the network cannot take photos of this size.
+        ConfigError: the network does not support photos of this size.
+        WeightsError: there are no such weights, or they are of another architecture.
+        DownloadError: torchvision's weights are not cached and could not be downloaded.
     """
-    side = config.image_size_px
     try:
         with torch.inference_mode():
-            network.eval().logits(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+            pixels = torch.zeros(1, image_size_px, image_size_px, 3, dtype=torch.uint8)
+            network.eval().logits(pixels)
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"{config.architecture} cannot take photos of {side} px ({' '.join(str(error).split())[:120]}); "
-            "give another --image-size-px, such as 224."
+            f"{architecture} does not support photos of {image_size_px} px "
+            f"({' '.join(str(error).split())[:120]}); use another --image-size-px, such as 224."
         ) from None
-    return load_starting_weights(
-        network.backbone_and_head, config.weights, architecture=config.architecture
-    )
+    return load_backbone(network.backbone_and_head, weights, architecture=architecture)
 
 
-def load_starting_weights(classifier: nn.Module, weights: str, *, architecture: str) -> str:
-    """Fill the classifier's body in place (its head stays new); return where the weights came from.
+def load_backbone(classifier: nn.Module, weights: str, *, architecture: str) -> str:
+    """Load the weights into the classifier's backbone, not its head, and return a note on their licence.
 
     Raises:
-        WeightsError: no such weights, or a file of another architecture.
-        DownloadError: torchvision's weights are not here and could not be fetched.
+        WeightsError: there are no such weights, or they are of another architecture.
+        DownloadError: torchvision's weights are not cached and could not be downloaded.
     """
     if weights == "none":
         return LICENCE_NOTES["none"]
     if weights == "embedded":
-        state = _read_embedded(architecture)
+        state_dict = _read_embedded(architecture)
     elif weights == "imagenet":
-        state = _read_imagenet(architecture)
+        state_dict = _read_imagenet(architecture)
     else:
-        state = _read_file(Path(weights))
-    _fill_backbone(classifier, state, source=weights, architecture=architecture)
+        state_dict = _read_file(Path(weights))
+    _copy_backbone(classifier, state_dict, source=weights, architecture=architecture)
     return LICENCE_NOTES.get(weights, f"Started from the file {Path(weights).name}.")
 
 
@@ -78,15 +80,15 @@ def _read_embedded(architecture: str) -> dict[str, torch.Tensor]:
 
     if architecture not in EMBEDDED:
         raise WeightsError(
-            f"there are no embedded weights for {architecture!r}; "
-            f"there are for {', '.join(EMBEDDED)}. Use --weights imagenet, none or a file."
+            f"there are no embedded weights for {architecture!r}, only for {', '.join(EMBEDDED)}; "
+            "use --weights imagenet, none or a file."
         )
     name, sha256 = EMBEDDED[architecture]
     data = (PRETRAINED / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(
-            f"training/pretrained/{name} is damaged: its sha256 is not {sha256[:12]}…. "
-            "Check it out again."
+            f"training/pretrained/{name} is damaged: its sha256 does not begin with {sha256[:12]}. "
+            "Check the file out again."
         )
     return dict(load(data))
 
@@ -98,20 +100,20 @@ def _read_imagenet(architecture: str) -> dict[str, torch.Tensor]:
     file_name = Path(weights.url).name
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        # check_hash: the file's name carries the first digits of its sha256.
+        # check_hash: the file's name contains the first digits of its sha256.
         return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (URLError, OSError, RuntimeError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"torchvision's weights for {architecture} could not be downloaded ({reason}). "
-            f"Put {file_name} into {folder}, or start from --weights embedded."
+            f"Put {file_name} into {folder}, or use --weights embedded."
         ) from None
 
 
 def _read_file(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise WeightsError(
-            f"--weights {str(path)!r} is neither a file nor one of embedded, imagenet and none."
+            f"--weights must be imagenet, embedded, none or an existing file, not {str(path)!r}."
         )
     try:
         if path.suffix == ".safetensors":
@@ -127,49 +129,51 @@ def _read_file(path: Path) -> dict[str, torch.Tensor]:
     if isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values()):
         return state
     raise WeightsError(
-        f"{path} is no state dict of tensors; save `model.state_dict()` or use .safetensors."
+        f"{path} is not a state dict of tensors; save `model.state_dict()` or use .safetensors."
     )
 
 
-def _fill_backbone(
-    classifier: nn.Module, state: Mapping[str, torch.Tensor], *, source: str, architecture: str
+def _copy_backbone(
+    classifier: nn.Module, state_dict: Mapping[str, torch.Tensor], *, source: str, architecture: str
 ) -> None:
     head = find_head(classifier)
-    own = classifier.state_dict()
-    state = _with_positions_of(classifier, state)
-    # Counters of batches are of no use here, and small files leave them out.
-    wanted = {
+    target = classifier.state_dict()
+    state_dict = _with_resized_positions(classifier, state_dict)
+    # The counters of batches are not used here, and small files leave them out.
+    names = {
         name
-        for name in own
+        for name in target
         if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")
     }
-    misfits = [
-        name for name in sorted(wanted) if name not in state or state[name].shape != own[name].shape
+    mismatched = [
+        name
+        for name in sorted(names)
+        if name not in state_dict or state_dict[name].shape != target[name].shape
     ]
-    if misfits:
+    if mismatched:
         raise WeightsError(
-            f"the weights {source!r} are not of {architecture}: {len(misfits)} of "
-            f"{len(wanted)} tensors are missing or have another shape, the first {misfits[0]!r}."
+            f"the weights {source!r} are not those of {architecture}: {len(mismatched)} of "
+            f"{len(names)} tensors are missing or have another shape, the first is {mismatched[0]!r}."
         )
     with torch.no_grad():
-        for name in wanted:
-            own[name].copy_(state[name])
+        for name in names:
+            target[name].copy_(state_dict[name])
 
 
-def _with_positions_of(
-    classifier: nn.Module, state: Mapping[str, torch.Tensor]
+def _with_resized_positions(
+    classifier: nn.Module, state_dict: Mapping[str, torch.Tensor]
 ) -> Mapping[str, torch.Tensor]:
-    """Return the state of a vision transformer with its places spread over the classifier's size of photo."""
+    """Return a vision transformer's state dict with position embeddings interpolated to the classifier's image size."""
     from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-    places = state.get("encoder.pos_embedding")
-    if not isinstance(classifier, VisionTransformer) or places is None:
-        return state
-    spread = OrderedDict(state)
+    positions = state_dict.get("encoder.pos_embedding")
+    if not isinstance(classifier, VisionTransformer) or positions is None:
+        return state_dict
+    resized = OrderedDict(state_dict)
     try:
-        # It puts them into the dictionary it is given.
-        interpolate_embeddings(classifier.image_size, classifier.patch_size, spread)
+        # It replaces them in the dictionary it is given.
+        interpolate_embeddings(classifier.image_size, classifier.patch_size, resized)
     except ValueError:
-        # Places of no square: told as what does not fit.
-        return state
-    return spread
+        # Not the positions of a square: reported as a tensor of another shape.
+        return state_dict
+    return resized

@@ -1,4 +1,4 @@
-"""What is seen of a run while it trains: a bar on a terminal, one line an epoch elsewhere."""
+"""Progress of a run on standard error: a bar on a terminal, one line per epoch elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -10,52 +10,61 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 
-class Shown(Protocol):
-    def say(self, text: str) -> None:
-        """Show a remark."""
+class ProgressDisplay(Protocol):
+    def message(self, text: str) -> None:
+        """Show a message."""
 
-    def epoch(self, line: dict[str, Any]) -> None:
-        """Show a finished epoch."""
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """Show a finished epoch, given its line of metrics.jsonl."""
 
 
 class Progress(Protocol):
-    def __enter__(self) -> Shown: ...
+    """A context manager that shows progress inside its block."""
+
+    def __enter__(self) -> ProgressDisplay: ...
 
     def __exit__(self, *details: object) -> None: ...
 
 
-class _Terminal:
-    def __init__(self, bar: Bar, total: int, done: int) -> None:
+class _TerminalDisplay:
+    def __init__(self, bar: Bar, total: int, finished: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("", total=total, completed=done)
+        self._task = bar.add_task("", total=total, completed=finished)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self._bar.console.print(text, soft_wrap=True, highlight=False)
 
-    def epoch(self, line: dict[str, Any]) -> None:
-        self._bar.update(self._task, advance=1, description=_sentence(line))
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        self._bar.update(self._task, advance=1, description=_format_metrics(metrics))
 
 
-class _Lines:
+class _LineDisplay:
     def __init__(self, console: Console, total: int) -> None:
         self._console, self._total = console, total
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, highlight=False)
 
-    def epoch(self, line: dict[str, Any]) -> None:
-        self.say(
-            f"epoch {line['epoch']:>3}/{self._total}  {_sentence(line)}  {line['seconds']:.1f} s"
-        )
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        number = f"epoch {metrics['epoch']:>3}/{self._total}"
+        self.message(f"{number}  {_format_metrics(metrics)}  {metrics['seconds']:.1f} s")
+
+
+class _NoDisplay:
+    def message(self, text: str) -> None:
+        pass
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        pass
 
 
 @contextmanager
-def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
-    """Yield where epochs are told: standard error, for standard output holds the verb's result."""
-    # Names of files are the user's: what looks like markup in them is none.
+def show_progress(total_epochs: int, finished_epochs: int = 0) -> Iterator[ProgressDisplay]:
+    """Yield a display on standard error; standard output is for the command's result."""
+    # File names are the user's: they are not to be read as markup.
     console = Console(file=sys.stderr, markup=False, emoji=False)
     if not console.is_terminal:
-        yield _Lines(console, total_epochs)
+        yield _LineDisplay(console, total_epochs)
         return
     columns = (
         MofNCompleteColumn(),
@@ -64,24 +73,16 @@ def show_progress(total_epochs: int, done_epochs: int = 0) -> Iterator[Shown]:
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console) as bar:
-        yield _Terminal(bar, total_epochs, done_epochs)
-
-
-class _Silence:
-    def say(self, text: str) -> None:
-        pass
-
-    def epoch(self, line: dict[str, Any]) -> None:
-        pass
+        yield _TerminalDisplay(bar, total_epochs, finished_epochs)
 
 
 @contextmanager
-def show_nothing() -> Iterator[Shown]:
-    """Yield where epochs are told that another process shows."""
-    yield _Silence()
+def no_progress() -> Iterator[ProgressDisplay]:
+    """Yield a display that shows nothing: of several processes, only process 0 shows progress."""
+    yield _NoDisplay()
 
 
-def _sentence(line: dict[str, Any]) -> str:
-    part = "head" if line["frozen"] else "all "
-    losses = f"loss {line['train_loss']:.3f}  val {line['val_loss']:.3f}"
-    return f"{part}  {losses}  accuracy {line['val_accuracy']:.3f}"
+def _format_metrics(metrics: dict[str, Any]) -> str:
+    part = "head" if metrics["frozen"] else "all "
+    losses = f"loss {metrics['train_loss']:.3f}  val {metrics['val_loss']:.3f}"
+    return f"{part}  {losses}  accuracy {metrics['val_accuracy']:.3f}"

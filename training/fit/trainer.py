@@ -2,21 +2,20 @@
 
     headswap train --data photos --out runs/first
 
-Everything an epoch does follows from (config, epoch) and the state at its start: the order, the
-crops, the rates, what is frozen, the dropout. So a resumed run is the uninterrupted one, bit for
-bit, on the same machine.
+Everything an epoch does follows from the config, the epoch's number and the state at its start: the order, the crops,
+the learning rates, what is frozen, the dropout. So a resumed run equals an uninterrupted one, bit for bit, on the same
+machine.
 """
 
-import json
 import math
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
@@ -26,71 +25,81 @@ from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
 from training.data.photos import PhotoSet
 from training.data.source import check_photos_are_here, read_data
-from training.distributed import ProcessGroup, join_ranks
+from training.distributed import ProcessGroup, init_process_group
 from training.errors import DivergedError, InterruptedRunError
 from training.fit.batches import BatchSource
-from training.fit.checkpoint import Score, State, load_checkpoint, save_checkpoint
-from training.fit.compiling import compiled
+from training.fit.batchnorm import (
+    convert_batchnorm,
+    has_local_statistics,
+    with_local_batch_min,
+)
+from training.fit.checkpoint import Score, TrainingState, resume, save_epoch
+from training.fit.compiling import Forward, compile_forward
+from training.fit.cpu import keep_freed_memory, single_thread_below
 from training.fit.features import head_of
-from training.fit.freezing import set_learning
+from training.fit.freezing import backbone_blocks, set_trainable, trainable_block_count
 from training.fit.loss import count_parts, make_loss, split_batch
-from training.fit.memory import keep_freed_memory
 from training.fit.optimizer import (
+    head_learning_rate,
     make_average,
     make_optimizer,
-    rate_of_head,
     set_learning_rates,
     update_average,
 )
-from training.fit.patience import is_out_of_patience
 from training.fit.precision import choose_precision, make_autocast, make_scaler
-from training.fit.pretrained import start
-from training.fit.progress import Progress, Shown, show_nothing, show_progress
+from training.fit.pretrained import load_pretrained
+from training.fit.progress import Progress, ProgressDisplay, no_progress, show_progress
 from training.fit.schedule import learning_rate_at
-from training.fit.synced_norm import sync_norms
-from training.fit.threads import one_thread_for
-from training.run import Run, begin_run, check_run, write_beside
+from training.run import Run, begin_run, check_run
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
     """Return the run folder of a network fine-tuned on the config's photos.
 
     Raises:
-        DataError, WeightsError, ConfigError, DownloadError: what was given cannot be used.
-        DivergedError: the loss is no longer a number.
+        DataError, WeightsError, ConfigError, RunError, DownloadError: photos, weights, flags or run folder cannot be
+            used.
+        DivergedError: the loss is NaN or infinite.
         InterruptedRunError: Ctrl-C; the run can be resumed.
-        PeerLostError: another process of torchrun's is gone; the run can be resumed.
+        PeerLostError: another process is gone; the run can be resumed.
     """
     run = Run(folder=config.out)
-    with join_ranks(config.device) as ranks:
-        photos = ranks.on_rank_zero(read_and_check, run, config)
+    with init_process_group(config.device) as group:
+        photos = group.on_rank_zero(read_and_check, run, config)
         check_photos_are_here(photos)
-        trainer = Trainer(config, photos, ranks)
+        trainer = Trainer(config, photos, group)
         if not config.resume:
-            ranks.on_rank_zero(begin_run, run, config, photos, licence_note=trainer.licence_note)
-        first_epoch = resume_run(run, trainer) if config.resume else 0
-        with progress or _progress(config, first_epoch, ranks) as shown:
-            shown.say(photos.describe())
+            group.on_rank_zero(begin_run, run, config, photos, licence_note=trainer.licence_note)
+        first_epoch = resume(run, trainer.state, group) if config.resume else 0
+        with progress or _progress(config, first_epoch, group) as display:
+            display.message(photos.describe())
+            if trainer.has_local_statistics:
+                display.message(
+                    f"BatchNorm: each of the {group.world_size} CPU processes normalises by its own photos; process "
+                    "0's statistics are validated and saved"
+                )
             try:
                 for epoch in range(first_epoch, config.total_epochs):
-                    if ranks.on_rank_zero(should_stop, run, config):
-                        shown.say(f"stopped: {config.patience_epochs} epochs without a better val.")
+                    if group.on_rank_zero(should_stop, run, config):
+                        display.message(
+                            f"stopped early: no better validation score in {config.patience_epochs} epochs"
+                        )
                         break
-                    line = trainer.run_epoch(epoch)
-                    trainer.state.best = ranks.on_rank_zero(keep, run, trainer.state, line)
-                    shown.epoch(line)
+                    metrics = trainer.run_epoch(epoch)
+                    trainer.state.best = group.on_rank_zero(save_epoch, run, trainer.state, metrics)
+                    display.epoch(metrics)
             except KeyboardInterrupt:
-                raise ranks.told_once(
+                raise group.report_on_rank_zero(
                     InterruptedRunError(
                         f"interrupted; the finished epochs are in {run.folder}. "
-                        "Go on with the same flags and --resume."
+                        "Continue with the same flags and --resume."
                     )
                 ) from None
     return run.folder
 
 
 def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
-    """Return the photos, of which the run folder may be made, or which it was made of."""
+    """Return the config's photos, after checking that the run folder may be created or resumed with them."""
     photos = read_data(config)
     check_run(run, config, photos)
     if config.resume:
@@ -99,100 +108,180 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
 
 
 def should_stop(run: Run, config: TrainConfig) -> bool:
-    """Say whether to stop before the last epoch, from what the run folder tells."""
-    return is_out_of_patience(run.history(), config)
+    """Say whether to stop before the last epoch, from the run's metrics alone."""
+    return is_out_of_patience(
+        run.history(),
+        patience_epochs=config.patience_epochs,
+        is_head_only=config.freeze == "backbone",
+    )
+
+
+def is_out_of_patience(
+    history: Sequence[Mapping[str, Any]], *, patience_epochs: int, is_head_only: bool
+) -> bool:
+    """Say whether the last `patience_epochs` lines of metrics.jsonl brought no better score; 0 is endless patience.
+
+    Where the whole network is trained, the head's own epochs before do not count: they are nearly free, and those after
+    them start from another place.
+    """
+    last_stage = [metrics for metrics in history if metrics["frozen"] == is_head_only]
+    if not patience_epochs or not last_stage:
+        return False
+    scores = [Score.from_metrics(metrics) for metrics in last_stage]
+    return len(scores) - 1 - scores.index(max(scores)) >= patience_epochs
 
 
 def _progress(
-    config: TrainConfig, first_epoch: int, ranks: ProcessGroup
-) -> AbstractContextManager[Shown]:
-    return show_progress(config.total_epochs, first_epoch) if ranks.is_rank_zero else show_nothing()
+    config: TrainConfig, first_epoch: int, group: ProcessGroup
+) -> AbstractContextManager[ProgressDisplay]:
+    return show_progress(config.total_epochs, first_epoch) if group.is_rank_zero else no_progress()
 
 
 class Trainer:
-    """A network that learns, epoch by epoch. Writes nothing."""
+    """A network in training, epoch by epoch. Writes no files."""
 
-    def __init__(self, config: TrainConfig, photos: PhotoSet, ranks: ProcessGroup) -> None:
-        self.config, self.ranks, self.device = config, ranks, ranks.device
+    def __init__(self, config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> None:
+        self.config, self.group, self.device = config, group, group.device
         if self.device.type == "cpu":
             keep_freed_memory()
         self.dtype = choose_precision(config.precision, self.device)
-        self.feed = BatchSource(config, photos, ranks)
+        self.batch_source = BatchSource(config, photos, group)
         torch.manual_seed(config.seed)
         network = build_network(
             architecture=config.architecture,
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
         )
-        self.licence_note = ranks.on_rank_zero(start, network, config)
+        self.licence_note = group.on_rank_zero(
+            load_pretrained,
+            network,
+            weights=config.weights,
+            architecture=config.architecture,
+            image_size_px=config.image_size_px,
+        )
         network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ranks.copy_from_first(network)
-        sync_norms(network, ranks)
-        self.state = State(
+        group.broadcast(network.state_dict().values())
+        convert_batchnorm(network, config.effective_batchnorm_stats, group)
+        self.has_local_statistics = has_local_statistics(
+            network, config.effective_batchnorm_stats, group
+        )
+        self.state = TrainingState(
             network=network,
-            average=make_average(network, config),
-            optimizer=make_optimizer(network, config),
+            average=make_average(network, config.effective_ema_decay),
+            optimizer=make_optimizer(
+                network,
+                optimizer=config.optimizer,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+            ),
             scaler=make_scaler(self.dtype, self.device),
             best=Score(),
         )
         # Looked up once: walking through all modules takes as long as a step of the head.
         self.head, self.parameters = head_of(network), list(network.parameters())
-        self.loss = make_loss(config, photos.counts("train"), self.device)
-        self.whole = compiled(network.logits, self.device) if config.compile else network.logits
+        self.block_count = len(backbone_blocks(network))
+        self.loss = make_loss(
+            photos.counts("train"),
+            self.device,
+            balance=config.balance,
+            label_smoothing=config.effective_label_smoothing,
+        )
+        self.forward: Forward = network.logits
+        if config.compile:
+            self.forward = compile_forward(self.forward, self.device)
+        if self.has_local_statistics:
+            self.forward = with_local_batch_min(self.forward, network)
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
-        """Train one epoch, judge it on val, and return its line of metrics.jsonl."""
-        began = time.perf_counter()
-        # Each process draws its own dropout and its own mixtures.
-        torch.manual_seed(self.config.seed * 1_000_003 + epoch + (self.ranks.rank << 40))
-        train_loss = self.learn(epoch)
-        score = self.judge(epoch)
+        """Train for one epoch, validate, and return the epoch's line of metrics.jsonl."""
+        started = time.perf_counter()
+        # Each process draws its own dropout masks and mixing ratios.
+        torch.manual_seed(self.config.seed * 1_000_003 + epoch + (self.group.rank << 40))
+        train_loss = self.train_epoch(epoch)
+        score = self.validate(epoch)
         return {
             "epoch": epoch + 1,
             "frozen": self.config.is_backbone_frozen(epoch),
             "train_loss": round(train_loss, 6),
             "val_loss": round(score.loss, 6),
             "val_accuracy": round(score.accuracy, 6),
-            "learning_rate": rate_of_head(self.state.optimizer),
-            "seconds": round(time.perf_counter() - began, 2),
+            "learning_rate": head_learning_rate(self.state.optimizer),
+            "seconds": round(time.perf_counter() - started, 2),
         }
 
-    def learn(self, epoch: int) -> float:
-        """Go through the training photos once and return the mean loss."""
-        config, state = self.config, self.state
-        set_learning(state.network, config, epoch)
-        step_count = self.feed.step_count(epoch)
-        loss_sum, seen = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        # Before there are fewer threads: this computes a frozen body's features, which needs all of them.
-        batches = self.feed.learning(state.network, epoch, teacher=self.answer)
-        with self._threads(epoch):
+    def train_epoch(self, epoch: int) -> float:
+        """Take one pass over the training photos and return the mean loss.
+
+        Raises:
+            DivergedError: it is NaN or infinite.
+        """
+        self.freeze_for(epoch)
+        step_count = self.batch_source.step_count(epoch)
+        loss_sum, photo_count = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        # Before threads are limited: this computes the frozen backbone's features, which needs all of them.
+        batches = self.batch_source.training_batches(
+            self.state.network, epoch, teacher=self.teacher_logits
+        )
+        with self._limit_threads(epoch):
             for step, batch in enumerate(batches):
-                set_learning_rates(
-                    state.optimizer, learning_rate_at(config, epoch, step / step_count), config
-                )
+                self.set_learning_rate(epoch + step / step_count, epoch)
                 loss_sum += self.step(batch, epoch)
-                seen += len(batch[1])
-        train_loss_sum, train_count = self.ranks.sum(loss_sum.item(), seen)
-        train_loss = train_loss_sum / train_count
+                photo_count += len(batch[1])
+        if self.has_local_statistics:
+            self._share_statistics()
+        total_loss, total_photos = self.group.sum(loss_sum.item(), photo_count)
+        train_loss = total_loss / total_photos
         if not math.isfinite(train_loss):
-            raise self.ranks.told_once(
+            raise self.group.report_on_rank_zero(
                 DivergedError(
                     f"the loss became {train_loss} in epoch {epoch + 1}; lower --learning-rate "
-                    f"({config.learning_rate:g}). headswap lr-find finds one."
+                    f"({self.config.learning_rate:g}). headswap lr-find suggests one."
                 )
             )
         return train_loss
 
-    def step(self, batch: Batch, epoch: int) -> torch.Tensor:
-        """Move the weights once and return the loss, summed over this process's photos, float64.
+    def freeze_for(self, epoch: int) -> None:
+        """Freeze what this epoch does not train, and put the network into training mode."""
+        config = self.config
+        trainable = trainable_block_count(
+            epoch,
+            block_count=self.block_count,
+            freeze=config.freeze,
+            frozen_epochs=config.frozen_epochs,
+            epochs=config.epochs,
+        )
+        set_trainable(
+            self.state.network,
+            block_count=trainable,
+            batchnorm_stats=config.effective_batchnorm_stats,
+        )
 
-        It stays on the device: reading it would make the processor wait for the GPU.
+    def set_learning_rate(self, epoch_fraction: float, epoch: int) -> None:
+        """Set the learning rates of head and backbone for a moment of the run, counted in epochs from 0."""
+        stage = self.config.stage_of(epoch)
+        learning_rate = learning_rate_at(
+            epoch_fraction - stage.first_epoch,
+            epochs=stage.epochs,
+            peak=stage.peak_learning_rate,
+            schedule=self.config.schedule,
+            warmup_epochs=self.config.warmup_epochs,
+        )
+        set_learning_rates(
+            self.state.optimizer,
+            learning_rate,
+            backbone_lr_ratio=self.config.effective_backbone_lr_ratio,
+        )
+
+    def step(self, batch: Batch, epoch: int) -> torch.Tensor:
+        """Take one optimizer step and return the loss, summed over this process's photos, `() float64`.
+
+        It stays on the device: reading it would make the CPU wait for the GPU.
         """
         state = self.state
         is_backbone_frozen = self.config.is_backbone_frozen(epoch)
-        forward = self.head if is_backbone_frozen else self.whole
-        photo_count = int(self.ranks.sum(len(batch[1]))[0])
-        part_count = count_parts(photo_count, self.config.accumulate_steps, self.ranks)
+        forward = self.head if is_backbone_frozen else self.forward
+        photo_count = int(self.group.sum(len(batch[1]))[0])
+        part_count = count_parts(photo_count, self.config.accumulate_steps, self.group)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         state.optimizer.zero_grad(set_to_none=True)
         for inputs, targets in split_batch(batch, part_count):
@@ -201,74 +290,42 @@ class Trainer:
                 loss = self.loss(logits.float(), targets.to(self.device))
             torch.autograd.backward(state.scaler.scale(loss / photo_count))
             loss_sum += loss.detach().double()
-        self.ranks.sum_gradients(self.parameters)
+        self.group.sum_gradients(self.parameters)
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         if state.average is not None:
-            update_average(state.average, state.network, head_alone=is_backbone_frozen)
+            update_average(state.average, state.network, head_only=is_backbone_frozen)
         return loss_sum
 
-    def _threads(self, epoch: int) -> AbstractContextManager[None]:
-        if self.device.type != "cpu" or not self.config.is_backbone_frozen(epoch):
-            return nullcontext()
-        return one_thread_for(self.config.batch_size * self.head.weight.numel())
-
-    @torch.no_grad()
-    def answer(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return logits `(B, K) float32` of the network that is judged, on the device."""
-        with make_autocast(self.dtype, self.device):
-            return self.state.judged.eval().logits(pixels.to(self.device)).float()
-
     @torch.inference_mode()
-    def judge(self, epoch: int) -> Score:
+    def validate(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
-        network = self.state.judged.eval()
+        network = self.state.evaluated_network.eval()
         forward = head_of(network) if self.config.is_backbone_frozen(epoch) else network.logits
-        loss, right, seen = 0.0, 0.0, 0.0
-        for inputs, labels in self.feed.judging(network, epoch):
+        loss, correct, count = 0.0, 0.0, 0.0
+        for inputs, labels in self.batch_source.validation_batches(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()
             loss += functional.cross_entropy(logits, labels, reduction="sum").item()
-            right += int((logits.argmax(1) == labels).sum())
-            seen += len(labels)
-        loss, right, seen = self.ranks.sum(loss, right, seen)
-        return Score(accuracy=right / seen, negative_loss=-loss / seen)
+            correct += int((logits.argmax(1) == labels).sum())
+            count += len(labels)
+        loss, correct, count = self.group.sum(loss, correct, count)
+        return Score(accuracy=correct / count, negative_loss=-loss / count)
 
+    @torch.no_grad()
+    def teacher_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits `(B, K) float32` of the averaged network for pixels `(B, S, S, 3) uint8`, on the device."""
+        with make_autocast(self.dtype, self.device):
+            return self.state.evaluated_network.eval().logits(pixels.to(self.device)).float()
 
-def keep(run: Run, state: State, line: dict[str, Any]) -> Score:
-    """Log the epoch, save what resuming needs, and the network if it is the best so far; return the best score."""
-    with run.metrics_path.open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    score = Score.of(line)
-    if score > state.best:
-        state.best = score
-        weights = state.judged.backbone_and_head.state_dict()
-        write_beside(
-            run.best_path,
-            save({name: value.cpu().contiguous() for name, value in weights.items()}),
-        )
-    save_checkpoint(
-        run.last_path, state, finished_epochs=line["epoch"], is_backbone_frozen=line["frozen"]
-    )
-    return state.best
+    def _share_statistics(self) -> None:
+        """Copy process 0's BatchNorm statistics to the others, so that all validate the network that it saves."""
+        self.group.broadcast(self.state.network.buffers())
+        if self.state.average is not None:
+            self.group.broadcast(self.state.average.buffers())
 
-
-def resume_run(run: Run, trainer: Trainer) -> int:
-    """Put the trainer where the run's last finished epoch left off; return the next one, from 0.
-
-    Raises:
-        RunError: last.pt is damaged, or belongs to other starting weights.
-    """
-    ranks = trainer.ranks
-    if not ranks.on_rank_zero(run.last_path.exists):
-        return 0
-    finished_epochs = load_checkpoint(run.last_path, trainer.state, ranks)
-    ranks.on_rank_zero(truncate_log, run, finished_epochs)
-    return finished_epochs
-
-
-def truncate_log(run: Run, finished_epochs: int) -> None:
-    """Leave the lines of the finished epochs: a crash between log and checkpoint leaves one too many."""
-    history = run.history()[:finished_epochs]
-    write_beside(run.metrics_path, "".join(json.dumps(line) + "\n" for line in history))
+    def _limit_threads(self, epoch: int) -> AbstractContextManager[None]:
+        if self.device.type != "cpu" or not self.config.is_backbone_frozen(epoch):
+            return nullcontext()
+        return single_thread_below(self.config.batch_size * self.head.weight.numel())

@@ -1,4 +1,4 @@
-"""Photos so small and few that a whole run takes a second or two."""
+"""Photos so small and few that a whole run takes a second or two, and a way to interrupt it."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def small_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of starting weights: of a network that is quickly saved, and has dropout."""
+    """Return a file of initial weights: of a network that is saved quickly and has dropout."""
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     torch.manual_seed(0)
     save_file(models.mobilenet_v3_small(weights=None).state_dict(), path)
@@ -48,14 +48,16 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_config(
     small_photos: Path, small_weights: Path, tmp_path: Path
 ) -> Callable[..., TrainConfig]:
-    """Return a maker of configs for these photos: a new run folder, flags changed by name."""
+    """Return a maker of configs for these photos: a new run folder, settings changed by name."""
 
     def make(out: str = "run", **changes: object) -> TrainConfig:
         config = TrainConfig(
             data=small_photos, out=tmp_path / out, architecture="mobilenet_v3_small",
             weights=str(small_weights), image_size_px=32, epochs=2, head_epochs=1, batch_size=8,
-            # What several processes and several parts of a step have to agree on.
-            moving_batchnorm="learning",
+            # More of a run's state than frozen statistics.
+            batchnorm_stats="train",
+            # The processor decides what "auto" is; float32 gives the same numbers on all of them.
+            precision="float32",
         )  # fmt: skip
         return replace(config, **changes)
 
@@ -66,22 +68,22 @@ def small_config(
 def interrupted_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., AbstractContextManager[None]]:
-    """Return a context that presses Ctrl-C instead of the optimizer's step of this number, from 1."""
+    """Return a context that raises KeyboardInterrupt instead of taking the optimizer step of this number, from 1."""
 
     @contextmanager
     def interrupted(
         number: int, optimizer: type[torch.optim.Optimizer] = torch.optim.AdamW
     ) -> Iterator[None]:
-        step_of, numbers = optimizer.step, itertools.count(1)
+        original, numbers = optimizer.step, itertools.count(1)
 
         def step(*details: Any) -> Any:
             if next(numbers) == number:
                 raise KeyboardInterrupt
-            return step_of(*details)
+            return original(*details)
 
         with monkeypatch.context() as patch:
             patch.setattr(optimizer, "step", step)
             yield
-        assert next(numbers) == number + 1, "it was another step that was the last"
+        assert next(numbers) == number + 1, "another step was the last one"
 
     return interrupted

@@ -1,6 +1,6 @@
-"""What two processes compute together, held against what one computes alone; run by test_training_ranks.py.
+"""What two processes compute together, compared with what one computes alone; run by test_distributed.py.
 
-RANK=0 WORLD_SIZE=2 ... python processes.py CASE
+RANK=0 WORLD_SIZE=2 ... python processes.py
 """
 
 import os
@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from training.distributed import ProcessGroup, join_ranks
-from training.errors import DataError, EndedElsewhereError, TrainingError
+from training.distributed import SINGLE_PROCESS, ProcessGroup, init_process_group
+from training.errors import DataError, RankZeroFailedError, TrainingError
+from training.fit.batchnorm import freeze_batchnorm_stats, with_local_batch_min
 from training.fit.pseudo_labels import PseudoLabels
-from training.fit.synced_norm import sync_norms
 
 PHOTOS = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 0, 1])
@@ -22,48 +22,89 @@ LABELS = torch.tensor([0, 1, 2, 0, 1])
 
 def make_network() -> nn.Sequential:
     torch.manual_seed(1)
-    return nn.Sequential(
+    network = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.BatchNorm2d(4, momentum=None),
         nn.Flatten(), nn.Linear(16, 3),
     )  # fmt: skip
+    return network.to(memory_format=torch.channels_last)
 
 
-def step(network: nn.Module, ranks: ProcessGroup, photo_count: int) -> None:
-    network.to(memory_format=torch.channels_last).zero_grad()
-    own = ranks.share_of_step(0, photo_count)
-    loss = nn.functional.cross_entropy(network(PHOTOS[own]), LABELS[own], reduction="sum")
-    (loss / ranks.sum(len(LABELS[own]))[0]).backward()
-    ranks.sum_gradients(network.parameters())
+def backward(network: nn.Module, part: slice, photo_count: int) -> None:
+    """Add the gradients of a part of a batch's mean loss."""
+    forward = with_local_batch_min(network, network)
+    loss = nn.functional.cross_entropy(forward(PHOTOS[part]), LABELS[part], reduction="sum")
+    (loss / photo_count).backward()
 
 
-def step_is_that_of_one_process(ranks: ProcessGroup) -> None:
+def step(network: nn.Module, group: ProcessGroup, photo_count: int) -> None:
+    network.zero_grad()
+    backward(network, group.shard_of_batch(0, photo_count), photo_count)
+    group.sum_gradients(network.parameters())
+
+
+def assert_same_gradients(network: nn.Module, other: nn.Module) -> None:
+    for (name, one), two in zip(network.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def step_with_frozen_statistics_is_that_of_one_process(group: ProcessGroup) -> None:
     alone, together = make_network(), make_network()
-    if not ranks.is_rank_zero:
+    for network in (alone, together):
+        freeze_batchnorm_stats(network)
+    if not group.is_rank_zero:
         nn.init.zeros_(together[0].weight)
-    ranks.copy_from_first(together)
-    sync_norms(together, ranks)
-    # The last step has a photo for one process alone.
+    group.broadcast(together.state_dict().values())
+    # The last batch has a photo for one process alone.
     for photo_count in (5, 5, 1):
-        step(alone, ProcessGroup(), photo_count)
-        step(together, ranks, photo_count)
-    for (name, one), other in zip(alone.named_parameters(), together.parameters(), strict=True):
-        torch.testing.assert_close(
-            one.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}"
-        )
-    for name, one in alone.state_dict().items():
-        torch.testing.assert_close(one, together.state_dict()[name])
-    torch.testing.assert_close(alone.eval()(PHOTOS), together.eval()(PHOTOS))
+        step(alone, SINGLE_PROCESS, photo_count)
+        step(together, group, photo_count)
+        assert_same_gradients(alone, together)
+    for name, tensor in alone.state_dict().items():
+        torch.testing.assert_close(tensor, together.state_dict()[name])
 
 
-def parts_make_the_whole(ranks: ProcessGroup) -> None:
+def trained_statistics_are_each_process_s_own(group: ProcessGroup) -> None:
+    shards = [slice(rank, 5, group.world_size) for rank in range(group.world_size)]
+    alone, together = make_network(), make_network()
+    step(together, group, 5)
+    # As in gradient accumulation: each part is normalised by its own photos.
+    for shard in shards:
+        backward(alone, shard, 5)
+    assert_same_gradients(alone, together)
+    # The running statistics are those of this process's photos, until process 0's are broadcast.
+    for rank, shard in enumerate(shards):
+        expected = make_network()
+        expected(PHOTOS[shard])
+        if rank == group.rank:
+            assert_same_buffers(expected, together)
+        if rank == 0:
+            of_rank_zero = expected
+    group.broadcast(together.buffers())
+    assert_same_buffers(of_rank_zero, together)
+
+
+def assert_same_buffers(network: nn.Module, other: nn.Module) -> None:
+    for one, two in zip(network.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def one_photo_or_none_leaves_trained_statistics_alone(group: ProcessGroup) -> None:
+    network = make_network()
+    step(network, group, 1)
+    assert_same_buffers(network, make_network())
+    assert all(layer.training for layer in network.modules())
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+def parts_make_the_whole(group: ProcessGroup) -> None:
     rows = torch.arange(10.0).reshape(5, 2)
-    assert torch.equal(ranks.gather(ranks.share(rows), 5), rows)
-    assert ranks.sum(1.5, ranks.rank) == [3.0, 1.0]
-    assert torch.equal(ranks.sum_tensor(rows[ranks.rank]), rows[0] + rows[1])
-    assert ranks.on_rank_zero(lambda: ("told", os.getpid()))[0] == "told"
+    assert torch.equal(group.gather(group.shard(rows), 5), rows)
+    assert group.sum(1.5, group.rank) == [3.0, 1.0]
+    assert torch.equal(group.sum_tensor(rows[group.rank]), rows[0] + rows[1])
+    assert group.on_rank_zero(lambda: ("result", os.getpid()))[0] == "result"
 
 
-def pseudo_labels_are_those_of_one_process(ranks: ProcessGroup) -> None:
+def pseudo_labels_are_those_of_one_process(group: ProcessGroup) -> None:
     generator = torch.Generator().manual_seed(2)
     weights = torch.randn(12, 3, generator=generator)
     counts = torch.tensor([1.0, 2.0, 3.0])
@@ -71,50 +112,52 @@ def pseudo_labels_are_those_of_one_process(ranks: ProcessGroup) -> None:
     def teacher(weak: torch.Tensor) -> torch.Tensor:
         return weak.flatten(1) @ weights
 
-    alone, together = (PseudoLabels(teacher, counts, one) for one in (ProcessGroup(), ranks))
+    alone = PseudoLabels(teacher, counts, SINGLE_PROCESS)
+    together = PseudoLabels(teacher, counts, group)
     kept = 0.0
     for _ in range(9):
         weak = torch.randn(301, 2, 2, 3, generator=generator)
         labels = alone.label(weak)
-        assert torch.equal(
-            ranks.gather(together.label(weak[ranks.rank :: ranks.count]), 301), labels
-        )
+        shard = weak[group.rank :: group.world_size]
+        assert torch.equal(group.gather(together.label(shard), 301), labels)
         kept += labels.mean().item() * 3 / 9
     assert 0.1 < kept < 0.9
 
 
-def fault_of_the_first_ends_all(ranks: ProcessGroup) -> None:
-    def make() -> None:
+def failure_of_process_0_ends_all(group: ProcessGroup) -> None:
+    def fail() -> None:
         raise DataError("no photos")
 
-    expected = DataError if ranks.is_rank_zero else EndedElsewhereError
+    expected = DataError if group.is_rank_zero else RankZeroFailedError
     with pytest.raises(expected) as caught:
-        ranks.on_rank_zero(make)
+        group.on_rank_zero(fail)
     assert caught.value.exit_code == DataError.exit_code
 
 
-def lost_process_is_an_error(ranks: ProcessGroup) -> None:
-    ranks.sum(1.0)
-    if not ranks.is_rank_zero:
+def lost_process_is_an_error(group: ProcessGroup) -> None:
+    group.sum(1.0)
+    if not group.is_rank_zero:
         os.kill(os.getpid(), signal.SIGKILL)
-    ranks.sum(1.0)
+    group.sum(1.0)
 
 
 CASES = (
-    step_is_that_of_one_process,
+    step_with_frozen_statistics_is_that_of_one_process,
+    trained_statistics_are_each_process_s_own,
+    one_photo_or_none_leaves_trained_statistics_alone,
     parts_make_the_whole,
     pseudo_labels_are_those_of_one_process,
-    fault_of_the_first_ends_all,
+    failure_of_process_0_ends_all,
 )
 
 
 def main() -> int:
     try:
-        with join_ranks("cpu") as ranks:
+        with init_process_group("cpu") as group:
             for case in CASES:
-                case(ranks)
+                case(group)
                 print(f"{case.__name__}: done", flush=True)
-            lost_process_is_an_error(ranks)
+            lost_process_is_an_error(group)
     except TrainingError as error:
         print(f"{type(error).__name__}: {error}")
         return error.exit_code

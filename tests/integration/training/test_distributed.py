@@ -1,4 +1,4 @@
-"""Two processes on the CPU: what they compute together is what one computes alone."""
+"""Two processes on the CPU: what they compute together, compared with what one computes alone."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ DEADLINE_S = 240
 
 
 @contextmanager
-def processes(*words: str | Path, count: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
+def processes(*argv: str | Path, count: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
     """Yield Python processes that find each other as torchrun's do; end those that are left."""
     shared = {
         **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count),
@@ -26,7 +26,7 @@ def processes(*words: str | Path, count: int = 2) -> Iterator[list[subprocess.Po
     }  # fmt: skip
     started = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", *map(str, words)],
+            [sys.executable, "-W", "error", *map(str, argv)],
             env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
@@ -35,34 +35,36 @@ def processes(*words: str | Path, count: int = 2) -> Iterator[list[subprocess.Po
     try:
         yield started
     finally:
-        for one in started:
-            one.kill()
-            one.communicate()
+        for process in started:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
-    """Return what processes 0 and 1 of the workshop printed."""
+def outputs() -> list[str]:
+    """Return what processes 0 and 1 of processes.py printed."""
     with processes(PROCESSES) as started:
-        said = [one.communicate(timeout=DEADLINE_S)[0] for one in started]
-    assert [one.returncode for one in started] == [1, -signal.SIGKILL], said
-    return said
+        outputs = [process.communicate(timeout=DEADLINE_S)[0] for process in started]
+    assert [process.returncode for process in started] == [1, -signal.SIGKILL], outputs
+    return outputs
 
 
 @pytest.mark.parametrize(
     "case",
     [
-        "step_is_that_of_one_process",
+        "step_with_frozen_statistics_is_that_of_one_process",
+        "trained_statistics_are_each_process_s_own",
+        "one_photo_or_none_leaves_trained_statistics_alone",
         "parts_make_the_whole",
         "pseudo_labels_are_those_of_one_process",
-        "fault_of_the_first_ends_all",
+        "failure_of_process_0_ends_all",
     ],
 )
-def test_two_processes_compute_what_one_does(said: list[str], case: str) -> None:
-    assert all(f"{case}: done" in one for one in said), said
+def test_two_processes_compute_what_they_should(outputs: list[str], case: str) -> None:
+    assert all(f"{case}: done" in output for output in outputs), outputs
 
 
-def test_a_lost_process_is_one_sentence_in_the_others(said: list[str]) -> None:
-    last = said[0].splitlines()[-1]
-    assert last.startswith("PeerLostError: another process of this run was lost"), said
+def test_a_lost_process_is_one_sentence_in_the_others(outputs: list[str]) -> None:
+    last = outputs[0].splitlines()[-1]
+    assert last.startswith("PeerLostError: another process of this run was lost"), outputs
     assert "--resume" in last

@@ -1,4 +1,4 @@
-"""What a run can be judged on: its own photos, a folder, a dataset by its name."""
+"""What a run can be evaluated on: its own photos, a folder, a dataset by its name."""
 
 from pathlib import Path
 

@@ -1,13 +1,13 @@
-"""The benchmark of a long run's memory sees every epoch of a real run, and growth where there is some."""
+"""The benchmark of memory in a long run measures every epoch of a real run, and growth where there is some."""
 
 from collections.abc import Callable
 
-from benchmarks.memory import measure, summarise
+from benchmarks.training.memory import measure, summarise
 from training.config import TrainConfig
 
 
 def test_every_epoch_is_measured(small_config: Callable[..., TrainConfig]) -> None:
-    sizes_mb = measure(small_config(freeze="body", head_epochs=3))
+    sizes_mb = measure(small_config(freeze="backbone", head_epochs=3))
     assert len(sizes_mb) == 3
     # A process with PyTorch in it.
     assert all(100 < size_mb < 100_000 for size_mb in sizes_mb)

@@ -1,4 +1,4 @@
-"""The same seed gives the same weights, whatever is drawn at random and wherever a run was cut off."""
+"""The same seed gives the same weights, whatever is drawn at random and wherever a run was interrupted."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ from training.run import Run, write_json
 
 Config = Callable[..., TrainConfig]
 
-# Between them all that draws numbers or depends on the epoch; the network has dropout.
+# Together, all settings that draw random numbers or depend on the epoch; the network has dropout.
 EVERYTHING: dict[str, dict[str, object]] = {
     "from scratch": {
         "weights": "none", "augment": "trivial", "mix": "both", "balance": "sampling",
@@ -30,7 +30,7 @@ EVERYTHING: dict[str, dict[str, object]] = {
         "freeze": "gradual", "augment": "rand", "mix": "cutmix", "balance": "loss",
         "patience_epochs": 9,
     },
-    "head alone": {"freeze": "body", "balance": "sampling", "head_epochs": 2},
+    "head alone": {"freeze": "backbone", "balance": "sampling", "head_epochs": 2},
 }  # fmt: skip
 
 KILLED = """
@@ -41,14 +41,14 @@ from training.fit.checkpoint import Score
 from training.config import TrainConfig
 from training.fit.trainer import Trainer, train
 
-step_of, steps = torch.optim.AdamW.step, 0
+original, steps = torch.optim.AdamW.step, 0
 
 def step(self, *details, **options):
     global steps
     steps += 1
     if steps == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return step_of(self, *details, **options)
+    return original(self, *details, **options)
 
 torch.optim.AdamW.step = step
 torch.set_num_threads(int(sys.argv[3]))
@@ -56,7 +56,7 @@ train(TrainConfig.from_dict(json.loads(Path(sys.argv[1]).read_text())))
 """
 
 
-def end_of(run_folder: Path) -> tuple[dict[str, torch.Tensor], bytes, list[dict[str, object]]]:
+def result_of(run_folder: Path) -> tuple[dict[str, torch.Tensor], bytes, list[dict[str, object]]]:
     run = Run(folder=run_folder)
     history = [{k: v for k, v in line.items() if k != "seconds"} for line in run.history()]
     weights = torch.load(run.last_path, weights_only=True)["network"]
@@ -64,7 +64,10 @@ def end_of(run_folder: Path) -> tuple[dict[str, torch.Tensor], bytes, list[dict[
 
 
 def assert_same(one: Path, other: Path) -> None:
-    (weights, best, history), (weights_too, best_too, history_too) = end_of(one), end_of(other)
+    (weights, best, history), (weights_too, best_too, history_too) = (
+        result_of(one),
+        result_of(other),
+    )
     assert history == history_too
     for name, tensor in weights.items():
         assert torch.equal(tensor, weights_too[name]), name
@@ -76,7 +79,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     name: str, small_config: Config, interrupted_at: Callable[..., AbstractContextManager[None]]
 ) -> None:
     whole = train(small_config("whole", **EVERYTHING[name]))
-    config = small_config("cut", **EVERYTHING[name])
+    config = small_config("interrupted", **EVERYTHING[name])
     kind = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.AdamW
     # In the middle of the last epoch: 3 steps over 20 photos, 10 over their features of 4 views.
     steps = {"from scratch": 5, "gradually": 15, "head alone": 16}[name]
@@ -103,14 +106,14 @@ def test_a_killed_run_resumes_to_the_same_weights(small_config: Config, tmp_path
 def test_another_seed_gives_other_weights(small_config: Config) -> None:
     flags = {"weights": "none", "epochs": 1}
     one, other = (train(small_config(str(seed), **flags, seed=seed)) for seed in (0, 1))
-    assert end_of(one)[1] != end_of(other)[1]
+    assert result_of(one)[1] != result_of(other)[1]
 
 
-def test_a_run_out_of_patience_ends_early_and_stays_ended(
+def test_a_run_out_of_patience_stops_early_and_stays_stopped(
     small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = [0.4, 0.6, 0.6, 0.5, 0.9]
-    monkeypatch.setattr(Trainer, "judge", lambda _, epoch: Score(accuracies[epoch], -1.0))
+    monkeypatch.setattr(Trainer, "validate", lambda _, epoch: Score(accuracies[epoch], -1.0))
     config = small_config(weights="none", epochs=5, patience_epochs=2)
     folder = train(config)
     lines = Run(folder=folder).history()

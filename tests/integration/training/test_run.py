@@ -1,4 +1,4 @@
-"""A small run through the real loop: resumed is uninterrupted, frozen is frozen, archived is evaluated."""
+"""A small run, from training to its archive: resumed is uninterrupted, frozen is frozen, archived is evaluated."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from handlers.images.preprocessing import load_pixels
 from handlers.settings import FRONTEND_DEFAULTS
 from training.config import TrainConfig
 from training.data.dataset import preprocessing_of
-from training.errors import ConfigError, InputError, InterruptedRunError
+from training.errors import ConfigError, InterruptedRunError, TrainingInputError
 from training.evaluation.evaluation import evaluate
 from training.evaluation.report import write_report
 from training.export.archive import export_archive
@@ -29,7 +29,7 @@ SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing"
 def tiny(out: Path, **changes: object) -> TrainConfig:
     config = TrainConfig(
         data=SAMPLE, out=out, architecture="resnet18", weights="embedded", image_size_px=32,
-        head_epochs=1, epochs=2, batch_size=64, ema_decay=0.9,
+        head_epochs=1, epochs=2, batch_size=64, ema_decay=0.9, precision="float32",
     )  # fmt: skip
     return replace(config, **changes)
 
@@ -44,30 +44,30 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_resumed_is_uninterrupted(
     whole: Path, tmp_path: Path, interrupted_at: Callable[..., AbstractContextManager[None]]
 ) -> None:
-    config = tiny(tmp_path / "cut")
+    config = tiny(tmp_path / "interrupted")
     # In the middle of the last epoch: the head's is 19 steps long, the others 5.
     with interrupted_at(27), pytest.raises(InterruptedRunError, match="--resume"):
         train(config)
     resumed = train(replace(config, resume=True))
     assert Run(folder=resumed).best_path.read_bytes() == Run(folder=whole).best_path.read_bytes()
-    told = [
+    histories = [
         [{k: v for k, v in line.items() if k != "seconds"} for line in Run(folder=f).history()]
         for f in (resumed, whole)
     ]
-    assert told[0] == told[1]
+    assert histories[0] == histories[1]
 
 
-def test_a_frozen_body_is_bit_identical_to_where_it_started(tmp_path: Path) -> None:
-    run = Run(folder=train(tiny(tmp_path / "frozen", freeze="body")))
+def test_a_frozen_backbone_is_bit_identical_to_its_initial_weights(tmp_path: Path) -> None:
+    run = Run(folder=train(tiny(tmp_path / "frozen", freeze="backbone")))
     trained = load_file(run.best_path)
-    started = load_file(PRETRAINED / EMBEDDED["resnet18"][0])
-    for name, tensor in started.items():
+    initial = load_file(PRETRAINED / EMBEDDED["resnet18"][0])
+    for name, tensor in initial.items():
         if not name.startswith("fc."):
             assert torch.equal(trained[name], tensor.float()), name
 
 
 def test_a_run_folder_is_not_overwritten(whole: Path) -> None:
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already holds a run"):
         train(tiny(whole))
 
 
@@ -81,14 +81,14 @@ def test_the_archive_computes_what_was_evaluated(whole: Path, tmp_path: Path) ->
     spec = preprocessing_of(Run(folder=whole).config())
     for photo in Run(folder=whole).evaluation()["photos"][::10]:
         pixels = load_pixels(Path(photo["path"]).read_bytes(), spec)
-        answered = session.run(None, {"pixels": pixels[None]})[0][0]
-        for guess in photo["guesses"]:
-            assert answered[guess["index"]] == pytest.approx(guess["probability"], abs=1e-4)
-    with pytest.raises(InputError, match="exists already"):
+        probabilities = session.run(None, {"pixels": pixels[None]})[0][0]
+        for top in photo["top_classes"]:
+            assert probabilities[top["index"]] == pytest.approx(top["probability"], abs=1e-4)
+    with pytest.raises(TrainingInputError, match="already exists"):
         export_archive(whole, name="clothing", version="1.0", model_store=tmp_path)
 
 
-def test_a_tuned_setting_travels_in_the_archive(whole: Path, tmp_path: Path) -> None:
+def test_tuned_settings_are_packed_into_the_archive(whole: Path, tmp_path: Path) -> None:
     import zipfile
 
     from headswap.cli import main
@@ -105,8 +105,8 @@ def test_a_tuned_setting_travels_in_the_archive(whole: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "-x", "a..b"])
-def test_a_name_that_leads_elsewhere_is_refused(whole: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="--name"):
+def test_a_name_that_is_not_a_file_name_is_refused(whole: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainingInputError, match="--name"):
         export_archive(whole, name=name, version="1.0", model_store=tmp_path)
 
 

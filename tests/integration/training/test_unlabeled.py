@@ -1,4 +1,4 @@
-"""A run with unlabeled photos: they teach it, and resumed it is the uninterrupted one."""
+"""A run with unlabeled photos: they are trained on, and a resumed run equals the uninterrupted one."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Config = Callable[..., TrainConfig]
 def config(
     small_config: Config, small_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainConfig:
-    """Two labelled photos of each class, the other 14 unlabeled; a teacher that is believed."""
+    """Return a run of two labelled photos per class and 14 unlabeled ones, whose pseudo-labels are all used."""
     monkeypatch.setattr(pseudo_labels, "CONFIDENCE_MIN", 0.0)
     return small_config(
         photos_per_class=2, unlabeled=small_photos / "train", batch_size=2, epochs=3, mix="mixup"
@@ -48,37 +48,37 @@ def test_resumed_with_unlabeled_photos_is_uninterrupted(
 ) -> None:
     whole = Run(folder=train(config))
     assert whole.data()["unlabeled_count"] == 14
-    cut = replace(config, out=tmp_path / "cut")
+    interrupted = replace(config, out=tmp_path / "interrupted")
     # The head's epoch is 12 steps of 2 views, the others 2 of 2 labelled and 8 unlabeled photos.
     with interrupted_at(16), pytest.raises(InterruptedRunError):
-        train(cut)
-    assert len(Run(folder=cut.out).history()) == 2
-    assert is_same(Run(folder=train(replace(cut, resume=True))), whole)
+        train(interrupted)
+    assert len(Run(folder=interrupted.out).history()) == 2
+    assert is_same(Run(folder=train(replace(interrupted, resume=True))), whole)
 
 
-def test_what_the_teacher_is_sure_of_is_learned(
+def test_confident_pseudo_labels_are_trained_on(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    believing = Run(folder=train(config))
+    confident = Run(folder=train(config))
     monkeypatch.setattr(pseudo_labels, "CONFIDENCE_MIN", 1.1)
-    doubting = Run(folder=train(replace(config, out=tmp_path / "doubting")))
-    assert not is_same(believing, doubting)
-    assert believing.history()[0]["train_loss"] == doubting.history()[0]["train_loss"]
-    assert believing.history()[1]["train_loss"] > doubting.history()[1]["train_loss"]
+    unsure = Run(folder=train(replace(config, out=tmp_path / "unsure")))
+    assert not is_same(confident, unsure)
+    assert confident.history()[0]["train_loss"] == unsure.history()[0]["train_loss"]
+    assert confident.history()[1]["train_loss"] > unsure.history()[1]["train_loss"]
 
 
-def test_its_own_photos_are_judged_without_the_unlabeled_ones(
+def test_a_run_is_evaluated_without_its_unlabeled_photos(
     config: TrainConfig, small_photos: Path, tmp_path: Path
 ) -> None:
     more = shutil.copytree(small_photos / "train", tmp_path / "more")
     run_folder = train(replace(config, unlabeled=more, epochs=1))
     shutil.rmtree(more)
     assert evaluate(run_folder).n == 9
-    # What it learned from has to be known to be left out of others.
-    with pytest.raises(DataError, match="--unlabeled .* is no folder"):
+    # Photos that it was trained on are left out of others, so these have to be known.
+    with pytest.raises(DataError, match="--unlabeled .* is not a folder"):
         evaluate(run_folder, data=small_photos)
 
 
-def test_a_body_that_stays_frozen_cannot_learn_from_them(config: TrainConfig) -> None:
-    with pytest.raises(ConfigError, match="--freeze body"):
-        replace(config, freeze="body")
+def test_a_frozen_backbone_cannot_be_trained_on_them(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match="--freeze backbone"):
+        replace(config, freeze="backbone")

@@ -1,4 +1,4 @@
-"""Where a run folder may be made."""
+"""Where a run folder may be created."""
 
 from pathlib import Path
 
@@ -15,20 +15,22 @@ def check(data: Path, out: Path) -> None:
     check_run(Run(folder=out), TrainConfig(data=data, out=out), photos)
 
 
-def test_a_run_never_lies_among_the_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_folder_is_never_among_the_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for data, out in ((tmp_path, tmp_path / "runs" / "first"), (Path(), Path("runs/first"))):
-        with pytest.raises(ConfigError, match="runs/first' lies in --data"):
+        with pytest.raises(ConfigError, match="runs/first' is inside --data"):
             check(data, out)
     check(tmp_path / "photos", tmp_path / "runs" / "first")
-    # Hidden folders are never read as photos; a dataset's name is no folder.
+    # Hidden folders are never read as photos; the name of a dataset is not a folder.
     check(tmp_path, tmp_path / ".runs" / "first")
     check(Path("stl10"), Path("stl10/run"))
 
 
-def test_beside_the_splits_nothing_is_read(tmp_path: Path) -> None:
+def test_folders_next_to_the_splits_are_not_read_as_photos(tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "cat").mkdir(parents=True)
     check(tmp_path, tmp_path / "runs" / "first")
-    with pytest.raises(ConfigError, match="train/first' lies in --data"):
+    with pytest.raises(ConfigError, match="train/first' is inside --data"):
         check(tmp_path, tmp_path / "train" / "first")

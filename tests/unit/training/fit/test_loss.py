@@ -1,4 +1,4 @@
-"""The loss of a step, its parts, and rare classes."""
+"""The loss of a step, its parts, and imbalanced classes."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.unit.training.helpers import CPU, config_of
+from tests.unit.training.helpers import CPU
 from training.data.balance import balanced_order, class_weights
-from training.distributed import ALONE, ProcessGroup
+from training.distributed import SINGLE_PROCESS, ProcessGroup
 from training.fit.loss import count_parts, make_loss, split_batch
 
 
@@ -17,39 +17,42 @@ from training.fit.loss import count_parts, make_loss, split_batch
 def test_a_step_in_parts_has_the_gradient_of_a_step_at_once(part_count: int) -> None:
     torch.manual_seed(0)
     inputs, labels = torch.randn(8, 5), torch.tensor([0, 1, 2, 2, 2, 1, 0, 2])
-    loss = make_loss(config_of(balance="loss"), [2, 2, 4], CPU)
+    loss = make_loss([2, 2, 4], CPU, balance="loss", label_smoothing=0.1)
     gradients = []
     for parts in (1, part_count):
         layer = nn.Linear(5, 3)
         nn.init.constant_(layer.weight, 0.1)
         nn.init.zeros_(layer.bias)
-        for part, targets in split_batch((inputs, labels), count_parts(8, parts, ALONE)):
+        for part, targets in split_batch((inputs, labels), count_parts(8, parts, SINGLE_PROCESS)):
             assert len(part) == len(targets) >= 2
             (loss(layer(part), targets) / len(labels)).backward()
         gradients.append(layer.weight.grad)
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-@given(photo_count=st.integers(1, 99), wanted=st.integers(1, 40), count=st.integers(1, 8))
-def test_every_process_computes_as_many_parts(photo_count: int, wanted: int, count: int) -> None:
-    # Else one would wait in a BatchNorm for what the others never send.
-    places = [ProcessGroup(rank=rank, count=count) for rank in range(count)]
+@given(photo_count=st.integers(1, 99), wanted=st.integers(1, 40), world_size=st.integers(1, 8))
+def test_every_process_computes_the_same_number_of_parts(
+    photo_count: int, wanted: int, world_size: int
+) -> None:
+    # Otherwise a process would wait in SyncBatchNorm for what the others never send.
+    groups = [ProcessGroup(rank=rank, world_size=world_size) for rank in range(world_size)]
     labels = torch.arange(photo_count)
-    shares = [labels[place.share_of_step(0, photo_count)] for place in places]
+    shards = [labels[group.shard_of_batch(0, photo_count)] for group in groups]
     parts = [
-        list(split_batch((share, share), count_parts(photo_count, wanted, place)))
-        for share, place in zip(shares, places, strict=True)
+        list(split_batch((shard, shard), count_parts(photo_count, wanted, group)))
+        for shard, group in zip(shards, groups, strict=True)
     ]
-    assert len({len(of_one) for of_one in parts}) == 1
-    assert len(parts[0]) <= wanted
-    assert sum(len(one) for of_one in parts for one, _ in of_one) == photo_count
-    if len(parts[0]) > 1:
-        assert min(len(one) for of_one in parts for one, _ in of_one) >= 2
+    sizes = [[len(inputs) for inputs, _ in of_process] for of_process in parts]
+    assert len(set(map(len, sizes))) == 1
+    assert len(sizes[0]) <= wanted
+    assert sum(map(sum, sizes)) == photo_count
+    if len(sizes[0]) > 1:
+        assert min(map(min, sizes)) >= 2
 
 
 def test_an_unweighted_loss_is_pytorchs_mean() -> None:
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 2, 1])
-    loss = make_loss(config_of(label_smoothing=0.1), [1, 2, 3], CPU)
+    loss = make_loss([1, 2, 3], CPU, balance="none", label_smoothing=0.1)
     expected = nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
     torch.testing.assert_close(loss(logits, labels) / 6, expected)
 

@@ -21,13 +21,13 @@ def test_labels_are_mixed_as_the_photos_are(mix: str) -> None:
     black, white = torch.zeros(16, 16, 3, dtype=torch.uint8), torch.full((16, 16, 3), 255).byte()
     batch = torch.stack([black, white]), torch.tensor([0, 1])
     for _ in range(20):
-        mixed, shares = Mixing(mix, class_count=3)(batch)
+        mixed, probabilities = Mixing(mix, class_count=3)(batch)
         assert mixed.shape == (2, 16, 16, 3)
         assert mixed.dtype == torch.uint8
-        torch.testing.assert_close(shares.sum(1), torch.ones(2))
-        # How white a photo is tells how much of it is the white one's; 8-bit pixels are rounded.
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
+        # A photo's brightness is the share of the white one in it; 8-bit pixels are rounded.
         whiteness = mixed.float().mean((1, 2, 3)) / 255
-        torch.testing.assert_close(shares[:, 1], whiteness, atol=0.003, rtol=0)
+        torch.testing.assert_close(probabilities[:, 1], whiteness, atol=0.003, rtol=0)
 
 
 @pytest.mark.parametrize("augment", ["trivial", "rand"])

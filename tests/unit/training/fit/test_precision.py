@@ -1,4 +1,4 @@
-"""Which floating-point format, and what it needs."""
+"""Which floating-point format training computes in, and what it needs."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import nn
 from tests.unit.training.helpers import CPU
 from training.errors import ConfigError
 from training.fit import compiling, precision
-from training.fit.compiling import compiled
+from training.fit.compiling import compile_forward
 from training.fit.precision import choose_precision, make_autocast, make_scaler
 
 
@@ -37,7 +37,7 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(
 
 
 @pytest.mark.parametrize("wanted", ["bfloat16", "float16"])
-def test_a_format_the_processor_lacks_is_refused(
+def test_a_format_without_instructions_for_it_is_refused(
     wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags(tmp_path, monkeypatch, "flags : fpu avx2")
@@ -45,7 +45,7 @@ def test_a_format_the_processor_lacks_is_refused(
         choose_precision(wanted, CPU)
 
 
-def test_a_processor_that_cannot_be_asked_computes_in_float32(
+def test_an_unknown_processor_computes_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "CPU_FLAGS", tmp_path / "none")
@@ -68,13 +68,13 @@ def test_only_float16_scales_its_loss() -> None:
         assert not make_scaler(dtype, CPU).is_enabled()
 
 
-def test_a_scaled_step_that_overflows_is_left_out() -> None:
+def test_a_scaled_step_that_overflows_is_skipped() -> None:
     layer = nn.Linear(4, 2)
     before = layer.weight.detach().clone()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
     scaler = make_scaler(torch.float16, CPU)
     with make_autocast(torch.float16, CPU):
-        # Finite itself, but not once it is scaled by 65,536 and passed back in float16.
+        # Finite, but no longer once it is multiplied by 65,536 and propagated back in float16.
         loss = layer(torch.full((1, 4), 100.0)).float().sum() * 100
     torch.autograd.backward(scaler.scale(loss))
     scaler.unscale_(optimizer)
@@ -88,4 +88,4 @@ def test_a_scaled_step_that_overflows_is_left_out() -> None:
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling.shutil, "which", lambda _: None)
     with pytest.raises(ConfigError, match=r"g\+\+"):
-        compiled(torch.neg, torch.device("cpu"))
+        compile_forward(torch.neg, torch.device("cpu"))

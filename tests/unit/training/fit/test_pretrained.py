@@ -9,10 +9,9 @@ from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer
 
 from handlers.engines.network import build_network, find_head, replace_head
-from training.config import TrainConfig
-from training.data.dataset import preprocessing_of
+from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ConfigError, DownloadError, WeightsError
-from training.fit.pretrained import EMBEDDED, PRETRAINED, load_starting_weights, start
+from training.fit.pretrained import EMBEDDED, PRETRAINED, load_backbone, load_pretrained
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def other_weights() -> dict[str, torch.Tensor]:
     return models.resnet18(weights=None).state_dict()
 
 
-def body_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+def backbone_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     head = find_head(network)
     return {
         name: value.clone()
@@ -36,16 +35,16 @@ def body_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("architecture", sorted(EMBEDDED))
-def test_embedded_files_are_those_named(architecture: str) -> None:
+def test_embedded_files_have_their_sha256(architecture: str) -> None:
     name, sha256 = EMBEDDED[architecture]
     assert hashlib.sha256((PRETRAINED / name).read_bytes()).hexdigest() == sha256
 
 
-def test_embedded_weights_fill_the_body_and_leave_the_head(network: torch.nn.Module) -> None:
+def test_embedded_weights_fill_the_backbone_and_not_the_head(network: torch.nn.Module) -> None:
     head_before = network.get_submodule("fc").weight.clone()
-    before = body_of(network)
-    note = load_starting_weights(network, "embedded", architecture="resnet18")
-    after = body_of(network)
+    before = backbone_of(network)
+    note = load_backbone(network, "embedded", architecture="resnet18")
+    after = backbone_of(network)
     assert torch.equal(network.get_submodule("fc").weight, head_before)
     assert all(value.dtype == before[name].dtype for name, value in after.items())
     changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
@@ -54,21 +53,21 @@ def test_embedded_weights_fill_the_body_and_leave_the_head(network: torch.nn.Mod
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_file_fills_the_body(network: torch.nn.Module, tmp_path: Path, suffix: str) -> None:
+def test_a_file_fills_the_backbone(network: torch.nn.Module, tmp_path: Path, suffix: str) -> None:
     path, state = tmp_path / f"mine{suffix}", other_weights()
     if suffix == ".pth":
         torch.save(state, path)
     else:
         save_file(state, path)
-    note = load_starting_weights(network, str(path), architecture="resnet18")
-    assert all(torch.equal(value, state[name]) for name, value in body_of(network).items())
+    note = load_backbone(network, str(path), architecture="resnet18")
+    assert all(torch.equal(value, state[name]) for name, value in backbone_of(network).items())
     assert path.name in note
 
 
 def test_none_changes_nothing(network: torch.nn.Module) -> None:
-    before = body_of(network)
-    load_starting_weights(network, "none", architecture="resnet18")
-    assert all(torch.equal(value, before[name]) for name, value in body_of(network).items())
+    before = backbone_of(network)
+    load_backbone(network, "none", architecture="resnet18")
+    assert all(torch.equal(value, before[name]) for name, value in backbone_of(network).items())
 
 
 def test_another_architecture_is_refused_and_nothing_is_filled(
@@ -77,39 +76,41 @@ def test_another_architecture_is_refused_and_nothing_is_filled(
     path, state = tmp_path / "mine.safetensors", other_weights()
     del state["layer4.1.conv2.weight"]
     save_file(state, path)
-    before = body_of(network)
-    with pytest.raises(WeightsError, match=r"not of resnet18: 1 of .*'layer4\.1\.conv2\.weight'"):
-        load_starting_weights(network, str(path), architecture="resnet18")
-    assert all(torch.equal(value, before[name]) for name, value in body_of(network).items())
+    before = backbone_of(network)
+    with pytest.raises(
+        WeightsError, match=r"not those of resnet18: 1 of .*'layer4\.1\.conv2\.weight'"
+    ):
+        load_backbone(network, str(path), architecture="resnet18")
+    assert all(torch.equal(value, before[name]) for name, value in backbone_of(network).items())
 
 
 @pytest.mark.parametrize("name", ["broken.safetensors", "broken.pth"])
 def test_a_broken_file_is_refused(network: torch.nn.Module, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(b"\x00 these are no weights")
+    path.write_bytes(b"\x00 not weights")
     with pytest.raises(WeightsError, match=name):
-        load_starting_weights(network, str(path), architecture="resnet18")
+        load_backbone(network, str(path), architecture="resnet18")
 
 
-def test_code_in_a_pickle_is_never_run(network: torch.nn.Module, tmp_path: Path) -> None:
+def test_code_in_a_pickle_is_never_executed(network: torch.nn.Module, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return Path.touch, (tmp_path / "sprung",)  # type: ignore[return-value]
 
     torch.save({"conv1.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(WeightsError):
-        load_starting_weights(network, str(tmp_path / "trap.pth"), architecture="resnet18")
+        load_backbone(network, str(tmp_path / "trap.pth"), architecture="resnet18")
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_name_that_is_no_file_lists_what_is_allowed(network: torch.nn.Module) -> None:
-    with pytest.raises(WeightsError, match="embedded, imagenet and none"):
-        load_starting_weights(network, "imagnet", architecture="resnet18")
+def test_a_missing_file_lists_what_is_allowed(network: torch.nn.Module) -> None:
+    with pytest.raises(WeightsError, match="imagenet, embedded, none or an existing file"):
+        load_backbone(network, "imagnet", architecture="resnet18")
 
 
-def test_architectures_without_embedded_weights_are_told_which_have() -> None:
+def test_an_architecture_without_embedded_weights_lists_those_that_have_them() -> None:
     with pytest.raises(WeightsError, match=r"vgg16.*resnet18"):
-        load_starting_weights(torch.nn.Linear(1, 1), "embedded", architecture="vgg16")
+        load_backbone(torch.nn.Linear(1, 1), "embedded", architecture="vgg16")
 
 
 def test_a_failed_download_says_which_file_goes_where(
@@ -121,7 +122,7 @@ def test_a_failed_download_says_which_file_goes_where(
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     with pytest.raises(DownloadError, match="no route to host") as caught:
-        load_starting_weights(network, "imagenet", architecture="resnet18")
+        load_backbone(network, "imagenet", architecture="resnet18")
     assert "resnet18-f37072fd.pth" in str(caught.value)
     assert str(tmp_path / "checkpoints") in str(caught.value)
     assert "--weights embedded" in str(caught.value)
@@ -134,29 +135,27 @@ def small_transformer(image_size_px: int) -> VisionTransformer:
     )
 
 
-def test_a_transformer_s_places_are_spread_over_another_size_of_photo(tmp_path: Path) -> None:
+def test_position_embeddings_are_interpolated_to_another_image_size(tmp_path: Path) -> None:
     larger = small_transformer(64)
-    places = torch.arange(4.0).repeat(4)[:, None].expand(16, 8)
-    larger.encoder.pos_embedding.data[0, 1:] = places
+    columns = torch.arange(4.0).repeat(4)[:, None].expand(16, 8)
+    larger.encoder.pos_embedding.data[0, 1:] = columns
     save_file(larger.state_dict(), tmp_path / "larger.safetensors")
     smaller = small_transformer(32)
-    load_starting_weights(smaller, str(tmp_path / "larger.safetensors"), architecture="vit")
+    load_backbone(smaller, str(tmp_path / "larger.safetensors"), architecture="vit")
     # Each of the two rows from left to right.
     assert smaller.encoder.pos_embedding[0, 1:, 0].tolist() == pytest.approx([0, 3, 0, 3], abs=0.2)
 
 
-def test_what_is_no_transformer_s_is_refused_by_one(tmp_path: Path) -> None:
+def test_position_embeddings_of_another_kind_are_refused(tmp_path: Path) -> None:
     torch.save({"encoder.pos_embedding": torch.zeros(1, 4, 8)}, tmp_path / "odd.pth")
-    with pytest.raises(WeightsError, match="not of vit"):
-        load_starting_weights(small_transformer(32), str(tmp_path / "odd.pth"), architecture="vit")
+    with pytest.raises(WeightsError, match="not those of vit"):
+        load_backbone(small_transformer(32), str(tmp_path / "odd.pth"), architecture="vit")
 
 
-def test_photos_too_small_for_a_network_are_refused() -> None:
-    config = TrainConfig(
-        data=Path("photos"), architecture="alexnet", weights="none", image_size_px=32
-    )
-    network = build_network(
-        architecture="alexnet", class_count=2, preprocessing=preprocessing_of(config)
-    )
-    with pytest.raises(ConfigError, match="alexnet cannot take photos of 32 px .*--image-size-px"):
-        start(network, config)
+def test_photos_too_small_for_the_network_are_refused() -> None:
+    spec = PreprocessingSpec(image_size_px=32)
+    network = build_network(architecture="alexnet", class_count=2, preprocessing=spec)
+    with pytest.raises(
+        ConfigError, match="alexnet does not support photos of 32 px .*--image-size-px"
+    ):
+        load_pretrained(network, weights="none", architecture="alexnet", image_size_px=32)

@@ -1,4 +1,4 @@
-"""Which labels unlabeled photos get, and what they count."""
+"""Which labels unlabeled photos get, and their weight in the loss."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from handlers.engines.network import Network
 from handlers.images.preprocessing import PreprocessingSpec
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.fit.pseudo_labels import (
     CONFIDENCE_MIN,
     UNLABELED_RATIO,
@@ -17,7 +17,7 @@ from training.fit.pseudo_labels import (
 
 SPEC = PreprocessingSpec(image_size_px=4, resize_ratio=1.0)
 EVEN = torch.tensor([4.0, 4.0])
-BARELY_SURE = 148
+BARELY_CONFIDENT = 148
 
 
 class Brightness(nn.Module):
@@ -37,22 +37,22 @@ def photos(*brightnesses: int) -> torch.Tensor:
     return torch.stack([torch.full((4, 4, 3), value, dtype=torch.uint8) for value in brightnesses])
 
 
-def test_the_teacher_labels_only_what_it_is_sure_of(teacher: Network) -> None:
-    labels = PseudoLabels(teacher.logits, EVEN, ALONE).label(photos(0, 116, 255))
+def test_only_confident_predictions_become_labels(teacher: Network) -> None:
+    labels = PseudoLabels(teacher.logits, EVEN, SINGLE_PROCESS).label(photos(0, 116, 255))
     assert labels.tolist() == [[1, 0], [0, 0], [0, 1]]
 
 
-def test_a_class_named_too_often_counts_for_less(teacher: Network) -> None:
-    slightly_bright = photos(*[BARELY_SURE] * 2_000)
-    pseudo = PseudoLabels(teacher.logits, EVEN, ALONE)
+def test_a_class_predicted_too_often_counts_for_less(teacher: Network) -> None:
+    slightly_bright = photos(*[BARELY_CONFIDENT] * 2_000)
+    pseudo = PseudoLabels(teacher.logits, EVEN, SINGLE_PROCESS)
     assert torch.softmax(teacher.logits(slightly_bright[:1]), 1).max() > CONFIDENCE_MIN
     pseudo.label(slightly_bright)
     assert pseudo.label(slightly_bright[:1]).sum() == 0
     assert pseudo.label(photos(0)).sum() == 1
 
 
-def test_answers_in_the_classes_own_shares_stay_as_they_are(teacher: Network) -> None:
-    pseudo = PseudoLabels(teacher.logits, EVEN, ALONE)
+def test_predictions_distributed_as_the_classes_are_stay_as_they_are(teacher: Network) -> None:
+    pseudo = PseudoLabels(teacher.logits, EVEN, SINGLE_PROCESS)
     mixed = photos(*[0, 255] * 50)
     for _ in range(3):
         labels = pseudo.label(mixed)
@@ -64,13 +64,15 @@ def test_the_mean_over_a_joined_batch_is_the_sum_of_both_means(teacher: Network)
     labeled = photos(10), torch.tensor([1])
     weak, strong = photos(0, 116, 255, 255), photos(40, 50, 60, 70)
     pairs = torch.stack([weak, strong], 1), torch.full((4,), -1)
-    ((pixels, shares),) = PseudoLabels(teacher.logits, EVEN, ALONE).join([labeled], [pairs])
+    ((pixels, targets),) = PseudoLabels(teacher.logits, EVEN, SINGLE_PROCESS).join(
+        [labeled], [pairs]
+    )
     assert pixels.shape == (5, 4, 4, 3)
     assert sorted(pixels[:, 0, 0, 0].tolist()) == [10, 40, 50, 60, 70]
     logits = pixels[:, 0, 0, :2].float() / torch.tensor([7.0, 11.0])
     order = pixels[:, 0, 0, 0].argsort()
     of_labeled = functional.cross_entropy(logits[order[:1]], labeled[1])
     each = functional.cross_entropy(logits[order[1:]], torch.tensor([0, 0, 1, 1]), reduction="none")
-    # The second photo's label is unsure, so it adds nothing to the mean over four.
+    # The prediction for the second photo is not confident, so it adds nothing to the mean over four.
     expected = of_labeled + UNLABELED_WEIGHT * each[[0, 2, 3]].sum() / UNLABELED_RATIO
-    assert functional.cross_entropy(logits, shares) == pytest.approx(float(expected), rel=1e-5)
+    assert functional.cross_entropy(logits, targets) == pytest.approx(float(expected), rel=1e-5)
