@@ -1,6 +1,6 @@
-"""The one class TorchServe loads; at an archive's root, it lies next to the package `handlers`.
+"""The one class TorchServe loads. At an archive's root this file lies next to the package `handlers`.
 
-Everything TorchServe-shaped is here: the context in, statuses and headers out.
+Everything that depends on TorchServe's interface is here: its context in, statuses and headers out.
 """
 
 import logging
@@ -16,29 +16,27 @@ if (_HERE / "handlers").is_dir() and sys.path[0] != str(_HERE):
     # The archive's own package, whatever version of it may be installed on the host.
     sys.path.insert(0, str(_HERE))
 
-from handlers.api.answers import JSON_TYPE, to_json  # noqa: E402
+from handlers.api.responses import JSON_TYPE, to_json  # noqa: E402
 from handlers.classifier import load_classifier  # noqa: E402
 from handlers.errors import HandlerError  # noqa: E402
-from handlers.load_failures import count_load_failure  # noqa: E402
+from handlers.metrics import count_load_failure  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
 
 class HeadswapHandler:
-    """An image classifier for TorchServe 0.12, whose context has no types, hence `Any`."""
+    """An image classifier for TorchServe 0.12, whose context has no type annotations, hence `Any`."""
 
     def __init__(self) -> None:
         self._classifier: Any = None
 
     def initialize(self, context: Any) -> None:
-        """Load the archive, replay its probes, warm everything up.
+        """Load the archive, replay its probes and warm everything up.
 
         Raises:
-            RuntimeError: it cannot be served; the one class that TorchServe reports instead of
-            dying of.
+            RuntimeError: the archive cannot be served. TorchServe reports this class; any other would end the worker.
         """
-        # Pillow warns of odd but readable files; one line a strange upload would drown the
-        # server's log.
+        # Pillow warns about odd but readable files: one line per such upload would flood the server's log.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         restore_gpu_names(os.environ)
         properties = context.system_properties
@@ -46,7 +44,7 @@ class HeadswapHandler:
             self._classifier = load_classifier(
                 Path(properties["model_dir"]),
                 model_config=context.model_yaml_config,
-                gpu_id=_read_gpu(properties.get("gpu_id")),
+                gpu_id=_parse_gpu_id(properties.get("gpu_id")),
                 metric_cache=context.metrics,
             )
         except HandlerError as error:
@@ -55,18 +53,18 @@ class HeadswapHandler:
             raise RuntimeError(str(error)) from None
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
-        """Return one body an item; the status and headers of each go into the context."""
+        """Return one body per item of the batch; their statuses and headers go into the context."""
         headers = [context.get_all_request_header(index) for index in range(len(data))]
         if headers and headers[0].get("describe") == "True":
             return [self._describe(context, index) for index in range(len(data))]
-        answers = self._classifier.answer(data, headers)
+        responses = self._classifier.respond(data, headers)
         bodies: list[Any] = [None] * len(data)
-        for index, answer in enumerate(answers):
-            context.set_response_content_type(index, answer.content_type)
-            for name, value in answer.headers.items():
+        for index, response in enumerate(responses):
+            context.set_response_content_type(index, response.content_type)
+            for name, value in response.headers.items():
                 context.set_response_header(index, name, value)
-            context.set_response_status(answer.status, answer.phrase, index)
-            bodies[index] = answer.body
+            context.set_response_status(response.status, response.phrase, index)
+            bodies[index] = response.body
         return bodies
 
     def _describe(self, context: Any, index: int) -> bytes:
@@ -81,5 +79,5 @@ def restore_gpu_names(environment: MutableMapping[str, str]) -> None:
         environment["CUDA_VISIBLE_DEVICES"] = names
 
 
-def _read_gpu(gpu_id: Any) -> int | None:
+def _parse_gpu_id(gpu_id: Any) -> int | None:
     return int(gpu_id) if gpu_id is not None and int(gpu_id) >= 0 else None

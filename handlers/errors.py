@@ -1,25 +1,25 @@
-"""Errors of what runs in the TorchServe worker.
+"""Errors of what runs in a TorchServe worker.
 
-HandlerError                    exit code 1
-    RequestRejectedError                one request or image is answered with it; exit code 2
-        PhotoError              the bytes of one image
+HandlerError                        exit code 1
+    RequestRejectedError            the response to a request or to one of its images; exit code 2
+        PhotoError                  the bytes of one image
             EmptyBodyError              400 empty_body
             UndecodableImageError       400 undecodable_image
             ImageTooLargeError          413 image_too_large
             UnsupportedMediaTypeError   415 unsupported_media_type
-        InvalidRequestError     400 invalid_request
+        InvalidRequestError         400 invalid_request
             InvalidTopKError            400 invalid_top_k
-        DeadlineExceededError   504 deadline_exceeded
-        VersionRetiredError     404 version_retired
-        ServerStoppingError     503 server_stopping
-        InternalError           500 internal (ours; exit code 1)
-    ArchiveError                the archive cannot be served; exit code 2
-        ModelCardError          model_card.json
-        PreprocessingError      a preprocessing value outside what is allowed
-        ArchitectureError       no such architecture, or none whose head is found
-        WeightsError            weights.safetensors
-        SettingsError           the `handler:` section of model-config.yaml
-        ProbeError              the probes cannot be read, or disagree beyond the tolerance
+        DeadlineExceededError       504 deadline_exceeded
+        VersionRetiredError         404 version_retired
+        ServerStoppingError         503 server_stopping
+        InternalError               500 internal (a fault of ours; exit code 1)
+    ArchiveContentError             the archive cannot be served; exit code 2
+        ModelCardError              model_card.json
+        PreprocessingError          a preprocessing value out of range
+        ArchitectureError           an unknown architecture, or one whose head is not a single linear layer
+        WeightsError                weights.safetensors
+        HandlerSettingsError        the `handler:` section of model-config.yaml
+        ProbeError                  the probes cannot be read, or the served network disagrees with them
 """
 
 from handlers.contract import SERVER_STOPPING, VERSION_RETIRED
@@ -30,7 +30,7 @@ class HandlerError(Exception):
 
 
 class RequestRejectedError(HandlerError):
-    """An answer that is no prediction: an HTTP status, a code for programs, a text for people."""
+    """A response without a prediction: an HTTP status, a code for programs and a message for people."""
 
     exit_code = 2
     status: int = 400
@@ -77,7 +77,9 @@ class VersionRetiredError(RequestRejectedError):
     code = VERSION_RETIRED
 
     def __init__(self) -> None:
-        super().__init__("this version is being unloaded; ask another one, or none in particular.")
+        super().__init__(
+            "this version is being unloaded; send the request to another version, or name none."
+        )
 
 
 class ServerStoppingError(RequestRejectedError):
@@ -85,7 +87,7 @@ class ServerStoppingError(RequestRejectedError):
     code = SERVER_STOPPING
 
     def __init__(self) -> None:
-        super().__init__("this server is stopping; ask again, it or another one will answer.")
+        super().__init__("this server is shutting down; send the request again, or to another one.")
 
 
 class InternalError(RequestRejectedError):
@@ -94,29 +96,29 @@ class InternalError(RequestRejectedError):
     code = "internal"
 
 
-class ArchiveError(HandlerError):
+class ArchiveContentError(HandlerError):
     exit_code = 2
 
 
-class ModelCardError(ArchiveError):
+class ModelCardError(ArchiveContentError):
     pass
 
 
-class PreprocessingError(ArchiveError):
+class PreprocessingError(ArchiveContentError):
     pass
 
 
-class ArchitectureError(ArchiveError):
+class ArchitectureError(ArchiveContentError):
     pass
 
 
-class WeightsError(ArchiveError):
+class WeightsError(ArchiveContentError):
     pass
 
 
-class SettingsError(ArchiveError):
+class HandlerSettingsError(ArchiveContentError):
     pass
 
 
-class ProbeError(ArchiveError):
+class ProbeError(ArchiveContentError):
     pass

@@ -1,13 +1,11 @@
-"""An archive as TorchServe extracted it: a folder with a model card and what the card describes."""
+"""An archive as TorchServe extracted it: a folder with a model card and the files it describes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.contract import (
     FLOAT32_PROBES_FILE,
-    MNN_FILE,
     MODEL_CARD_FILE,
-    ONNX_FILE,
     PROBES_FILE,
     WEIGHTS_FILE,
     ArchiveFormatError,
@@ -23,21 +21,13 @@ class ExtractedArchive:
     folder: Path
     card: ModelCard
     probes: ProbeSet
-    """Of model.onnx."""
+    """What model.onnx answers."""
     float32_probes: ProbeSet
-    """Of weights.safetensors; the same unless model.onnx is quantised."""
+    """What weights.safetensors answers; the same unless model.onnx is quantised."""
 
     def probes_of(self, precision: ArchivePrecision) -> ProbeSet:
-        """Return what an engine that computes in this precision must answer."""
+        """Return what an engine of this precision must answer."""
         return self.float32_probes if precision == "float32" else self.probes
-
-    @property
-    def onnx_path(self) -> Path:
-        return self.folder / ONNX_FILE
-
-    @property
-    def mnn_path(self) -> Path:
-        return self.folder / MNN_FILE
 
     @property
     def weights_path(self) -> Path:
@@ -45,11 +35,11 @@ class ExtractedArchive:
 
 
 def open_extracted(folder: Path) -> ExtractedArchive:
-    """Return what lies in the extracted archive.
+    """Return the extracted archive, its model card and probes read.
 
     Raises:
-        ModelCardError: the card is missing or wrong.
-        ProbeError: the probes are missing or wrong.
+        ModelCardError: the model card is missing or invalid.
+        ProbeError: the probes are missing or invalid.
     """
     try:
         text = (folder / MODEL_CARD_FILE).read_bytes()

@@ -1,7 +1,7 @@
-"""What a worker tells TorchServe line by line, its metrics and its requests, several calls' at a time.
+"""Buffers the lines a worker prints for TorchServe, metrics and the request log, and prints them together.
 
-TorchServe reads metrics from what a worker prints. Its own `add_or_update` prints and flushes each at once: 8 lines a
-request cost the worker 0.46 ms, 2 % of an EfficientNet-B0, and woke the frontend 8 times, on cores that have work.
+TorchServe reads metrics from its workers' output. Its own `add_or_update` prints and flushes each value at once: 8
+lines a request cost the worker 0.46 ms, 2 % of an EfficientNet-B0, and woke the frontend 8 times on busy cores.
 """
 
 import logging
@@ -12,33 +12,33 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-# Prometheus looks every few seconds; a worker that is killed takes so much with it.
+# Prometheus scrapes every few seconds. A worker that is killed loses at most this much.
 INTERVAL_S = 0.2
 
 
 class MetricBuffer:
-    """Collects values and prints them in one write, up to 0.2 s later; what only counts is summed until then."""
+    """Collects values and prints them in one write, up to 0.2 s later; counters are summed until then."""
 
     def __init__(self, *, interval_s: float = INTERVAL_S) -> None:
         self._interval_s = interval_s
         self._host = socket.gethostname()
         self._lock = threading.Lock()
-        # Held while printing, so that after `flush` nothing is still in the other thread's hands.
+        # Held while printing: once `flush` returns, the other thread has nothing left to print either.
         self._printing = threading.Lock()
         self._values: list[tuple[Any, float, str]] = []
         self._lines: list[str] = []
-        self._is_filled = threading.Event()
+        self._has_content = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, metric: Any, value: float, labels: str) -> None:
-        """Take up a value of a TorchServe metric, for 6 decimals; `labels` are `name:value,name:value`."""
-        # No more than this, for a request waits for it: wording its eight lines here took 0.02 ms.
+        """Add a value of a TorchServe metric, printed with 6 decimals; `labels` are `name:value,name:value`."""
+        # Formatting is left to `flush`, because a request waits for this: formatting its eight lines here took 0.02 ms.
         with self._lock:
             self._values.append((metric, value, labels))
         self._wake()
 
     def add_lines(self, lines: list[str]) -> None:
-        """Take up lines that are no metrics."""
+        """Add lines that are printed as they are."""
         with self._lock:
             self._lines += lines
         self._wake()
@@ -67,19 +67,19 @@ class MetricBuffer:
         return lines + [f"{head}{value}{tail}" for (head, tail), value in sums.items()]
 
     def _wake(self) -> None:
-        if not self._is_filled.is_set():
-            self._is_filled.set()
-            self._start()
+        if not self._has_content.is_set():
+            self._has_content.set()
+            self._start_thread()
 
-    def _start(self) -> None:
-        # At the first value rather than at once: a handler that is loaded to be looked at starts no thread.
+    def _start_thread(self) -> None:
+        # At the first value, so that a handler that answers no request starts no thread.
         if self._thread is None:
-            self._thread = threading.Thread(target=self._print_on, name="output", daemon=True)
+            self._thread = threading.Thread(target=self._print_forever, name="output", daemon=True)
             self._thread.start()
 
-    def _print_on(self) -> None:
+    def _print_forever(self) -> None:
         while True:
-            self._is_filled.wait()
+            self._has_content.wait()
             time.sleep(self._interval_s)
-            self._is_filled.clear()
+            self._has_content.clear()
             self.flush()

@@ -1,16 +1,16 @@
-"""Counts and times through TorchServe's own metric API, scraped in its prometheus mode.
+"""Counters and histograms through TorchServe's own metric API, scraped in its prometheus mode.
 
-A metric must be declared in the server's metrics_config (serving/metrics.yaml does it); one that
-is not is left out at no cost. Times are in seconds, because TorchServe's histograms have
-Prometheus' default buckets, 0.005 to 10.
+A metric must be declared in the server's metrics_config (serving/metrics.yaml declares them); one that is not is left
+out at no cost. Times are in seconds, because TorchServe's histograms have Prometheus' default buckets, 0.005 to 10.
 """
 
 import contextlib
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.api.answers import Outcome
+from handlers.api.responses import ImageResult
 from handlers.errors import RequestRejectedError
 from handlers.images.loaders import Timings
 from handlers.metric_buffer import MetricBuffer
@@ -32,25 +32,29 @@ EXTRA_DIMENSION = {
     "handler_predictions_total": "label",
 }
 
+# A version that fails to load: its worker ends before anybody can query it.
+LOAD_FAILURES = "handler_load_failures_total"
+LOAD_FAILURE_DIMENSIONS = ("model", "version")
+
 
 class Metrics:
-    """Writes one model's metrics; `cache` is TorchServe's MetricsCacheYamlImpl, or None."""
+    """Writes the metrics of one model; `cache` is TorchServe's MetricsCacheYamlImpl, or None."""
 
-    def __init__(self, cache: Any, card: ModelCard, lines: MetricBuffer) -> None:
+    def __init__(self, cache: Any, card: ModelCard, buffer: MetricBuffer) -> None:
         self._card = card
         self._metrics = _declared(cache) if cache is not None else {}
-        self._lines = lines
+        self._buffer = buffer
         self._labels: dict[tuple[str, ...], str] = {}
 
     def write_call(self, timings: Timings, *, transports: Sequence[str], total_s: float) -> None:
         """Write what one call of the handler took; `transports` has one entry a request.
 
-        A pass through the network that served requests of both transports counts as `mixed`.
+        A forward pass over images of both transports counts as `mixed`.
         """
         if not self._metrics or not transports:
             return
         for photo in timings.photos:
-            transport = transports[photo.owner]
+            transport = transports[photo.request_index]
             self._write("handler_decode_seconds", photo.decode_s, transport)
             self._write("handler_preprocess_seconds", photo.preprocess_s, transport)
             self._write("handler_images_total", 1, transport, photo.format_name)
@@ -61,15 +65,15 @@ class Metrics:
         for transport in transports:
             self._write("handler_total_seconds", total_s, transport)
 
-    def write_outcome(self, outcome: Outcome, *, transport: str) -> None:
-        """Write what became of one image, or of one request that has none."""
+    def write_result(self, result: ImageResult, *, transport: str) -> None:
+        """Write the result of one image, or the error of a request that was rejected as a whole."""
         if not self._metrics:
             return
-        if isinstance(outcome, RequestRejectedError):
-            self._write("handler_errors_total", 1, transport, outcome.code)
+        if isinstance(result, RequestRejectedError):
+            self._write("handler_errors_total", 1, transport, result.code)
             return
-        index = int(outcome.argmax())
-        self._write("handler_confidence", float(outcome[index]), transport)
+        index = int(result.argmax())
+        self._write("handler_confidence", float(result[index]), transport)
         self._write("handler_predictions_total", 1, transport, self._card.class_names[index])
 
     def _write(self, name: str, value: float, transport: str, extra: str | None = None) -> None:
@@ -79,15 +83,28 @@ class Metrics:
         values = (transport,) if extra is None else (transport, extra)
         labels = self._labels.get((name, *values))
         if labels is None:
-            labels = self._labels[(name, *values)] = self._to_labels(name, values)
-        self._lines.add(metric, value, labels)
+            labels = self._labels[(name, *values)] = self._format_labels(name, values)
+        self._buffer.add(metric, value, labels)
 
-    def _to_labels(self, name: str, values: tuple[str, ...]) -> str:
+    def _format_labels(self, name: str, values: tuple[str, ...]) -> str:
         names = DIMENSIONS if len(values) == 1 else (*DIMENSIONS, EXTRA_DIMENSION[name])
-        all_values = (self._card.name, self._card.version, *values)
-        return ",".join(
-            f"{key}:{_plain(value)}" for key, value in zip(names, all_values, strict=True)
-        )
+        return _format_labels(names, (self._card.name, self._card.version, *values))
+
+
+def count_load_failure(context: Any) -> None:
+    """Print one failure of the version that TorchServe's manifest names; nothing if the metric is not declared."""
+    if context.metrics is None:
+        return
+    from ts.metrics.metric_cache_errors import MetricsCacheKeyError
+    from ts.metrics.metric_type_enum import MetricTypes
+
+    model = (context.manifest or {}).get("model", {})
+    values = (str(model.get("modelName")), str(model.get("modelVersion")))
+    with contextlib.suppress(MetricsCacheKeyError):
+        metric = context.metrics.get_metric(LOAD_FAILURES, MetricTypes.COUNTER)
+        buffer = MetricBuffer()
+        buffer.add(metric, 1, _format_labels(LOAD_FAILURE_DIMENSIONS, values))
+        buffer.flush()
 
 
 def _declared(cache: Any) -> dict[str, Any]:
@@ -96,14 +113,18 @@ def _declared(cache: Any) -> dict[str, Any]:
 
     # TorchServe itself prints a PredictionTime for every call through this logger; handler_total_seconds says more.
     logging.getLogger("ts.metrics.caching_metric").setLevel(logging.WARNING)
-    found = {}
+    declared = {}
     for name in HISTOGRAMS + COUNTERS:
         kind = MetricTypes.HISTOGRAM if name in HISTOGRAMS else MetricTypes.COUNTER
         with contextlib.suppress(MetricsCacheKeyError):
-            found[name] = cache.get_metric(name, kind)
-    return found
+            declared[name] = cache.get_metric(name, kind)
+    return declared
 
 
-def _plain(label: str) -> str:
-    # A metric travels as one line of text, parted by these.
-    return "".join("_" if character in ",|#:\r\n" else character for character in label)
+def _format_labels(names: Sequence[str], values: Sequence[str]) -> str:
+    return ",".join(f"{name}:{_escape(value)}" for name, value in zip(names, values, strict=True))
+
+
+def _escape(label: str) -> str:
+    # A metric is one line of text, and these characters separate its parts.
+    return re.sub(r"[,|#:\r\n]", "_", label)

@@ -1,9 +1,10 @@
-"""The model card: what an archive says of itself, and all the handler needs to know to serve it."""
+"""The model card: what an archive says about itself, and all the handler needs to know to serve it."""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from importlib import metadata
 from typing import Any, Literal, Self, get_args
 
 from handlers.contract import MODEL_CARD_FILE, ArchiveFormatError, parse_class_names
@@ -12,31 +13,34 @@ from handlers.images.preprocessing import PreprocessingSpec
 
 ArchivePrecision = Literal["float32", "int8"]
 
+# Those that determine pixels and probabilities.
+LIBRARIES = ("torch", "torchvision", "onnxruntime", "MNN", "pillow", "simplejpeg", "numpy")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     name: str
     version: str
     architecture: str
-    """A torchvision classifier's name."""
+    """The name of a torchvision classifier."""
     class_names: tuple[str, ...]
     """In the order of the network's outputs."""
     preprocessing: PreprocessingSpec
     temperature: float
-    """The logits are divided by it before the softmax."""
+    """The logits are divided by it before the softmax (Guo et al., 2017)."""
     metrics: Mapping[str, Any]
-    """Per split: accuracy, n and a 95 % interval."""
+    """Per split: accuracy, n and a 95 % interval, of the float32 network."""
     training_run: str
     data_fingerprint: str
     weights_sha256: str
     """Of weights.safetensors, in hexadecimal."""
     library_versions: Mapping[str, str]
     precision: ArchivePrecision
-    """Of model.onnx; weights.safetensors is float32 always, and so is what `metrics` judged."""
+    """Of model.onnx; weights.safetensors is always float32."""
     quantisation: Mapping[str, Any]
     """What int8 costs against float32 on val photos, measured at export; empty with float32."""
     licence_note: str
-    """Where the starting weights came from and on which terms."""
+    """Where the pretrained weights came from and on which terms."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -73,7 +77,7 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Return the card; unknown fields are left alone, for a card may be newer than its reader.
+        """Return the card; unknown fields are ignored, because a card may be newer than its reader.
 
         Raises:
             ModelCardError: not JSON, a field is missing, or its value is not allowed.
@@ -86,7 +90,7 @@ class ModelCard:
             ) from None
         if not isinstance(values, dict):
             raise ModelCardError(
-                f"{MODEL_CARD_FILE} is {type(values).__name__}; it must be a JSON object."
+                f"{MODEL_CARD_FILE} must hold a JSON object, not {type(values).__name__}."
             )
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in values]
@@ -97,6 +101,17 @@ class ModelCard:
         known = {name: values[name] for name in names}
         known["preprocessing"] = _read_preprocessing(known["preprocessing"])
         return cls(**known)
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Return the installed version of each of LIBRARIES, None where it is not installed."""
+    versions: dict[str, str | None] = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            versions[library] = None
+    return versions
 
 
 def _read_preprocessing(values: Any) -> PreprocessingSpec:
@@ -121,4 +136,4 @@ def _is_positive(value: Any) -> bool:
 
 
 def _invalid(name: str, value: Any, allowed: str) -> ModelCardError:
-    return ModelCardError(f"{MODEL_CARD_FILE}: {name} is {value!r:.200}; it must be {allowed}.")
+    return ModelCardError(f"{MODEL_CARD_FILE}: {name} must be {allowed}, not {value!r:.200}.")

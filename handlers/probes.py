@@ -1,4 +1,4 @@
-"""Replays an archive's probes through the real pipeline: served must be what was trained."""
+"""Replays an archive's probes through the real pipeline: what is served must be what was trained."""
 
 from typing import Any
 
@@ -8,51 +8,48 @@ from handlers.contract import Probe
 from handlers.engines.pipelines import Pipeline
 from handlers.errors import ProbeError, RequestRejectedError
 from handlers.extracted import ExtractedArchive
-from handlers.images.loaders import Photo, Timings
+from handlers.images.loaders import EncodedPhoto, Timings
 
 
 def replay_probes(archive: ExtractedArchive, pipeline: Pipeline[Any]) -> float:
-    """Return the largest difference of a probability; afterwards decoder and engine are warm.
+    """Return the largest difference of a probability, 0..1; afterwards decoder and engine are warm.
 
     Raises:
-        ProbeError: a probe differs beyond the archive's tolerance, or is refused.
+        ProbeError: a probe differs by more than the archive's tolerance, or its photo is rejected.
     """
     expected = archive.probes_of(pipeline.precision)
-    # One by one as well as together: both are what requests will do.
-    together = pipeline.classify(
-        [Photo(probe.data, owner) for owner, probe in enumerate(expected.probes)], Timings()
+    # In one batch and one by one, as requests will be.
+    batched = pipeline.classify(
+        [EncodedPhoto(probe.data, index) for index, probe in enumerate(expected.probes)], Timings()
     )
-    worst = 0.0
-    for probe, outcome in zip(expected.probes, together, strict=True):
-        alone = pipeline.classify([Photo(probe.data)], Timings())[0]
-        for answer in (outcome, alone):
-            worst = max(worst, _difference(archive, probe, answer, expected.tolerance))
-    return worst
+    largest = 0.0
+    for probe, in_batch in zip(expected.probes, batched, strict=True):
+        alone = pipeline.classify([EncodedPhoto(probe.data)], Timings())[0]
+        for result in (in_batch, alone):
+            largest = max(largest, _difference(archive, probe, result, expected.tolerance))
+    return largest
 
 
 def _difference(
     archive: ExtractedArchive,
     probe: Probe,
-    answer: np.ndarray | RequestRejectedError,
+    result: np.ndarray | RequestRejectedError,
     tolerance: float,
 ) -> float:
-    refusing = _refusing(archive)
-    if isinstance(answer, RequestRejectedError):
-        raise ProbeError(f"{refusing} its own probe {probe.file} has no answer: {answer}")
+    # `headswap serve` looks for these words in the worker's log.
+    refusing = f"refusing to serve {archive.card.name} {archive.card.version}:"
+    if isinstance(result, RequestRejectedError):
+        raise ProbeError(f"{refusing} probe {probe.file} was rejected: {result}")
     expected = np.asarray(probe.probabilities, dtype=np.float32)
-    if answer.shape != expected.shape:
+    if result.shape != expected.shape:
         raise ProbeError(
-            f"{refusing} the network gives {answer.shape[0]} probabilities, "
-            f"the model card names {archive.card.class_count} classes."
+            f"{refusing} the network returns {result.shape[0]} probabilities, but the model card "
+            f"names {archive.card.class_count} classes."
         )
-    difference = float(np.abs(answer - expected).max())
+    difference = float(np.abs(result - expected).max())
     if difference > tolerance:
         raise ProbeError(
-            f"{refusing} probe {probe.file} differs by {difference:.4f} from what training gave; "
-            f"{tolerance} is tolerated. Decoder, crop, class order or engine is another."
+            f"{refusing} probe {probe.file} differs by {difference:.4f} from what was computed at export, which is "
+            f"more than the tolerance of {tolerance}. Decoder, crop, class order or engine is not the same."
         )
     return difference
-
-
-def _refusing(archive: ExtractedArchive) -> str:
-    return f"refusing to serve {archive.card.name} {archive.card.version}:"

@@ -1,4 +1,4 @@
-"""What a host may set for the handler: the `handler:` section of model-config.yaml.
+"""What a host may configure in the handler: the `handler:` section of model-config.yaml.
 
 The other keys of that file are TorchServe's own; FRONTEND_DEFAULTS is what an archive should carry.
 """
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
-from handlers.errors import SettingsError
+from handlers.errors import HandlerSettingsError
 from handlers.images.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 
 # TorchServe's part of model-config.yaml. minWorkers and maxWorkers are left to the host.
 FRONTEND_DEFAULTS: Mapping[str, int] = {
-    # A batch buys a CPU nothing but round trips, and TorchServe hands two requests that wait to one worker while
+    # On a CPU a batch saves nothing but round trips, and TorchServe hands two waiting requests to one worker while
     # another is idle. 1 against 2: two connections get 93.3 instead of 53.8 photos/s of EfficientNet-B0 and 54.5
-    # instead of 35.2 of ResNet-18; with 8 it is 1 to 4 % fewer.
+    # instead of 35.2 of ResNet-18; with 8 connections it is 1 to 4 % fewer.
     "batchSize": 1,
-    # Milliseconds that the first request waits for company. 1 is the least TorchServe accepts: 0
-    # and a missing key both mean its default of 100, paid by every request of an idle server.
+    # Milliseconds that the first request of a batch waits for others. 1 is the least TorchServe accepts: 0 and a
+    # missing key both mean its default of 100, which every request to an idle server would pay.
     "maxBatchDelay": 1,
-    # Seconds until TorchServe kills a worker that is still computing, so far above the worst batch.
+    # Seconds until TorchServe kills a worker that is still computing, so well above the slowest batch.
     "responseTimeout": 120,
-    # Seconds from start to loaded; must be given too, or a default of 120 overrides the host's own.
+    # Seconds from start to loaded. Without it, TorchServe's 120 would override the host's own default.
     "startupTimeout": 120,
     # Seconds during which a crashing worker is restarted: TorchServe's 300 hide a broken archive.
     "maxRetryTimeoutInSec": 30,
@@ -35,26 +35,26 @@ Precision = Literal["auto", "float16", "bfloat16", "float32"]
 @dataclass(frozen=True, kw_only=True)
 class HandlerSettings:
     engine: EngineChoice = "auto"
-    """On a CPU. auto: the first of MNN, ONNX Runtime and PyTorch whose file the archive holds and that is installed."""
+    """On a CPU. auto: the first of MNN, ONNX Runtime and PyTorch that is installed and whose file the archive holds."""
     precision: Precision = "auto"
-    """Of the network on a GPU; auto: float16. A CPU computes in float32 whatever stands here."""
+    """Of the network on a GPU; auto: float16. A CPU always computes in float32."""
     threads_per_worker: int | None = None
-    """CPU threads of a worker. Default: OMP_NUM_THREADS, else 1, for workers share the cores."""
+    """CPU threads of a worker. Default: OMP_NUM_THREADS, else 1, because the workers share the cores."""
     max_pixels: int = DEFAULT_MAX_PIXELS
-    """Of one image, before it is decoded."""
+    """Of one image, checked before it is decoded."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Of one image as sent."""
     max_images_per_request: int = 64
     decode_budget_s: float = 5.0
-    """Seconds one request may spend in decoding; its images after that are refused as too large."""
+    """Seconds that one request may spend on decoding; its remaining images are rejected as too large."""
     default_top_k: int = 5
     largest_batch: int = 32
-    """Images computed at once; what requests bring beyond it is computed in turns."""
+    """Images in one forward pass; a larger batch is split."""
 
     def __post_init__(self) -> None:
         for name, allowed in (("engine", EngineChoice), ("precision", Precision)):
             if getattr(self, name) not in get_args(allowed):
-                raise _invalid(name, getattr(self, name), ", ".join(get_args(allowed)))
+                raise _invalid(name, getattr(self, name), f"one of {', '.join(get_args(allowed))}")
         if self.threads_per_worker is not None:
             _check_count("threads_per_worker", self.threads_per_worker)
         for name in (
@@ -75,6 +75,7 @@ class HandlerSettings:
 
     @property
     def thread_count(self) -> int:
+        """CPU threads of a worker, at least 1."""
         if self.threads_per_worker is not None:
             return self.threads_per_worker
         from_environment = os.environ.get("OMP_NUM_THREADS", "")
@@ -82,10 +83,10 @@ class HandlerSettings:
 
     @classmethod
     def from_model_config(cls, model_config: Mapping[str, Any] | None) -> Self:
-        """Return the settings of a parsed model-config.yaml; the defaults without `handler:`.
+        """Return the settings of a parsed model-config.yaml; the defaults if it has no `handler:`.
 
         Raises:
-            SettingsError: a key that does not exist, or a value that is not allowed.
+            HandlerSettingsError: an unknown key, or a value that is not allowed.
         """
         section = (model_config or {}).get("handler") or {}
         if not isinstance(section, Mapping):
@@ -93,9 +94,9 @@ class HandlerSettings:
         names = [field.name for field in fields(cls)]
         unknown = sorted(str(name) for name in section if name not in names)
         if unknown:
-            raise SettingsError(
+            raise HandlerSettingsError(
                 f"model-config.yaml: handler has no setting {', '.join(unknown)}; "
-                f"it has {', '.join(names)}."
+                f"its settings are {', '.join(names)}."
             )
         return cls(**section)
 
@@ -105,6 +106,6 @@ def _check_count(name: str, value: Any) -> None:
         raise _invalid(name, value, "a whole number of 1 or more")
 
 
-def _invalid(name: str, value: Any, allowed: str) -> SettingsError:
-    where = f"handler.{name}" if name else "handler"
-    return SettingsError(f"model-config.yaml: {where} is {value!r:.100}; it must be {allowed}.")
+def _invalid(name: str, value: Any, allowed: str) -> HandlerSettingsError:
+    key = f"handler.{name}" if name else "handler"
+    return HandlerSettingsError(f"model-config.yaml: {key} must be {allowed}, not {value!r:.100}.")

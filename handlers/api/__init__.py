@@ -1,1 +1,1 @@
-"""Requests read and answers written: raw bytes, forms, KServe v1 and Open Inference v2."""
+"""Requests and responses, whatever their shape and transport."""

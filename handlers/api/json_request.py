@@ -1,4 +1,4 @@
-"""Requests in JSON: KServe v1 (`instances`), Open Inference v2 (`inputs`) or plain (`b64`)."""
+"""Requests in JSON: KServe v1 (`instances`), Open Inference Protocol v2 (`inputs`) or plain (`b64`)."""
 
 import binascii
 import json
@@ -10,12 +10,12 @@ from typing import Any, Literal
 from handlers.api.options import OPTION_NAMES
 from handlers.errors import InvalidRequestError
 
-Shape = Literal["one", "several", "kserve_v1", "open_inference"]
+Shape = Literal["single", "several", "kserve_v1", "open_inference"]
 
-# Where the clients of TensorFlow Serving, KServe and the stock handlers put an image's bytes.
+# Where the clients of TensorFlow Serving, of KServe and of TorchServe's own handlers put the bytes of an image.
 _IMAGE_KEYS = ("b64", "image_bytes", "image", "data", "body")
 
-_NOT_AN_IMAGE = 'an image must be base64 text or {"b64": "..."}'
+_IMAGE_RULE = 'an image must be base64 text or {"b64": "..."}'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class JsonRequest:
 
 
 def parse_json(value: Any, *, is_declared: bool) -> Any:
-    """Return the object or list that `value` is or spells, or None where it is no JSON.
+    """Return the JSON that `value` is or spells; None if it is not JSON and was not declared to be.
 
     Raises:
-        InvalidRequestError: it is declared to be JSON and is not, or is neither object nor list.
+        InvalidRequestError: it was declared to be JSON and is not, or its type is not one that TorchServe passes on.
     """
     if isinstance(value, (dict, list)):
         return value
     if not isinstance(value, (str, bytes, bytearray, memoryview)):
-        raise _unknown(f"the JSON is {type(value).__name__}")
+        raise _unknown_shape(f"the JSON is {type(value).__name__}")
     head = value[:64] if isinstance(value, str) else bytes(value[:64]).decode("latin-1")
     if not head.lstrip().startswith(("{", "[")) and not is_declared:
         return None
@@ -50,22 +50,22 @@ def parse_json(value: Any, *, is_declared: bool) -> Any:
 
 
 def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
-    """Return where the images, the parameters and the wanted shape of the answer are.
+    """Return the images and parameters of parsed JSON, and the shape its response must have.
 
     Raises:
-        InvalidRequestError: none of the shapes we know.
+        InvalidRequestError: it has none of the known shapes.
     """
     if isinstance(content, str):
-        return JsonRequest(shape="one", images=[content])
+        return JsonRequest(shape="single", images=[content])
     if isinstance(content, list):
         return JsonRequest(shape="several", images=content)
     if not isinstance(content, dict):
-        raise _unknown(f"the JSON is {type(content).__name__}")
+        raise _unknown_shape(f"the JSON is {type(content).__name__}")
     parameters = _read_parameters(content)
     if "instances" in content:
         return JsonRequest(
             shape="kserve_v1" if is_kserve_path else "several",
-            images=_need_list("instances", content["instances"]),
+            images=_require_list("instances", content["instances"]),
             parameters=parameters,
         )
     if "inputs" in content:
@@ -76,29 +76,29 @@ def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
             request_id=str(content["id"])[:256] if "id" in content else None,
         )
     if any(key in content for key in _IMAGE_KEYS):
-        return JsonRequest(shape="one", images=[content], parameters=parameters)
-    raise _unknown(f"the JSON has the keys {', '.join(map(str, content))[:200] or '(none)'}")
+        return JsonRequest(shape="single", images=[content], parameters=parameters)
+    raise _unknown_shape(f"the JSON has the keys {', '.join(map(str, content))[:200] or '(none)'}")
 
 
 def decode_image(value: Any) -> bytes:
-    """Return the image's bytes from base64 text, a data URI, or an object that holds one of them.
+    """Return the image's bytes from base64 text, a data URI, or an object that holds either.
 
     Raises:
         InvalidRequestError: it is none of these.
     """
-    # Two levels: {"image_bytes": {"b64": "..."}} is TensorFlow Serving's way.
+    # Two levels: {"image_bytes": {"b64": "..."}} is the format of TensorFlow Serving.
     for _ in range(2):
         if isinstance(value, Mapping):
             value = next((value[key] for key in _IMAGE_KEYS if key in value), None)
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{_NOT_AN_IMAGE}; it is {type(value).__name__}.")
+        raise InvalidRequestError(f"{_IMAGE_RULE}, not {type(value).__name__}.")
     if value.startswith("data:"):
         value = value.partition(",")[2]
     try:
         compact = "".join(value.split()).translate(str.maketrans("-_", "+/"))
         return b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(f"{_NOT_AN_IMAGE}; this is not base64: {error}.") from None
+        raise InvalidRequestError(f"{_IMAGE_RULE}; this is not base64: {error}.") from None
 
 
 def _read_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,21 +109,21 @@ def _read_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_tensors(tensors: Any) -> list[Any]:
     images: list[Any] = []
-    for tensor in _need_list("inputs", tensors):
+    for tensor in _require_list("inputs", tensors):
         if not isinstance(tensor, Mapping) or tensor.get("datatype", "BYTES") != "BYTES":
-            raise _unknown("an input is no BYTES tensor")
-        images += _need_list("an input's data", tensor.get("data"))
+            raise _unknown_shape("an input is not a tensor of the datatype BYTES")
+        images += _require_list("the data of an input", tensor.get("data"))
     return images
 
 
-def _need_list(name: str, value: Any) -> list[Any]:
+def _require_list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list) or not value:
-        raise _unknown(f"{name} is no list of one or more")
+        raise _unknown_shape(f"{name} must be a list of one or more")
     return value
 
 
-def _unknown(what: str) -> InvalidRequestError:
+def _unknown_shape(problem: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f'{what}; send {{"b64": ...}}, {{"instances": [{{"b64": ...}}]}} (KServe v1) or '
+        f'{problem}; send {{"b64": ...}}, {{"instances": [{{"b64": ...}}]}} (KServe v1) or '
         '{"inputs": [{"name", "shape", "datatype": "BYTES", "data"}]} (Open Inference v2).'
     )

@@ -1,18 +1,17 @@
-"""What a request may ask for besides an answer, and where it may say so.
+"""The options of a request, and where each may be given.
 
-| option | header | field, gRPC key or JSON parameter |
+| option | header | form field, gRPC key or JSON parameter |
 |---|---|---|
 | number of classes | X-Top-K | top_k |
 | explain instead of predict | (path /explanations) | explain |
-| which class to explain | X-Explain-Class | class |
-| explanation as a picture | Accept: image/png | format=png |
-| latest useful moment | X-Request-Deadline-Ms | deadline_ms |
-| the caller's own ids | X-Correlation-Id, traceparent | x-correlation-id, traceparent (no JSON parameters) |
+| the class to explain | X-Explain-Class | class |
+| explanation as an image | Accept: image/png | format=png |
+| deadline | X-Request-Deadline-Ms | deadline_ms |
+| the client's own ids | X-Correlation-Id, traceparent | x-correlation-id, traceparent (no JSON parameters) |
 
-A deadline of 10^11 or more is a moment, in Unix milliseconds. A smaller one is a time span,
-counted from X-Request-Start (Unix seconds or milliseconds, with or without nginx's `t=`) or else
-from when the worker received the request: TorchServe does not tell the worker when it received
-it.
+A deadline of 10^11 or more is a point in time, in Unix milliseconds. A smaller one is a duration, counted from
+X-Request-Start (Unix seconds or milliseconds, with or without nginx's `t=`), or else from when the worker received
+the request: TorchServe does not tell the worker when it received it.
 """
 
 import math
@@ -25,29 +24,29 @@ from typing import Any
 from handlers.errors import DeadlineExceededError, InvalidRequestError, InvalidTopKError
 
 OPTION_NAMES = frozenset({"top_k", "explain", "class", "format", "deadline_ms"})
-# By which a caller finds its own request again, in the answer and in the log.
+# By these a client finds its request again, in the response and in the log.
 ID_NAMES = ("x-correlation-id", "traceparent")
-# A longer one is left out: cut off, it would be another caller's.
-LONGEST_ID = 256
+# A longer id is left out: truncated, it could be another client's.
+MAX_ID_LENGTH = 256
 
-_MOMENT_FROM_MS = 1e11
-_SECONDS_BELOW = 1e11
+_MIN_TIMESTAMP_MS = 1e11
+_MAX_TIMESTAMP_S = 1e11
 _TRUE = {"true", "1", "yes"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     top_k: int | None = None
-    is_explain: bool = False
-    explain_class: str | None = None
-    is_picture: bool = False
+    wants_explanation: bool = False
+    explained_class: str | None = None
+    wants_png: bool = False
     deadline_unix_s: float | None = None
 
     def check_deadline(self, now_unix_s: float | None = None) -> None:
-        """Return if there is time left.
+        """Return if the deadline has not passed.
 
         Raises:
-            DeadlineExceededError: the caller no longer waits for an answer.
+            DeadlineExceededError: the client no longer waits for a response.
         """
         if self.deadline_unix_s is None:
             return
@@ -59,19 +58,19 @@ class Options:
 
 
 def read_options(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Options:
-    """Return the options; a header goes before a field of the same meaning.
+    """Return the options; a header takes precedence over a field of the same meaning.
 
     Raises:
-        InvalidTopKError: the number of classes is no whole number above 0.
-        InvalidRequestError: the deadline is no number.
+        InvalidTopKError: the number of classes is not a whole number above 0.
+        InvalidRequestError: the deadline is not a number.
     """
     texts = {name: _to_text(value) for name, value in fields.items()}
     return Options(
-        top_k=_read_top_k(headers.get("x-top-k", texts.get("top_k"))),
-        is_explain=headers.get("explain", "").lower() in _TRUE
+        top_k=_parse_top_k(headers.get("x-top-k", texts.get("top_k"))),
+        wants_explanation=headers.get("explain", "").lower() in _TRUE
         or texts.get("explain", "").lower() in _TRUE,
-        explain_class=headers.get("x-explain-class", texts.get("class")),
-        is_picture="image/png" in headers.get("accept", "") or texts.get("format") == "png",
+        explained_class=headers.get("x-explain-class", texts.get("class")),
+        wants_png="image/png" in headers.get("accept", "") or texts.get("format") == "png",
         deadline_unix_s=_read_deadline(headers, texts),
     )
 
@@ -82,12 +81,12 @@ def _to_text(value: Any) -> str:
     return str(value)[:100].strip()
 
 
-def _read_top_k(text: str | None) -> int | None:
+def _parse_top_k(text: str | None) -> int | None:
     if text is None:
         return None
-    # ASCII digits alone: int() also takes '1_0', ' 3' and the digits of other scripts.
+    # ASCII digits only: int() also takes '1_0', ' 3' and the digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise InvalidTopKError(f"top_k is {text[:100]!r}; it must be a whole number of 1 or more.")
+        raise InvalidTopKError(f"top_k must be a whole number of 1 or more, not {text[:100]!r}.")
     return int(text)
 
 
@@ -95,25 +94,26 @@ def _read_deadline(headers: Mapping[str, str], fields: Mapping[str, str]) -> flo
     text = headers.get("x-request-deadline-ms", fields.get("deadline_ms"))
     if text is None:
         return None
-    value_ms = _to_number(text)
+    value_ms = _parse_number(text)
     if value_ms is None:
         raise InvalidRequestError(
-            f"the deadline is {text[:100]!r}; it must be a number of milliseconds of 0 or more."
+            f"the deadline must be a number of milliseconds of 0 or more, not {text[:100]!r}."
         )
-    if value_ms >= _MOMENT_FROM_MS:
+    if value_ms >= _MIN_TIMESTAMP_MS:
         return value_ms / 1000
     return _read_start(headers) + value_ms / 1000
 
 
 def _read_start(headers: Mapping[str, str]) -> float:
-    # Set by proxies rather than by the caller, so one we cannot read is left alone, not refused.
-    start = _to_number(headers.get("x-request-start", "").removeprefix("t="))
+    # Proxies set it rather than the client, so one that cannot be read is ignored, not rejected.
+    start = _parse_number(headers.get("x-request-start", "").removeprefix("t="))
     if start is None:
         return time.time()
-    return start if start < _SECONDS_BELOW else start / 1000
+    return start if start < _MAX_TIMESTAMP_S else start / 1000
 
 
-def _to_number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
+    """Return the finite number of 0 or more that the text spells, else None."""
     try:
         number = float(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Pixels to probabilities: the network and what computes it on a CPU or a GPU."""
+"""Pixels to probabilities: the network, and the engines that compute it on a CPU or a GPU."""

@@ -1,7 +1,7 @@
-"""The engine on an NVIDIA GPU: half precision unless told otherwise, channels last, one CUDA graph per batch size.
+"""The engine on an NVIDIA GPU: half precision by default, channels last, one CUDA graph per batch size.
 
-The device may also be a CPU: then it computes the same in float32 and without graphs, which is
-how its logic is tested where there is no GPU.
+The device may also be a CPU: then it computes the same in float32 and without graphs, which is how its logic is tested
+on machines without a GPU.
 """
 
 import logging
@@ -10,16 +10,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from handlers.engines.cpu_engines import load_network
-from handlers.engines.network import Network
+from handlers.engines.network import Network, load_network
 from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision
 from handlers.settings import Precision
 
 logger = logging.getLogger(__name__)
 
-# What CUDA says when the process can never compute again; only a new worker can.
-_STICKY = (
+# CUDA's messages after which a process can never compute again; only a new worker can.
+_STICKY_ERRORS = (
     "illegal memory access",
     "device-side assert",
     "unspecified launch failure",
@@ -27,13 +26,12 @@ _STICKY = (
     "unrecoverable",
 )
 
-# Runs before a graph is captured, in which cuDNN chooses its algorithms; PyTorch's documentation
-# uses 3.
+# Runs before a graph is captured, in which cuDNN chooses its algorithms; PyTorch's documentation uses 3.
 _WARM_UP_RUNS = 3
 
 
 class CudaEngine:
-    # Half precision differs from float32 by less than the probes' tolerance.
+    # Of its weights: computed in half precision, the probabilities stay within the float32 probes' tolerance.
     precision: ArchivePrecision = "float32"
 
     def __init__(
@@ -52,7 +50,7 @@ class CudaEngine:
         self.name = f"PyTorch on {device}, {str(next(self._network.parameters()).dtype)[6:]}"
 
     def probabilities(self, batch: Sequence[torch.Tensor]) -> np.ndarray:
-        """Return `(B, K) float32` for B pictures of `(S, S, 3) uint8` on the device."""
+        """Return `(B, K) float32` for B images of `(S, S, 3) uint8` on the device."""
         pixels = torch.stack(list(batch))
         try:
             return self._compute(pixels).float().cpu().numpy()
@@ -63,7 +61,9 @@ class CudaEngine:
             raise
 
     def _compute_in_halves(self, pixels: torch.Tensor) -> np.ndarray:
-        logger.warning("The GPU ran out of memory at %d images: once more by halves.", len(pixels))
+        logger.warning(
+            "The GPU ran out of memory at %d images; retrying in two halves.", len(pixels)
+        )
         torch.cuda.empty_cache()
         halves = pixels.chunk(2)
         return torch.cat([self._network_rows(half) for half in halves]).float().cpu().numpy()
@@ -114,7 +114,7 @@ class CudaEngine:
 
 
 def place_network(network: Network, device: torch.device, precision: Precision = "auto") -> Network:
-    """Return the network on the device; on a GPU in the precision asked for, with channels last."""
+    """Return the network on the device; on a GPU in the given precision and channels last."""
     if device.type != "cuda":
         return network.to(device)
     network = network.to(device=device, dtype=choose_dtype(precision))
@@ -123,26 +123,24 @@ def place_network(network: Network, device: torch.device, precision: Precision =
 
 
 def choose_dtype(precision: Precision) -> torch.dtype:
-    """Return what the network computes in on a GPU."""
+    """Return the dtype that the network computes in on a GPU."""
     dtype: torch.dtype = getattr(torch, "float16" if precision == "auto" else precision)
     return dtype
 
 
 def list_buckets(largest_batch: int) -> list[int]:
-    """Return the powers of two below `largest_batch`, and it: the batch sizes that get a graph."""
+    """Return the batch sizes that get a CUDA graph: the powers of two below `largest_batch`, and `largest_batch`."""
     powers = [1 << exponent for exponent in range(largest_batch.bit_length())]
     return sorted({min(power, largest_batch) for power in powers} | {largest_batch})
 
 
 def exit_if_sticky(error: RuntimeError) -> None:
-    """Leave the process where CUDA is broken for good: TorchServe then starts a new worker.
+    """End the process if CUDA cannot be used in it any more: TorchServe then starts a new worker.
 
     Raises:
-        SystemExit: the error is of that kind.
+        SystemExit: the error is one that CUDA does not recover from within a process.
     """
     text = str(error)
-    if any(sign in text for sign in _STICKY):
-        logger.critical(
-            "The GPU cannot be used by this process any more, so it ends: %s", text[:300]
-        )
+    if any(message in text for message in _STICKY_ERRORS):
+        logger.critical("This process cannot use the GPU any more and exits: %s", text[:300])
         raise SystemExit(1) from error

@@ -1,7 +1,7 @@
 """Photos to pixels on an NVIDIA GPU: nvJPEG in batches, resampling on the device.
 
-Whatever nvJPEG should not or cannot decode, Pillow does, photo by photo. The two round
-differently; the probes' tolerance covers it.
+Pillow decodes, photo by photo, what nvJPEG cannot decode to the same pixels. The two round differently; the probes'
+tolerance covers it.
 """
 
 import time
@@ -14,32 +14,33 @@ from torch.nn import functional
 
 from handlers.engines.cuda_engine import exit_if_sticky
 from handlers.errors import RequestRejectedError
-from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
-from handlers.images.loaders import CpuLoader, DecodeBudget, Photo, PhotoTiming, Timings
+from handlers.images.decoding import Bytes, DecodeLimits, JpegHeader, read_jpeg_header
+from handlers.images.loaders import CpuLoader, DecodeBudget, EncodedPhoto, PhotoTiming, Timings
 from handlers.images.preprocessing import PreprocessingSpec, central_square
-from handlers.settings import HandlerSettings
 
 Loaded = torch.Tensor | RequestRejectedError
 
 
 class CudaLoader:
     def __init__(
-        self, spec: PreprocessingSpec, settings: HandlerSettings, *, device: torch.device
+        self, spec: PreprocessingSpec, limits: DecodeLimits, *, device: torch.device
     ) -> None:
         self._spec = spec
-        self._limits = settings.limits
+        self._limits = limits
         self._device = device
-        self._fall_back = CpuLoader(spec, settings)
-        self.name = f"nvJPEG, else {self._fall_back.name},"
+        self._fallback = CpuLoader(spec, limits)
+        self.name = f"nvJPEG, else {self._fallback.name},"
 
-    def load(self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget) -> list[Loaded]:
+    def load(
+        self, photos: Sequence[EncodedPhoto], timings: Timings, budget: DecodeBudget
+    ) -> list[Loaded]:
         """Return each photo's `(S, S, 3) uint8` pixels on the device, or its error."""
         headers = [self._read_header(photo.data) for photo in photos]
-        fit = [index for index, header in enumerate(headers) if isinstance(header, JpegHeader)]
+        for_nvjpeg = [i for i, header in enumerate(headers) if isinstance(header, JpegHeader)]
         started = time.perf_counter()
-        decoded = self._decode([photos[index].data for index in fit])
-        decode_s = (time.perf_counter() - started) / max(1, len(fit))
-        on_device = dict(zip(fit, decoded, strict=True))
+        decoded = self._decode([photos[index].data for index in for_nvjpeg])
+        decode_s = (time.perf_counter() - started) / max(1, len(for_nvjpeg))
+        on_device = dict(zip(for_nvjpeg, decoded, strict=True))
         loaded: list[Loaded] = []
         for index, photo in enumerate(photos):
             header, image = headers[index], on_device.get(index)
@@ -51,7 +52,9 @@ class CudaLoader:
                 started = time.perf_counter()
                 loaded.append(self._crop(image, header))
                 preprocess_s = time.perf_counter() - started
-                timings.photos.append(PhotoTiming(photo.owner, "JPEG", decode_s, preprocess_s))
+                timings.photos.append(
+                    PhotoTiming(photo.request_index, "JPEG", decode_s, preprocess_s)
+                )
         return loaded
 
     def _read_header(self, data: Bytes) -> JpegHeader | RequestRejectedError | None:
@@ -60,14 +63,14 @@ class CudaLoader:
         except RequestRejectedError as error:
             return error
 
-    def _load_on_cpu(self, photo: Photo, timings: Timings, budget: DecodeBudget) -> Loaded:
-        pixels = self._fall_back.load_one(photo, timings, budget)
+    def _load_on_cpu(self, photo: EncodedPhoto, timings: Timings, budget: DecodeBudget) -> Loaded:
+        pixels = self._fallback.load_one(photo, timings, budget)
         if isinstance(pixels, RequestRejectedError):
             return pixels
         return torch.from_numpy(pixels).to(self._device, non_blocking=True)
 
     def _decode(self, files: list[Bytes]) -> list[torch.Tensor | None]:
-        """Return each JPEG as `(3, H, W) uint8` on the device, None where nvJPEG gave up."""
+        """Return each JPEG as `(3, H, W) uint8` on the device, None where nvJPEG failed."""
         if not files:
             return []
         tensors = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files]
@@ -75,7 +78,7 @@ class CudaLoader:
             return list(decode_jpegs(tensors, self._device))
         except RuntimeError as error:
             exit_if_sticky(error)
-            # One bad file fails its whole batch, so each alone.
+            # One bad file fails its whole batch, so decode each alone.
             return [self._decode_alone(tensor) for tensor in tensors]
 
     def _decode_alone(self, tensor: torch.Tensor) -> torch.Tensor | None:
@@ -92,12 +95,11 @@ class CudaLoader:
 
 
 def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-    """Return `(3, H, W) uint8` RGB images, by nvJPEG, or by libjpeg when the device is a CPU."""
+    """Return `(3, H, W) uint8` RGB images, decoded by nvJPEG, or by libjpeg if the device is a CPU."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
     with warnings.catch_warnings():
-        # torchvision 0.29 announces that its decoders move to torchcodec, once a call: a line of
-        # log for every batch.
+        # torchvision 0.29 announces at each call that its decoders move to torchcodec: a log line for every batch.
         warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning)
         images: list[torch.Tensor] = decode_jpeg(files, mode=ImageReadMode.RGB, device=device)
     return images
@@ -106,7 +108,7 @@ def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.
 def crop_on_device(image: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor:
     """Return the central square of a `(3, H, W) uint8` image as `(S, S, 3) uint8`.
 
-    The square's edges are rounded to whole pixels: half a pixel of a photo's hundreds.
+    The edges of the square are rounded to whole pixels: half a pixel of hundreds.
     """
     height, width = image.shape[1:]
     left, top, right, bottom = map(round, central_square((width, height), spec.resize_ratio))
@@ -119,7 +121,7 @@ def crop_on_device(image: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor
 
 
 def transpose(pixels: torch.Tensor, how: Image.Transpose) -> torch.Tensor:
-    """Return `(H, W, 3)` turned or flipped as Pillow would."""
+    """Return `(H, W, 3)` turned or flipped as Pillow does it."""
     turns = {
         Image.Transpose.FLIP_LEFT_RIGHT: lambda p: p.flip(1),
         Image.Transpose.FLIP_TOP_BOTTOM: lambda p: p.flip(0),

@@ -1,7 +1,7 @@
 """The network from pixels to probabilities, as it is trained, evaluated, exported and served.
 
-B batch, S image size, K classes. Normalising and the softmax are inside, so that whoever holds a
-`Network`, or the ONNX file made of it, cannot get them wrong.
+B batch, S image size, K classes. Normalisation and softmax are part of it, so that nobody who has a `Network`, or the
+ONNX file exported from it, can get them wrong.
 """
 
 from typing import Any
@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from handlers.errors import ArchitectureError
+from handlers.engines.weights import read_weights
+from handlers.errors import ArchitectureError, WeightsError
+from handlers.extracted import ExtractedArchive
 from handlers.images.preprocessing import PreprocessingSpec
 
 
 class Network(nn.Module):
-    """pixels `(B, S, S, 3) uint8` -> probabilities `(B, K) float32`, rows summing to 1.
+    """pixels `(B, S, S, 3) uint8`, 0..255 RGB -> probabilities `(B, K) float32`, each row with the sum 1.
 
-    `backbone_and_head` is the torchvision architecture; its state dict alone is what
-    weights.safetensors holds.
+    `backbone_and_head` is the torchvision architecture; weights.safetensors holds its state dict.
     """
 
     mean: torch.Tensor
@@ -33,7 +34,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone_and_head = backbone_and_head
-        # Buffers follow .to(device); not persistent, because the model card is where they are kept.
+        # Buffers, so that they follow .to(device); not persistent, because the model card stores them.
         self.register_buffer("mean", _per_channel(preprocessing.mean), persistent=False)
         self.register_buffer("std", _per_channel(preprocessing.std), persistent=False)
         self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
@@ -42,12 +43,12 @@ class Network(nn.Module):
         return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return `(B, K) float32` before temperature and softmax."""
+        """Return `(B, K) float32`, before temperature and softmax."""
         logits: torch.Tensor = self.backbone_and_head(self.normalise(pixels))
         return logits.float()
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return `(B, 3, S, S)` in the network's dtype from `(B, S, S, 3) uint8`."""
+        """Return `(B, 3, S, S)` in the network's dtype, normalised per channel, from `(B, S, S, 3) uint8`."""
         planes = pixels.permute(0, 3, 1, 2).to(self.mean.dtype)
         return (planes / 255 - self.mean) / self.std
 
@@ -62,16 +63,15 @@ def build_network(
     """Return the network with random weights and `class_count` outputs.
 
     Raises:
-        ArchitectureError: torchvision has no such classifier, it cannot be built for this size of
-        photo, or its head is not one linear layer at the end.
+        ArchitectureError: torchvision has no such classifier, it cannot be built for this image size, or its head is
+        not a single linear layer.
     """
     # torchvision takes seconds to import, and a worker that runs the ONNX file never needs it.
     from torchvision import models
 
     if architecture not in models.list_models(module=models):
         raise ArchitectureError(
-            f"torchvision has no classifier {architecture!r}; "
-            "'resnet18' and 'efficientnet_b0' are two it has."
+            f"torchvision has no classifier {architecture!r}; it has 'resnet18' and 'efficientnet_b0', for example."
         )
     options = _builder_options(architecture, preprocessing.image_size_px)
     try:
@@ -79,14 +79,14 @@ def build_network(
     except (AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ArchitectureError(
-            f"{architecture} cannot be built for photos of {preprocessing.image_size_px} px: {reason}"
+            f"{architecture} cannot be built for images of {preprocessing.image_size_px} px: {reason}"
         ) from None
     replace_head(classifier, class_count)
     return Network(classifier, preprocessing=preprocessing, temperature=temperature)
 
 
 def find_head(classifier: nn.Module) -> str:
-    """Return the dotted name of the last module that has weights, a linear layer: the head.
+    """Return the dotted name of the head: the last module with weights, which must be a linear layer.
 
     Raises:
         ArchitectureError: the last such module is not linear.
@@ -100,19 +100,19 @@ def find_head(classifier: nn.Module) -> str:
     if not isinstance(layer, nn.Linear):
         raise ArchitectureError(
             f"{type(classifier).__name__} ends in {name} ({type(layer).__name__}); "
-            "only classifiers whose head is one linear layer can be used."
+            "only classifiers whose head is a single linear layer can be used."
         )
     return name
 
 
 def replace_head(classifier: nn.Module, class_count: int) -> nn.Linear:
-    """Put a new linear layer with `class_count` outputs in the head's place and return it.
+    """Replace the head by a new linear layer with `class_count` outputs and return it.
 
     Raises:
         ArchitectureError: as `find_head`, or `class_count` is below 1.
     """
     if class_count < 1:
-        raise ArchitectureError(f"{class_count} classes; a network needs at least one.")
+        raise ArchitectureError(f"a network needs at least one class, not {class_count}.")
     name = find_head(classifier)
     parent_name, _, child_name = name.rpartition(".")
     old = classifier.get_submodule(name)
@@ -122,11 +122,33 @@ def replace_head(classifier: nn.Module, class_count: int) -> nn.Linear:
     return new
 
 
+def load_network(archive: ExtractedArchive) -> Network:
+    """Return the network with the archive's weights, in float32 on the CPU and in eval mode.
+
+    Raises:
+        WeightsError: the file is broken or belongs to another architecture.
+        ArchitectureError: torchvision does not have the architecture.
+    """
+    card = archive.card
+    weights = read_weights(archive.weights_path, sha256=card.weights_sha256)
+    network = build_network(
+        architecture=card.architecture,
+        class_count=card.class_count,
+        preprocessing=card.preprocessing,
+        temperature=card.temperature,
+    )
+    try:
+        network.backbone_and_head.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"the weights do not fit {card.architecture}: {reason}") from None
+    return network.eval()
+
+
 def _builder_options(architecture: str, image_size_px: int) -> dict[str, Any]:
     if architecture in ("googlenet", "inception_v3"):
-        # One output in training as in serving; the auxiliary heads only ever helped training from
-        # scratch.
-        # Their pretrained weights expect -1 to 1, which this makes of what every other network gets.
+        # One output in training as in serving; the auxiliary heads only help when training from scratch. The pretrained
+        # weights expect -1 to 1, which transform_input makes of the usual normalisation.
         return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if architecture.startswith("vit_"):
         return {"image_size": image_size_px}

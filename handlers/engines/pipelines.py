@@ -1,16 +1,24 @@
-"""From the bytes of photos to probabilities: a loader and an engine, chosen for the device."""
+"""From the bytes of photos to probabilities: a loader and an engine for the device at hand."""
 
 import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from handlers.api.answers import Outcome, check_row
-from handlers.engines.cpu_engines import Engine, choose_cpu_engine
+from handlers.api.responses import ImageResult, check_finite
+from handlers.engines.cpu_choice import choose_cpu_engine
+from handlers.engines.cpu_engines import Engine
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.extracted import ExtractedArchive
 from handlers.images import decoding
-from handlers.images.loaders import CpuLoader, DecodeBudget, Loader, PassTiming, Photo, Timings
+from handlers.images.loaders import (
+    CpuLoader,
+    DecodeBudget,
+    EncodedPhoto,
+    Loader,
+    PassTiming,
+    Timings,
+)
 from handlers.model_card import ArchivePrecision
 from handlers.settings import HandlerSettings
 
@@ -32,72 +40,73 @@ class Pipeline(Generic[Pixels]):
 
     @property
     def name(self) -> str:
-        """Decoder and engine, for the log and the model card."""
+        """Decoder and engine, for the log and for DescribeModel."""
         return f"{self._loader.name} and {self._engine.name}"
 
     @property
     def precision(self) -> ArchivePrecision:
-        """Whose answers these are: model.onnx's, or those of the float32 weights."""
+        """That of model.onnx if the engine computes it, else float32: whose probes it must match."""
         return self._engine.precision
 
-    def classify(self, photos: Sequence[Photo], timings: Timings) -> list[Outcome]:
-        """Return each photo's `(K,) float32` probabilities, or why it has none."""
+    def classify(self, photos: Sequence[EncodedPhoto], timings: Timings) -> list[ImageResult]:
+        """Return each photo's `(K,) float32` probabilities, or the error that explains why it has none."""
         budget = DecodeBudget(self._settings.decode_budget_s)
-        outcomes: list[Outcome] = []
+        results: list[ImageResult] = []
         step = self._settings.largest_batch
         for start in range(0, len(photos), step):
             loaded = self._loader.load(photos[start : start + step], timings, budget)
-            good = [pixels for pixels in loaded if not isinstance(pixels, RequestRejectedError)]
-            rows = iter(self._infer(good, timings))
-            outcomes += [
+            valid = [pixels for pixels in loaded if not isinstance(pixels, RequestRejectedError)]
+            rows = iter(self._infer(valid, timings))
+            results += [
                 pixels if isinstance(pixels, RequestRejectedError) else next(rows)
                 for pixels in loaded
             ]
-        return outcomes
+        return results
 
-    def _infer(self, batch: list[Pixels], timings: Timings) -> list[Outcome]:
+    def _infer(self, batch: list[Pixels], timings: Timings) -> list[ImageResult]:
         if not batch:
             return []
         started = time.perf_counter()
         try:
             rows = self._engine.probabilities(batch)
         except Exception:
-            # Each engine has exceptions of its own; the photos refused in this batch keep their
-            # reasons.
+            # Each engine has exceptions of its own. The photos that were rejected keep their own errors.
             logger.exception("%s could not compute %d images.", self._engine.name, len(batch))
             return [
                 InternalError(
-                    "the network failed on this image's batch; the server's log says how."
+                    "the network failed on this image's batch; the server's log has the details."
                 )
             ] * len(batch)
         timings.passes.append(PassTiming(len(batch), time.perf_counter() - started))
-        return [check_row(row) for row in rows]
+        return [check_finite(row) for row in rows]
 
 
 def choose_pipeline(
     archive: ExtractedArchive, settings: HandlerSettings, *, gpu_id: int | None
 ) -> Pipeline[Any]:
-    """Return the fastest pipeline this host can run; the log names what would make it faster."""
+    """Return the fastest pipeline this host can run; the log says what would make it faster."""
     if gpu_id is not None:
         import torch
 
         if torch.cuda.is_available():
             return make_cuda_pipeline(archive, settings, device=torch.device("cuda", gpu_id))
-        logger.warning("TorchServe assigned GPU %d, but PyTorch sees none: on the CPU.", gpu_id)
+        logger.warning(
+            "TorchServe assigned GPU %d, but PyTorch finds none: the CPU serves.", gpu_id
+        )
     if decoding.simplejpeg is None:
-        logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs, slower.")
-    loader = CpuLoader(archive.card.preprocessing, settings)
+        logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs instead, slower.")
+    loader = CpuLoader(archive.card.preprocessing, settings.limits)
     return Pipeline(loader, choose_cpu_engine(archive, settings), settings)
 
 
 def make_cuda_pipeline(
     archive: ExtractedArchive, settings: HandlerSettings, *, device: "torch.device"
 ) -> Pipeline[Any]:
-    """Return decoding, resampling and network on one GPU; a CPU as the device computes the same."""
+    """Return the pipeline that decodes, resamples and computes on one GPU; the device may be a CPU in tests."""
     from handlers.engines.cuda_engine import CudaEngine
     from handlers.engines.cuda_loader import CudaLoader
 
-    loader = CudaLoader(archive.card.preprocessing, settings, device=device)
+    loader = CudaLoader(archive.card.preprocessing, settings.limits, device=device)
     engine = CudaEngine(
         archive,
         device=device,

@@ -1,4 +1,4 @@
-"""Reading safetensors without the safetensors library, which a plain TorchServe does not have."""
+"""Reads safetensors without the safetensors library, which a plain TorchServe installation does not have."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def read_weights(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
     """Return the tensors by name, on the CPU, in their stored dtype.
 
     Raises:
-        WeightsError: no such file, not safetensors, or not the file whose `sha256` is given.
+        WeightsError: there is no such file, it is not a safetensors file, or its sha256 is not the one given.
     """
     try:
         with open(path, "rb") as file:
@@ -37,10 +37,10 @@ def read_weights(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
         raise WeightsError(
             f"{path.name} cannot be read: {error}. Export the archive again."
         ) from None
-    found = hashlib.sha256(content).hexdigest() if sha256 else ""
-    if found != sha256:
+    actual = hashlib.sha256(content).hexdigest() if sha256 else ""
+    if actual != sha256:
         raise WeightsError(
-            f"{path.name} has the sha256 {found}, the model card says {sha256}. "
+            f"{path.name} has the sha256 {actual}, but the model card says {sha256}. "
             "Export the archive again."
         )
     try:
@@ -50,7 +50,7 @@ def read_weights(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
 
 
 def _parse(content: mmap.mmap) -> dict[str, torch.Tensor]:
-    # 8 bytes: length of the header; the header: JSON of dtype, shape and place of each tensor;
+    # First 8 bytes with the length of the header; then the header, JSON with dtype, shape and offsets of each tensor;
     # then the data.
     header_bytes = int.from_bytes(content[:8], "little")
     data_start = 8 + header_bytes
@@ -66,7 +66,6 @@ def _tensor(data: torch.Tensor, data_start: int, entry: dict[str, Any]) -> torch
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data) - data_start:
         raise ValueError(f"a tensor at {begin}..{end} lies outside the file")
-    # A copy: the file's alignment is not the dtype's, and the archive may be deleted while it
-    # serves.
+    # A copy, because the file's alignment may not be the dtype's, and the archive may be deleted while it is served.
     piece = data[data_start + begin : data_start + end].clone()
     return piece.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])

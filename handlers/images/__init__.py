@@ -1,1 +1,1 @@
-"""Bytes to pixels: formats, decoding, preprocessing."""
+"""Bytes to pixels: formats, decoding and preprocessing, the same in training and in serving."""

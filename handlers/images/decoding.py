@@ -1,10 +1,9 @@
-"""Bytes to an upright RGB picture, the same in training and in serving.
+"""Bytes to an upright RGB image, the same in training and in serving.
 
-Pillow defines the pixels. A JPEG that is at least twice too large is scaled while it is decoded
-(in the DCT domain), which is why every function asks how small the photo may become. simplejpeg,
-when installed, yields the same bytes faster. EXIF orientation is applied, alpha is flattened on
-white, the first frame of an animation is taken, 16 bits become 8 by dropping the lower ones.
-Colour profiles are ignored.
+Pillow defines the pixels. A JPEG at least twice as large as needed is scaled while it is decoded (in the DCT domain),
+which is why every function asks how small the photo may become. simplejpeg, when installed, yields the same bytes
+faster. EXIF orientation is applied, transparency becomes white, the first frame of an animation is taken, and 16 bits
+become 8 by dropping the lower ones. Colour profiles are ignored.
 """
 
 import importlib
@@ -18,39 +17,38 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from handlers.errors import (
+    HandlerSettingsError,
     ImageTooLargeError,
     PhotoError,
-    SettingsError,
     UndecodableImageError,
     UnsupportedMediaTypeError,
 )
 from handlers.images import formats
 
 
-def _import_if_here(name: str) -> ModuleType | None:
+def _import_if_installed(name: str) -> ModuleType | None:
     try:
         return importlib.import_module(name)
     except ImportError:
         return None
 
 
-# A plain TorchServe has only Pillow: the same pixels, later.
-simplejpeg = _import_if_here("simplejpeg")
+# A plain TorchServe has only Pillow: the same pixels, more slowly.
+simplejpeg = _import_if_installed("simplejpeg")
 
 DEFAULT_MAX_PIXELS = 50_000_000
 DEFAULT_MAX_BYTES = 20_000_000
 
-# Each scan of a progressive JPEG walks over the whole picture, so a small file can ask for hours.
-# Encoders write about 10; twenty random megabytes (the video that phones append) hold about 300
-# such markers by chance.
+# Each scan of a progressive JPEG covers the whole image, so a small file can take hours to decode. Encoders write about
+# 10; twenty random megabytes (the video that phones append) hold about 300 such markers by chance.
 MAX_JPEG_SCANS = 500
 
-# Some cameras fill the file up with zeros after its end marker.
+# Some cameras pad the file with zeros after its end marker.
 _END_WITHIN_BYTES = 64
 
 Bytes = bytes | bytearray | memoryview
 
-# EXIF orientation -> what makes the picture upright; 1 and anything unknown need nothing.
+# EXIF orientation -> what makes the image upright; 1 and unknown values need nothing.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -77,12 +75,14 @@ class DecodeLimits:
         for name in ("max_pixels", "max_bytes"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise SettingsError(f"{name} is {value!r}; it must be a whole number of 1 or more.")
+                raise HandlerSettingsError(
+                    f"{name} must be a whole number of 1 or more, not {value!r}."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedPhoto:
-    """An RGB picture as it lies in the file, and the transpose that makes it upright (or None)."""
+    """An RGB image as stored in the file, and the transpose that makes it upright (or None)."""
 
     image: Image.Image
     upright: Image.Transpose | None
@@ -98,10 +98,10 @@ class JpegHeader:
 def decode_photo(
     data: Bytes, *, shorter_side_px: int, limits: DecodeLimits | None = None
 ) -> Image.Image:
-    """Return the upright RGB photo, whole, no smaller than `shorter_side_px` unless the file is.
+    """Return the upright RGB photo, uncropped and no smaller than `shorter_side_px` unless the file is.
 
     Raises:
-        PhotoError: the bytes are no image we read, or more than `limits` allow.
+        PhotoError: the bytes are not an image in a supported format, or exceed `limits`.
     """
     photo = decode_as_stored(data, shorter_side_px=shorter_side_px, limits=limits)
     return photo.image if photo.upright is None else photo.image.transpose(photo.upright)
@@ -110,13 +110,13 @@ def decode_photo(
 def decode_as_stored(
     data: Bytes, *, shorter_side_px: int, limits: DecodeLimits | None = None
 ) -> DecodedPhoto:
-    """Return the RGB photo before its EXIF orientation is applied: cheaper to turn when small.
+    """Return the RGB photo before its EXIF orientation is applied, which is cheaper on a smaller image.
 
     Raises:
         PhotoError: as `decode_photo`.
     """
     limits = limits or DecodeLimits()
-    format_name = _name_format(data, limits)
+    format_name = _detect_format(data, limits)
     with _photo_errors(data, format_name, limits):
         return _decode(data, format_name, shorter_side_px, limits)
 
@@ -124,13 +124,13 @@ def decode_as_stored(
 def read_jpeg_header(data: Bytes, *, limits: DecodeLimits) -> JpegHeader | None:
     """Return the header of a JPEG that another decoder may decode to the same photo, else None.
 
-    None is any other format, and what only Pillow treats as we promise: CMYK, progressive files,
-    and those without an end marker, of which some decoders make a photo that is half grey.
+    None for any other format, and for JPEGs that only Pillow decodes as promised above: CMYK, progressive files, and
+    files without an end marker, which some decoders turn into a photo that is half grey.
 
     Raises:
-        PhotoError: the bytes are no image we read, or more than `limits` allow.
+        PhotoError: the bytes are not an image in a supported format, or exceed `limits`.
     """
-    format_name = _name_format(data, limits)
+    format_name = _detect_format(data, limits)
     if format_name != "JPEG":
         return None
     with (
@@ -143,12 +143,12 @@ def read_jpeg_header(data: Bytes, *, limits: DecodeLimits) -> JpegHeader | None:
         return JpegHeader(size_px=image.size, upright=_find_upright(image))
 
 
-def _name_format(data: Bytes, limits: DecodeLimits) -> str:
+def _detect_format(data: Bytes, limits: DecodeLimits) -> str:
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(
             f"the image has {len(data)} bytes; at most {limits.max_bytes} are allowed."
         )
-    return formats.name_format(data)
+    return formats.detect_format(data)
 
 
 @contextmanager
@@ -158,12 +158,11 @@ def _photo_errors(data: Bytes, format_name: str, limits: DecodeLimits) -> Iterat
     except PhotoError:
         raise
     except Image.DecompressionBombError:
-        raise ImageTooLargeError(_too_many_pixels("more pixels", limits)) from None
+        raise ImageTooLargeError(_too_many_pixels("too many pixels", limits)) from None
     except MemoryError:
         raise ImageTooLargeError("there is not enough memory to decode the image.") from None
     except Exception as error:
-        # Of a broken file Pillow's plugins raise nearly anything: OSError, SyntaxError,
-        # struct.error.
+        # Pillow's plugins raise nearly anything on a broken file: OSError, SyntaxError, struct.error.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UndecodableImageError(
             f"the {len(data)} bytes look like {format_name} but cannot be decoded: {reason}."
@@ -172,7 +171,7 @@ def _photo_errors(data: Bytes, format_name: str, limits: DecodeLimits) -> Iterat
 
 @contextmanager
 def _open(data: Bytes, format_name: str, limits: DecodeLimits) -> Iterator[Image.Image]:
-    """Yield the image with nothing decoded yet, once its header is within the limits."""
+    """Yield the image, not decoded yet, once its header is known to be within the limits."""
     formats.import_plugin(format_name)
     with Image.open(io.BytesIO(data), formats=(format_name,)) as image:
         if image.width * image.height > limits.max_pixels:
@@ -186,11 +185,11 @@ def _decode(
 ) -> DecodedPhoto:
     with _open(data, format_name, limits) as image:
         if format_name == "JPEG":
-            picture = _decode_jpeg(data, image, shorter_side_px)
+            decoded = _decode_jpeg(data, image, shorter_side_px)
         else:
             image.load()
-            picture = _to_rgb(image)
-        return DecodedPhoto(image=picture, upright=_find_upright(image), format_name=format_name)
+            decoded = _to_rgb(image)
+        return DecodedPhoto(image=decoded, upright=_find_upright(image), format_name=format_name)
 
 
 def _decode_jpeg(data: Bytes, image: Image.Image, shorter_side_px: int) -> Image.Image:
@@ -204,21 +203,20 @@ def _decode_jpeg(data: Bytes, image: Image.Image, shorter_side_px: int) -> Image
 
 
 def _decode_with_simplejpeg(data: Bytes, image: Image.Image) -> np.ndarray | None:
-    """Return `(H, W, 3) uint8` of the size Pillow chose, or None where the two may differ."""
+    """Return `(H, W, 3) uint8` in the size Pillow chose, or None where the two decoders may differ."""
     if simplejpeg is None or image.mode not in ("RGB", "L"):
         return None
     width, height = image.size
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_width=width, min_height=height)
     except ValueError as error:
-        # libjpeg's words for an end marker in mid-picture. Pillow fills the rest with grey and
-        # cannot be asked, so only a host with simplejpeg knows.
+        # libjpeg's message for an end marker in mid-image. Pillow fills the rest with grey and does not report it, so
+        # only a host with simplejpeg notices.
         if "premature end of data segment" in str(error):
             raise UndecodableImageError(
-                "the JPEG's data ends before its picture does; send the whole file."
+                "the JPEG's data ends before its image is complete; send the whole file."
             ) from None
-        # Strict: it stops at what libjpeg only warns of. Pillow decides whether the file is still
-        # a photo.
+        # simplejpeg fails on what libjpeg only warns about. Pillow decides whether the file is still a photo.
         return None
     return pixels if pixels.shape[:2] == (height, width) else None
 
@@ -226,8 +224,7 @@ def _decode_with_simplejpeg(data: Bytes, image: Image.Image) -> np.ndarray | Non
 def _to_rgb(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode in _SIXTEEN_BIT_MODES:
-        # Pillow's own conversion clips at 255; the higher byte is what a 16-bit RGB file gets as
-        # well.
+        # Pillow's own conversion clips at 255. It takes the higher byte of a 16-bit RGB file, too.
         high_byte = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
         return Image.fromarray(high_byte).convert("RGB")
     if mode in _ALPHA_MODES or mode == "P" or "transparency" in image.info:
@@ -249,10 +246,9 @@ def _find_upright(image: Image.Image) -> Image.Transpose | None:
     try:
         return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        # Broken EXIF does not make a broken photo; as in decoding, Pillow may raise nearly
-        # anything here.
+        # Broken EXIF data does not make a broken photo; as in decoding, Pillow may raise nearly anything.
         return None
 
 
-def _too_many_pixels(what: str, limits: DecodeLimits) -> str:
-    return f"the image has {what}; at most {limits.max_pixels} pixels are allowed."
+def _too_many_pixels(size: str, limits: DecodeLimits) -> str:
+    return f"the image has {size}; at most {limits.max_pixels} pixels are allowed."

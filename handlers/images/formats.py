@@ -1,4 +1,4 @@
-"""Which image formats are read, told apart by their first bytes, never by name or content type."""
+"""The supported image formats, detected by their first bytes, never by file name or content type."""
 
 import importlib
 
@@ -8,8 +8,7 @@ from handlers.errors import EmptyBodyError, UndecodableImageError, UnsupportedMe
 
 ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF" + (", AVIF" if features.check("avif") else "")
 
-# Pillow imports every plugin it has when asked for a format it does not know yet; these are all
-# we open.
+# Asked for a format it has not loaded yet, Pillow imports every plugin it has; these are all we need.
 _PLUGINS = {
     "JPEG": "PIL.JpegImagePlugin",
     "PNG": "PIL.PngImagePlugin",
@@ -35,8 +34,8 @@ _MAGIC = (
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
-# Formats people do send and that are refused by name, so that they know what to convert.
-_FOREIGN = (
+# Unsupported formats that people do send: named in the error, so that they know what to convert.
+_UNSUPPORTED = (
     (b"%PDF", "a PDF document"),
     (b"8BPS", "a Photoshop file"),
     (b"\x00\x00\x01\x00", "an icon"),
@@ -54,39 +53,39 @@ _FOREIGN = (
 )
 
 
-def name_format(data: bytes | bytearray | memoryview) -> str:
-    """Return Pillow's name of the allowed format that `data` starts like.
+def detect_format(data: bytes | bytearray | memoryview) -> str:
+    """Return Pillow's name for the supported format that `data` starts like.
 
     Raises:
         EmptyBodyError: there are no bytes.
-        UnsupportedMediaTypeError: it is something else we know by name.
-        UndecodableImageError: it starts like nothing we know.
+        UnsupportedMediaTypeError: it is a known format that is not supported.
+        UndecodableImageError: it is not a known format.
     """
     head = bytes(data[:32])
     if not head:
-        raise EmptyBodyError(f"there are no bytes; send the bytes of an image ({ALLOWED}).")
+        raise EmptyBodyError(f"the image is empty; send the bytes of an image ({ALLOWED}).")
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        return _name_iso_media(head)
-    for magic, foreign in _FOREIGN:
+        return _detect_iso_media(head)
+    for magic, name in _UNSUPPORTED:
         if head.lstrip().startswith(magic):
-            raise _unsupported(foreign)
+            raise _unsupported(name)
     raise UndecodableImageError(
-        f"the {len(data)} bytes start with {head[:8].hex(' ')}, which is no image format we know; "
+        f"the {len(data)} bytes start with {head[:8].hex(' ')}, which is not a known image format; "
         f"send {ALLOWED}."
     )
 
 
 def import_plugin(format_name: str) -> None:
-    """Register the one Pillow plugin that reads `format_name`."""
+    """Import the one Pillow plugin that reads `format_name`."""
     importlib.import_module(_PLUGINS[format_name])
 
 
-def _name_iso_media(head: bytes) -> str:
+def _detect_iso_media(head: bytes) -> str:
     brand = head[8:12]
     if brand in _AVIF_BRANDS or (brand == b"mif1" and b"avif" in head):
         if features.check("avif"):
@@ -95,5 +94,5 @@ def _name_iso_media(head: bytes) -> str:
     raise _unsupported("HEIC" if brand in _HEIC_BRANDS else "a video or another ISO media file")
 
 
-def _unsupported(what: str) -> UnsupportedMediaTypeError:
-    return UnsupportedMediaTypeError(f"this is {what}; send {ALLOWED}.")
+def _unsupported(name: str) -> UnsupportedMediaTypeError:
+    return UnsupportedMediaTypeError(f"this is {name}; send {ALLOWED}.")

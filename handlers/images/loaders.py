@@ -1,4 +1,4 @@
-"""From the bytes of a batch's photos to the pixels of each, or the reason why one has none."""
+"""From the bytes of a batch's photos to the pixels of each, or to the error that explains why it has none."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -10,31 +10,30 @@ import numpy as np
 
 from handlers.errors import ImageTooLargeError, RequestRejectedError
 from handlers.images import decoding
-from handlers.images.decoding import Bytes, decode_as_stored
+from handlers.images.decoding import Bytes, DecodeLimits, decode_as_stored
 from handlers.images.preprocessing import PreprocessingSpec, crop_pixels
-from handlers.settings import HandlerSettings
 
 Pixels = TypeVar("Pixels", covariant=True)
 
 
-class Photo(NamedTuple):
-    """The bytes of one photo, and which request of the batch sent it."""
+class EncodedPhoto(NamedTuple):
+    """The bytes of one photo, and the index in the batch of the request that sent it."""
 
     data: Bytes
-    owner: int = 0
+    request_index: int = 0
 
 
 class PhotoTiming(NamedTuple):
-    """What one decoded photo took, and which request of the batch sent it."""
+    """How long one photo took, and the index in the batch of the request that sent it."""
 
-    owner: int
+    request_index: int
     format_name: str
     decode_s: float
     preprocess_s: float
 
 
 class PassTiming(NamedTuple):
-    """One pass through the network."""
+    """How long one forward pass of the network took."""
 
     image_count: int
     inference_s: float
@@ -42,72 +41,75 @@ class PassTiming(NamedTuple):
 
 @dataclass(kw_only=True)
 class Timings:
-    """What one call measured, for the metrics."""
+    """What was measured while one batch was classified, for the metrics."""
 
     photos: list[PhotoTiming] = field(default_factory=list)
     passes: list[PassTiming] = field(default_factory=list)
 
 
 class DecodeBudget:
-    """Seconds each request of a batch may decode for, so that none holds up the others for long."""
+    """Seconds that each request of a batch may spend on decoding, so that none delays the others for long."""
 
     def __init__(self, budget_s: float) -> None:
         self._budget_s = budget_s
         self._spent_s: dict[int, float] = {}
 
     @contextmanager
-    def spend(self, owner: int) -> Iterator[None]:
-        """Count the time until the block ends, however it ends.
+    def spend(self, request_index: int) -> Iterator[None]:
+        """Charge the time the block takes to the request, whether or not the block raises.
 
         Raises:
-            ImageTooLargeError: the request's earlier images have used up its time.
+            ImageTooLargeError: the request's earlier images have used up its budget.
         """
-        spent_s = self._spent_s.get(owner, 0.0)
+        spent_s = self._spent_s.get(request_index, 0.0)
         if spent_s >= self._budget_s:
             raise ImageTooLargeError(
-                f"the images before this one took the {self._budget_s:g} s a request may decode; "
-                "send fewer or smaller ones at once."
+                f"the images before this one took up the {self._budget_s:g} s of decoding a request may use; "
+                "send fewer or smaller images at once."
             )
         started = time.perf_counter()
         try:
             yield
         finally:
-            self._spent_s[owner] = spent_s + time.perf_counter() - started
+            self._spent_s[request_index] = spent_s + time.perf_counter() - started
 
 
 class Loader(Protocol[Pixels]):
     @property
     def name(self) -> str:
-        """What the log calls it."""
+        """Its name in the log."""
 
     def load(
-        self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget
+        self, photos: Sequence[EncodedPhoto], timings: Timings, budget: DecodeBudget
     ) -> Sequence[Pixels | RequestRejectedError]:
         """Return each photo's `(S, S, 3) uint8` pixels or its error."""
 
 
 class CpuLoader:
-    def __init__(self, spec: PreprocessingSpec, settings: HandlerSettings) -> None:
+    """Decodes and crops with Pillow, or with simplejpeg where it is installed."""
+
+    def __init__(self, spec: PreprocessingSpec, limits: DecodeLimits) -> None:
         self._spec = spec
-        self._limits = settings.limits
+        self._limits = limits
         self.name = "Pillow" if decoding.simplejpeg is None else "simplejpeg"
 
     def load(
-        self, photos: Sequence[Photo], timings: Timings, budget: DecodeBudget
+        self, photos: Sequence[EncodedPhoto], timings: Timings, budget: DecodeBudget
     ) -> list[np.ndarray | RequestRejectedError]:
+        """Return each photo's `(S, S, 3) uint8` pixels or its error."""
         return [self.load_one(photo, timings, budget) for photo in photos]
 
     def load_one(
-        self, photo: Photo, timings: Timings, budget: DecodeBudget
+        self, photo: EncodedPhoto, timings: Timings, budget: DecodeBudget
     ) -> np.ndarray | RequestRejectedError:
         """Return one photo's `(S, S, 3) uint8` pixels or its error."""
         try:
-            with budget.spend(photo.owner):
+            with budget.spend(photo.request_index):
                 return self._load(photo, timings)
         except RequestRejectedError as error:
             return error
 
-    def _load(self, photo: Photo, timings: Timings) -> np.ndarray:
+    def _load(self, photo: EncodedPhoto, timings: Timings) -> np.ndarray:
         started = time.perf_counter()
         decoded = decode_as_stored(
             photo.data, shorter_side_px=self._spec.shorter_side_px, limits=self._limits
@@ -116,7 +118,7 @@ class CpuLoader:
         pixels = crop_pixels(decoded, self._spec)
         timings.photos.append(
             PhotoTiming(
-                owner=photo.owner,
+                request_index=photo.request_index,
                 format_name=decoded.format_name,
                 decode_s=cropping - started,
                 preprocess_s=time.perf_counter() - cropping,

@@ -1,4 +1,4 @@
-"""From a file's bytes to the square of pixels the network sees, alike in training and serving."""
+"""From a file's bytes to the square of pixels the network sees, the same in training and in serving."""
 
 import math
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ MAX_IMAGE_SIZE_PX = 4096
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
-# A PNG ten times too large is first averaged down to three times the size, then resampled: 3 is
-# where Pillow's documentation calls the result nearly that of fair resampling.
+# A PNG ten times as large as needed is first averaged down to three times the size, then resampled: at 3, says Pillow's
+# documentation, the result is nearly that of resampling in one step.
 _REDUCING_GAP = 3.0
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -27,9 +27,9 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingSpec:
-    """How a photo becomes `(S, S, 3)`.
+    """How a photo becomes `(S, S, 3) uint8`, and how the network normalises it.
 
-    The central square of side `shorter side / resize_ratio`, resampled to S in one step.
+    The central square of side `shorter side / resize_ratio` is resampled to S x S in one step.
     """
 
     image_size_px: int = 224
@@ -41,10 +41,10 @@ class PreprocessingSpec:
     def __post_init__(self) -> None:
         if not _is_int(self.image_size_px) or not 1 <= self.image_size_px <= MAX_IMAGE_SIZE_PX:
             raise _invalid(
-                "image_size_px", self.image_size_px, f"a whole number of 1 to {MAX_IMAGE_SIZE_PX}"
+                "image_size_px", self.image_size_px, f"a whole number from 1 to {MAX_IMAGE_SIZE_PX}"
             )
         if not _is_number(self.resize_ratio) or not 1 <= self.resize_ratio <= 10:
-            raise _invalid("resize_ratio", self.resize_ratio, "a number of 1 to 10")
+            raise _invalid("resize_ratio", self.resize_ratio, "a number from 1 to 10")
         if self.interpolation not in _RESAMPLING:
             raise _invalid("interpolation", self.interpolation, " or ".join(_RESAMPLING))
         for name in ("mean", "std"):
@@ -54,7 +54,7 @@ class PreprocessingSpec:
 
     @property
     def shorter_side_px(self) -> int:
-        """How small the shorter side may become while decoding so that nothing is enlarged."""
+        """The smallest shorter side to decode to at which the square need not be enlarged."""
         return math.ceil(self.image_size_px * self.resize_ratio - 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class PreprocessingSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spec; unknown keys are left alone, for they may come from a newer version.
+        """Return the spec; unknown keys are ignored, because they may come from a newer version.
 
         Raises:
             PreprocessingError: a field is missing, or its value is not allowed.
@@ -82,7 +82,7 @@ def load_pixels(
     """Return the photo as `(S, S, 3) uint8`, RGB, 0..255, upright.
 
     Raises:
-        PhotoError: the bytes are no image we read, or more than `limits` allow.
+        PhotoError: the bytes are not an image in a supported format, or exceed `limits`.
     """
     return crop_pixels(
         decode_as_stored(data, shorter_side_px=spec.shorter_side_px, limits=limits), spec
@@ -98,18 +98,17 @@ def crop_pixels(photo: DecodedPhoto, spec: PreprocessingSpec) -> np.ndarray:
         box=central_square(photo.image.size, spec.resize_ratio),
         reducing_gap=_REDUCING_GAP,
     )
-    # The square is central, so it may be turned after it was cut out: 50 thousand pixels instead
-    # of millions.
+    # The square is central, so it can be turned after it is cut out: 50 thousand pixels instead of millions.
     if photo.upright is not None:
         small = small.transpose(photo.upright)
-    # A copy, because Pillow's own memory is read-only, which torch.from_numpy warns of.
+    # A copy, because Pillow's own memory is read-only, which torch.from_numpy warns about.
     return np.array(small)
 
 
 def central_square(
     size_px: tuple[int, int], resize_ratio: float
 ) -> tuple[float, float, float, float]:
-    """Return left, top, right, bottom in pixels, fractions included, never outside the photo."""
+    """Return left, top, right and bottom in fractional pixels, never outside the photo."""
     width, height = size_px
     side = min(width, height) / resize_ratio
     left, top = (width - side) / 2, (height - side) / 2
@@ -131,4 +130,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _invalid(name: str, value: Any, allowed: str) -> PreprocessingError:
-    return PreprocessingError(f"preprocessing {name} is {value!r}; it must be {allowed}.")
+    return PreprocessingError(f"preprocessing {name} must be {allowed}, not {value!r}.")

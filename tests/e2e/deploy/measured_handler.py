@@ -19,13 +19,13 @@ class MeasuredHandler:
         bodies = [bytes(item.get("body") or b"") for item in data]
         if b"fail" in bodies:
             raise ValueError("asked to")
-        photo = PhotoTiming(owner=0, format_name="JPEG", decode_s=0.004, preprocess_s=0.002)
+        photo = PhotoTiming(request_index=0, format_name="JPEG", decode_s=0.004, preprocess_s=0.002)
         timings = Timings(photos=[photo], passes=[PassTiming(len(data), 0.02)])
         self.metrics.write_call(timings, transports=["http"] * len(data), total_s=0.03)
         for index, body in enumerate(bodies):
             if body == b"refuse":
-                self.metrics.write_outcome(UndecodableImageError("no photo"), transport="http")
+                self.metrics.write_result(UndecodableImageError("no photo"), transport="http")
                 context.set_response_status(400, "Bad Request", index)
             else:
-                self.metrics.write_outcome(np.array([0.1, 0.9], np.float32), transport="http")
+                self.metrics.write_result(np.array([0.1, 0.9], np.float32), transport="http")
         return [b"{}"] * len(data)

@@ -141,7 +141,7 @@ def modules_beyond(*kept: str) -> list[str]:
     return [
         module
         for module, owners in metadata.packages_distributions().items()
-        if not known & {canonicalize_name(owner) for owner in owners}
+        if not known & {canonicalize_name(request_index) for request_index in owners}
     ] + ["serving", "training", "headswap"]
 
 

@@ -12,9 +12,9 @@ from handlers.engines.cuda_engine import CudaEngine, choose_dtype, exit_if_stick
 from handlers.engines.cuda_loader import CudaLoader, transpose
 from handlers.engines.network import Network
 from handlers.errors import PhotoError
-from handlers.images.loaders import DecodeBudget, Photo, Timings
+from handlers.images.decoding import DecodeLimits
+from handlers.images.loaders import DecodeBudget, EncodedPhoto, Timings
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
-from handlers.settings import HandlerSettings
 
 CPU = torch.device("cpu")
 SPEC = PreprocessingSpec(image_size_px=32)
@@ -33,8 +33,8 @@ def image() -> Image.Image:
 
 
 def load(files: list[bytes]) -> tuple[list, Timings]:
-    loader, timings = CudaLoader(SPEC, HandlerSettings(), device=CPU), Timings()
-    return loader.load([Photo(data) for data in files], timings, DecodeBudget(60)), timings
+    loader, timings = CudaLoader(SPEC, DecodeLimits(), device=CPU), Timings()
+    return loader.load([EncodedPhoto(data) for data in files], timings, DecodeBudget(60)), timings
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handlers import load_failures, metrics
+from handlers import metrics
 
 MONITORING = Path(__file__).parents[3] / "deploy" / "monitoring"
 FRONTEND_METRICS = {
@@ -25,7 +25,7 @@ KNOWN = (
     FRONTEND_METRICS
     | HANDLER_METRICS
     | set(metrics.COUNTERS)
-    | {load_failures.NAME}
+    | {metrics.LOAD_FAILURES}
     | OTHER_METRICS
 )
 METRIC = re.compile(r"\b(?:headswap:[\w:]+|handler_\w+|ts_\w+|Requests\dXX|DCGM_\w+|up)\b")

@@ -1,4 +1,4 @@
-"""An archive small enough for unit tests: three classes told apart by a photo's mean colour."""
+"""An archive small enough for unit tests: three classes, distinguished by a photo's mean colour."""
 
 import json
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ from tests.unit.handlers.helpers import (
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_to_print(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Print what a test's workers have to tell before the next test listens."""
-    made: list[MetricBuffer] = []
+def flush_buffers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Print what a test's workers have buffered before the next test captures the log."""
+    buffers: list[MetricBuffer] = []
     real = MetricBuffer.__init__
 
-    def note(lines: MetricBuffer, **options: Any) -> None:
-        real(lines, **options)
-        made.append(lines)
+    def record(buffer: MetricBuffer, **options: Any) -> None:
+        real(buffer, **options)
+        buffers.append(buffer)
 
-    monkeypatch.setattr(MetricBuffer, "__init__", note)
+    monkeypatch.setattr(MetricBuffer, "__init__", record)
     yield
-    for lines in made:
-        lines.flush()
+    for buffer in buffers:
+        buffer.flush()
 
 
 @pytest.fixture(scope="session")

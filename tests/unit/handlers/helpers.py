@@ -1,4 +1,4 @@
-"""What the handlers' tests build their archives and requests from."""
+"""Builds the archives and requests of the handlers' tests."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def encode(image: Image.Image, format_name: str = "JPEG", **options: object) -> 
 
 
 def colour_model() -> onnx.ModelProto:
-    """Return pixels -> mean colour -> softmax, as an ONNX file of a few hundred bytes."""
+    """Return an ONNX model of a few hundred bytes: pixels -> mean colour -> softmax."""
     weights = numpy_helper.from_array(np.eye(3, dtype=np.float32) * 0.05, "weights")
     axes = numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes")
     nodes = [
@@ -59,7 +59,7 @@ class Worker:
         self.handler = HeadswapHandler()
         self.handler.initialize(self.context)
 
-    def answer(self, items: list[dict], headers: list[dict] | None = None) -> list[tuple]:
+    def respond(self, items: list[dict], headers: list[dict] | None = None) -> list[tuple]:
         """Return status, headers and body of each item."""
         headers = headers or [HTTP] * len(items)
         self.context.request_processor = [RequestProcessor(dict(header)) for header in headers]
@@ -70,7 +70,7 @@ class Worker:
             for i, body in enumerate(bodies)
         ]
 
-    def answer_one(self, item: dict, headers: dict | None = None) -> tuple[int, dict]:
+    def respond_one(self, item: dict, headers: dict | None = None) -> tuple[int, dict]:
         """Return the status and the parsed body."""
-        status, _, body = self.answer([item], [HTTP | (headers or {})])[0]
+        status, _, body = self.respond([item], [HTTP | (headers or {})])[0]
         return status, json.loads(body)

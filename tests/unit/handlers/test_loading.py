@@ -1,4 +1,4 @@
-"""What happens at load: probes, settings, engines, and what is told when it goes wrong."""
+"""Loading an archive: probes, settings, engines, and the messages when it fails."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handlers.errors import SettingsError
+from handlers.errors import HandlerSettingsError
 from handlers.images import decoding
 from handlers.settings import HandlerSettings
 from tests.unit.handlers.helpers import Worker, encode
@@ -20,7 +20,7 @@ def change_probes(folder, change) -> None:
     path.write_text(json.dumps(values))
 
 
-def test_the_log_says_what_serves(archive_folder, caplog) -> None:
+def test_the_log_says_which_version_and_engine_serve(archive_folder, caplog) -> None:
     with caplog.at_level(logging.INFO):
         Worker(archive_folder)
     assert "colours 1.0" in caplog.text
@@ -54,9 +54,9 @@ def test_another_preprocessing_is_refused(archive_folder) -> None:
         Worker(archive_folder)
 
 
-def test_a_probe_that_is_no_photo_is_refused(archive_folder) -> None:
+def test_a_probe_that_is_not_a_photo_is_refused(archive_folder) -> None:
     (archive_folder / "probes" / "red.jpg").write_bytes(b"not a photo")
-    with pytest.raises(RuntimeError, match=r"probe red\.jpg has no answer"):
+    with pytest.raises(RuntimeError, match=r"probe red\.jpg was rejected"):
         Worker(archive_folder)
 
 
@@ -94,14 +94,14 @@ def test_a_broken_onnx_file_falls_back_to_the_weights(archive_folder, caplog) ->
 
 
 def make_int8(folder) -> None:
-    """Turn the archive into one whose model.onnx is quantised, as its card says; both answer alike here."""
+    """Make the card say that model.onnx is quantised; both networks give the same probabilities here."""
     path = folder / "model_card.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"precision": "int8"}))
     probes = folder / "probes" / "probes.json"
     (folder / "probes" / "float32.json").write_text(probes.read_text())
 
 
-def test_a_quantised_network_is_held_to_its_own_probes(archive_folder, caplog) -> None:
+def test_a_quantised_network_must_match_its_own_probes(archive_folder, caplog) -> None:
     make_int8(archive_folder)
     described = Worker(archive_folder).handler._classifier.describe()
     assert described["served_with"]["precision"] == "int8"
@@ -122,26 +122,26 @@ def test_a_quantised_archive_needs_the_float32_probes_too(archive_folder) -> Non
         Worker(archive_folder)
 
 
-def test_an_engine_that_was_asked_for_must_be_there(archive_folder) -> None:
+def test_a_configured_engine_must_be_available(archive_folder) -> None:
     (archive_folder / "model.onnx").unlink()
     with pytest.raises(RuntimeError, match=r"holds no model\.onnx"):
         Worker(archive_folder, {"handler": {"engine": "onnx"}})
 
 
-def test_without_simplejpeg_the_log_says_so_and_the_answer_is_the_same(
+def test_without_simplejpeg_the_log_says_so_and_the_response_is_the_same(
     archive_folder, photos, caplog, monkeypatch
 ) -> None:
     item = {"body": bytearray(photos["red"])}
-    fast = Worker(archive_folder).answer_one(item)
+    fast = Worker(archive_folder).respond_one(item)
     monkeypatch.setattr(decoding, "simplejpeg", None)
-    assert Worker(archive_folder).answer_one(item) == fast
+    assert Worker(archive_folder).respond_one(item) == fast
     assert "simplejpeg is not installed" in caplog.text
 
 
 def test_settings_reach_the_handler(archive_folder, photos) -> None:
     worker = Worker(archive_folder, {"handler": {"default_top_k": 1, "max_pixels": 1200}})
-    assert len(worker.answer_one({"body": bytearray(photos["red"])})[1]["predictions"]) == 1
-    status, body = worker.answer_one({"body": bytearray(encode(Image.new("RGB", (40, 31))))})
+    assert len(worker.respond_one({"body": bytearray(photos["red"])})[1]["predictions"]) == 1
+    status, body = worker.respond_one({"body": bytearray(encode(Image.new("RGB", (40, 31))))})
     assert (status, body["error"]["code"]) == (413, "image_too_large")
 
 
@@ -158,9 +158,9 @@ def test_settings_reach_the_handler(archive_folder, photos) -> None:
         ["engine"],
     ],
 )
-def test_a_wrong_setting_is_named(section: object) -> None:
+def test_an_invalid_setting_is_named(section: object) -> None:
     name = next(iter(section))
-    with pytest.raises(SettingsError, match=f"handler.*{name}"):
+    with pytest.raises(HandlerSettingsError, match=f"handler.*{name}"):
         HandlerSettings.from_model_config({"handler": section})
 
 
@@ -171,44 +171,44 @@ def test_threads_follow_the_environment_unless_set(monkeypatch, value: str, coun
     assert HandlerSettings(threads_per_worker=2).thread_count == 2
 
 
-def test_a_large_batch_is_computed_in_turns(archive_folder, photos) -> None:
+def test_a_large_batch_is_split(archive_folder, photos) -> None:
     worker = Worker(archive_folder, {"handler": {"largest_batch": 2}})
     items = [{"body": bytearray(photos[name])} for name in ("red", "green", "blue", "red", "blue")]
-    labels = [json.loads(body)["predictions"][0]["label"] for _, _, body in worker.answer(items)]
+    labels = [json.loads(body)["predictions"][0]["label"] for _, _, body in worker.respond(items)]
     assert labels == ["red", "green", "blue", "red", "blue"]
 
 
-def test_a_request_that_decodes_for_too_long_leaves_the_others_theirs(
+def test_a_request_over_its_decode_budget_does_not_affect_the_others(
     archive_folder, photos
 ) -> None:
     worker = Worker(archive_folder, {"handler": {"decode_budget_s": 1e-9}})
     many = {name: bytearray(data) for name, data in photos.items()}
-    several, single = worker.answer([many, {"body": bytearray(photos["red"])}])
+    several, single = worker.respond([many, {"body": bytearray(photos["red"])}])
     results = json.loads(several[2])["results"]
     assert "predictions" in results[0]
     assert [result["error"]["code"] for result in results[1:]] == ["image_too_large"] * 2
     assert single[0] == 200
 
 
-def test_a_failing_engine_is_an_internal_error_and_nothing_more(
-    worker, photos, monkeypatch
-) -> None:
+def test_a_failing_engine_is_an_internal_error_without_details(worker, photos, monkeypatch) -> None:
     def fail(batch: list) -> None:
-        raise RuntimeError("CUDA out of memory, says the engine")
+        raise RuntimeError("CUDA out of memory")
 
     pipeline = worker.handler._classifier.pipeline
     monkeypatch.setattr(pipeline._engine, "probabilities", fail)
-    answers = worker.answer([{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}])
-    codes = [json.loads(body)["error"]["code"] for _, _, body in answers]
+    responses = worker.respond([{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}])
+    codes = [json.loads(body)["error"]["code"] for _, _, body in responses]
     assert codes == ["internal", "undecodable_image"]
-    assert answers[0][0] == 500
-    assert "CUDA" not in answers[0][2].decode()
+    assert responses[0][0] == 500
+    assert "CUDA" not in responses[0][2].decode()
 
 
-def test_a_network_that_gives_no_numbers_is_an_internal_error(worker, photos, monkeypatch) -> None:
+def test_probabilities_that_are_not_finite_are_an_internal_error(
+    worker, photos, monkeypatch
+) -> None:
     pipeline = worker.handler._classifier.pipeline
     monkeypatch.setattr(
         pipeline._engine, "probabilities", lambda batch: np.full((len(batch), 3), np.nan)
     )
-    status, body = worker.answer_one({"body": bytearray(photos["red"])})
+    status, body = worker.respond_one({"body": bytearray(photos["red"])})
     assert (status, body["error"]["code"]) == (500, "internal")

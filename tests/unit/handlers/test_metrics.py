@@ -1,4 +1,4 @@
-"""What goes to TorchServe's metric API: declared metrics only, labels that survive its format."""
+"""Metrics in TorchServe's format: declared ones only, with labels that cannot break it."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ from ts.context import Context
 from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
 from ts.metrics.metric_type_enum import MetricTypes
 
-from handlers import load_failures, metrics
+from handlers import metrics
 from handlers.entry import HeadswapHandler
 from handlers.metric_buffer import MetricBuffer
 from tests.unit.handlers.helpers import HTTP, Worker
@@ -31,9 +31,11 @@ def cache() -> MetricsCacheYamlImpl:
 
 
 def emitted(caplog) -> list[tuple[str, str]]:
-    """Return name and labels of each metric printed so far; in one process the writer's thread may be behind."""
-    told = [record.getMessage() for record in caplog.records if "[METRICS]" in record.getMessage()]
-    lines = [line for message in told for line in message.splitlines()]
+    """Return name and labels of each metric printed so far."""
+    messages = [record.getMessage() for record in caplog.records]
+    lines = [
+        line for message in messages if "[METRICS]" in message for line in message.splitlines()
+    ]
     matches = [LINE.fullmatch(line) for line in lines]
     assert all(matches), lines
     return [(match[1], match[4]) for match in matches]
@@ -41,16 +43,16 @@ def emitted(caplog) -> list[tuple[str, str]]:
 
 def test_every_metric_is_declared_with_its_labels() -> None:
     declared = yaml.safe_load(DECLARATION.read_text())["model_metrics"]
-    found = {metric["name"]: metric["dimensions"] for kind in declared.values() for metric in kind}
+    dimensions = {m["name"]: m["dimensions"] for metrics_ in declared.values() for m in metrics_}
     for name in metrics.HISTOGRAMS + metrics.COUNTERS:
         extra = metrics.EXTRA_DIMENSION.get(name)
-        assert found[name] == [*metrics.DIMENSIONS, *([extra] if extra else [])]
+        assert dimensions[name] == [*metrics.DIMENSIONS, *([extra] if extra else [])]
 
 
-def test_a_version_that_cannot_be_served_is_counted(archive_folder, cache, caplog) -> None:
+def test_a_version_that_fails_to_load_is_counted(archive_folder, cache, caplog) -> None:
     assert (
-        tuple(cache.get_metric(load_failures.NAME, MetricTypes.COUNTER).dimension_names)
-        == load_failures.DIMENSIONS
+        tuple(cache.get_metric(metrics.LOAD_FAILURES, MetricTypes.COUNTER).dimension_names)
+        == metrics.LOAD_FAILURE_DIMENSIONS
     )
     (archive_folder / "weights.safetensors").write_bytes(b"none")
     (archive_folder / "model.onnx").write_bytes(b"none")
@@ -60,18 +62,18 @@ def test_a_version_that_cannot_be_served_is_counted(archive_folder, cache, caplo
     )
     with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):
         HeadswapHandler().initialize(context)
-    assert emitted(caplog) == [(load_failures.NAME, "model:colours,version:1.0_2")]
+    assert emitted(caplog) == [(metrics.LOAD_FAILURES, "model:colours,version:1.0_2")]
 
 
 def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
     worker = Worker(archive_folder)
-    lines = MetricBuffer()
-    worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
+    buffer = MetricBuffer()
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card, buffer)
     with caplog.at_level(logging.INFO):
-        worker.answer(
+        worker.respond(
             [{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}], [HTTP, HTTP]
         )
-        lines.flush()
+        buffer.flush()
     lines = emitted(caplog)
     labels = "model:colours,version:1.0,transport:http"
     assert ("handler_predictions_total", f"{labels},label:red") in lines
@@ -86,29 +88,29 @@ def test_an_undeclared_metric_costs_nothing(archive_folder, photos, card, caplog
     cache = MetricsCacheYamlImpl(config_file_path=str(path))
     cache.initialize_cache()
     worker = Worker(archive_folder)
-    lines = MetricBuffer()
-    worker.handler._classifier._metrics = metrics.Metrics(cache, card, lines)
+    buffer = MetricBuffer()
+    worker.handler._classifier._metrics = metrics.Metrics(cache, card, buffer)
     with caplog.at_level(logging.INFO):
-        worker.answer([{"body": bytearray(photos["red"])}])
-        lines.flush()
+        worker.respond([{"body": bytearray(photos["red"])}])
+        buffer.flush()
     assert emitted(caplog) == []
 
 
 def test_labels_cannot_break_the_line() -> None:
-    assert metrics._plain("a,b|c#d:e\r\nf") == "a_b_c_d_e__f"
+    assert metrics._escape("a,b|c#d:e\r\nf") == "a_b_c_d_e__f"
 
 
-def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
+def test_a_line_is_the_same_as_torchserves_own(cache, caplog, monkeypatch) -> None:
     metric = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
-    lines = MetricBuffer()
+    buffer = MetricBuffer()
     monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
     with (
         caplog.at_level(logging.INFO),
         caplog.at_level(logging.INFO, logger="ts.metrics.caching_metric"),
     ):
         metric.add_or_update(0.25, ["clothing", "1.0", "http"])
-        lines.add(metric, 0.25, "model:clothing,version:1.0,transport:http")
-        lines.flush()
+        buffer.add(metric, 0.25, "model:clothing,version:1.0,transport:http")
+        buffer.flush()
     messages = [record.getMessage() for record in caplog.records]
     theirs, ours = messages
     assert ours == theirs
@@ -117,36 +119,36 @@ def test_a_line_is_torchserves_own(cache, caplog, monkeypatch) -> None:
 def test_values_have_six_decimals(cache, caplog) -> None:
     histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
-    lines = MetricBuffer(interval_s=3600)
+    buffer = MetricBuffer(interval_s=3600)
     with caplog.at_level(logging.INFO):
-        lines.add(histogram, 0.12345678, "transport:six")
-        lines.add(counter, 1, "format:six")
-        lines.flush()
+        buffer.add(histogram, 0.12345678, "transport:six")
+        buffer.add(counter, 1, "format:six")
+        buffer.flush()
     printed = "\n".join(record.getMessage() for record in caplog.records).splitlines()
     values = [LINE.fullmatch(line)[3] for line in printed if ":six" in line]
     assert values == ["0.123457", "1"]
 
 
-def test_counts_are_summed_and_times_are_not(cache, caplog) -> None:
+def test_counters_are_summed_and_histograms_are_not(cache, caplog) -> None:
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
     histogram = cache.get_metric("handler_decode_seconds", MetricTypes.HISTOGRAM)
-    lines = MetricBuffer(interval_s=3600)
+    buffer = MetricBuffer(interval_s=3600)
     with caplog.at_level(logging.INFO):
         for seconds in (0.1, 0.2):
-            lines.add(counter, 1, "format:JPEG")
-            lines.add(histogram, seconds, "transport:http")
-        lines.flush()
+            buffer.add(counter, 1, "format:JPEG")
+            buffer.add(histogram, seconds, "transport:http")
+        buffer.flush()
     [record] = caplog.records
     values = [LINE.fullmatch(line)[3] for line in record.getMessage().splitlines()]
     assert values == ["0.1", "0.2", "2"]
 
 
-def test_they_are_printed_without_being_asked_for(cache, caplog) -> None:
+def test_the_buffer_prints_by_itself(cache, caplog) -> None:
     counter = cache.get_metric("handler_images_total", MetricTypes.COUNTER)
-    lines = MetricBuffer(interval_s=0.01)
+    buffer = MetricBuffer(interval_s=0.01)
     with caplog.at_level(logging.INFO):
         for number in range(2):
-            lines.add(counter, 1, "format:JPEG")
+            buffer.add(counter, 1, "format:JPEG")
             deadline = time.monotonic() + 10
             while len(caplog.records) == number and time.monotonic() < deadline:
                 time.sleep(0.01)

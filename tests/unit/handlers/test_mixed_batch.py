@@ -1,4 +1,4 @@
-"""Times and counts belong to the request they come from, also in a batch of both transports."""
+"""In a batch with requests of both transports, times and counts go to the request they belong to."""
 
 from types import SimpleNamespace
 
@@ -9,8 +9,8 @@ from handlers.metrics import DIMENSIONS, Metrics
 def test_each_request_is_counted_under_its_own_transport(card) -> None:
     timings = Timings(
         photos=[
-            PhotoTiming(owner=0, format_name="JPEG", decode_s=0.1, preprocess_s=0.01),
-            PhotoTiming(owner=1, format_name="PNG", decode_s=0.2, preprocess_s=0.02),
+            PhotoTiming(request_index=0, format_name="JPEG", decode_s=0.1, preprocess_s=0.01),
+            PhotoTiming(request_index=1, format_name="PNG", decode_s=0.2, preprocess_s=0.02),
         ],
         passes=[PassTiming(2, 0.3)],
     )
@@ -19,10 +19,10 @@ def test_each_request_is_counted_under_its_own_transport(card) -> None:
         "handler_total_seconds",
     )  # fmt: skip
     recorded: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
-    lines = SimpleNamespace(
+    buffer = SimpleNamespace(
         add=lambda name, value, labels: recorded[name].append((value, transport_of(labels)))
     )
-    metrics = Metrics(None, card, lines)
+    metrics = Metrics(None, card, buffer)
     metrics._metrics = {name: name for name in names}
     metrics.write_call(timings, transports=["http", "grpc"], total_s=0.5)
     assert recorded["handler_decode_seconds"] == [(0.1, "http"), (0.2, "grpc")]

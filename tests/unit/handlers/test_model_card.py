@@ -1,4 +1,4 @@
-"""The model card: JSON and back, and a clear sentence for what is wrong with one."""
+"""The model card: JSON and back, and errors that name the field."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ def test_json_and_back(card) -> None:
     assert ModelCard.from_json(card.to_json().encode()) == card
 
 
-def test_fields_of_a_later_version_are_left_alone(card) -> None:
+def test_fields_of_a_later_version_are_ignored(card) -> None:
     assert ModelCard.from_json(json.dumps(card.to_dict() | {"new": [1, 2]})) == card
 
 
@@ -44,13 +44,13 @@ def test_a_missing_field_is_named(card, field: str) -> None:
         ("preprocessing", {"image_size_px": 224}),
     ],
 )
-def test_a_wrong_value_is_named(card, field: str, value: object) -> None:
+def test_an_invalid_value_is_named(card, field: str, value: object) -> None:
     with pytest.raises(ModelCardError, match=field):
         ModelCard.from_json(json.dumps(card.to_dict() | {field: value}))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", b"\xff\xfe{"])
-def test_what_is_no_card(text: str) -> None:
+def test_text_that_is_not_a_model_card_is_refused(text: str) -> None:
     with pytest.raises(ModelCardError):
         ModelCard.from_json(text)
 

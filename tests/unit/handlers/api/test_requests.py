@@ -1,4 +1,4 @@
-"""Every shape of request, over both transports, to the same images and options."""
+"""Every shape of request, over both transports, gives the same images and options."""
 
 import base64
 import json
@@ -21,8 +21,8 @@ def top(result: dict) -> str:
 
 
 @pytest.mark.parametrize("content_type", ["image/jpeg", "application/octet-stream", "x/y", ""])
-def test_raw_body_of_any_content_type(worker, photos, content_type: str) -> None:
-    status, body = worker.answer_one(
+def test_a_raw_body_may_have_any_content_type(worker, photos, content_type: str) -> None:
+    status, body = worker.respond_one(
         {"body": bytearray(photos["green"])}, {"Content-Type": content_type}
     )
     assert status == 200
@@ -35,23 +35,23 @@ def test_raw_body_of_any_content_type(worker, photos, content_type: str) -> None
 @pytest.mark.parametrize("key", ["data", "body", "anything"])
 def test_grpc_input_map(worker, photos, key: str) -> None:
     item = {key: bytearray(photos["blue"]), "top_k": bytearray(b"1")}
-    status, _, body = worker.answer([item], [GRPC])[0]
-    answer = json.loads(body)
+    status, _, body = worker.respond([item], [GRPC])[0]
+    content = json.loads(body)
     assert status == 200
-    assert top(answer) == "blue"
-    assert len(answer["predictions"]) == 1
+    assert top(content) == "blue"
+    assert len(content["predictions"]) == 1
 
 
 def test_both_transports_give_the_same_bytes(worker, photos) -> None:
     items = [{"body": bytearray(photos["red"])}, {"data": bytearray(photos["red"])}]
-    http, grpc = worker.answer(items, [HTTP, GRPC])
+    http, grpc = worker.respond(items, [HTTP, GRPC])
     assert http[2] == grpc[2]
 
 
-def test_multipart_with_several_files_answers_in_order(worker, photos) -> None:
+def test_a_multipart_form_with_several_files_is_answered_in_order(worker, photos) -> None:
     item = {name: bytearray(data) for name, data in photos.items()} | {"top_k": "1"}
     item["broken"] = bytearray(b"not a photo")
-    status, body = worker.answer_one(item)
+    status, body = worker.respond_one(item)
     assert status == 200
     assert [top(result) for result in body["results"][:3]] == ["red", "green", "blue"]
     assert body["results"][3]["error"]["code"] == "undecodable_image"
@@ -60,9 +60,9 @@ def test_multipart_with_several_files_answers_in_order(worker, photos) -> None:
 def test_kserve_v1_json(worker, photos) -> None:
     instances = [{"b64": b64(photos["red"])}, {"image_bytes": {"b64": b64(photos["blue"])}}]
     content = {"instances": instances, "parameters": {"top_k": 1}}
-    _, native = worker.answer_one({"body": content})
+    _, native = worker.respond_one({"body": content})
     assert [top(result) for result in native["results"]] == ["red", "blue"]
-    _, _, body = worker.answer([{"body": content}], [{"Host": "localhost"}])[0]
+    _, _, body = worker.respond([{"body": content}], [{"Host": "localhost"}])[0]
     kserve = json.loads(body)
     assert kserve["predictions"] == native["results"]
 
@@ -71,7 +71,7 @@ def test_open_inference_json(worker, photos) -> None:
     data = [b64(photos["blue"]), b64(b"nonsense"), b64(photos["red"])]
     tensor = {"name": "images", "shape": [3], "datatype": "BYTES", "data": data}
     content = {"id": "42", "inputs": [tensor], "parameters": {"top_k": 2}}
-    status, body = worker.answer_one({"body": content})
+    status, body = worker.respond_one({"body": content})
     outputs = {output["name"]: output for output in body["outputs"]}
     assert status == 200
     assert (body["id"], body["model_name"], body["model_version"]) == ("42", "colours", "1.0")
@@ -81,18 +81,18 @@ def test_open_inference_json(worker, photos) -> None:
     assert outputs["error"]["data"] == ["", "undecodable_image", ""]
 
 
-def test_open_inference_of_one_bad_image_is_the_protocols_error(worker) -> None:
+def test_a_single_invalid_image_gets_the_error_of_the_open_inference_protocol(worker) -> None:
     tensor = {"name": "images", "shape": [1], "datatype": "BYTES", "data": [b64(b"nonsense")]}
-    status, body = worker.answer_one({"body": {"inputs": [tensor]}})
+    status, body = worker.respond_one({"body": {"inputs": [tensor]}})
     assert status == 400
     assert isinstance(body["error"], str)
     assert body["code"] == "undecodable_image"
 
 
-def test_plain_json_in_all_the_ways_it_arrives(worker, photos) -> None:
+def test_plain_json_may_arrive_parsed_as_text_or_as_bytes(worker, photos) -> None:
     text = json.dumps({"b64": b64(photos["green"]), "top_k": 1})
     for value in (json.loads(text), text, bytearray(text.encode())):
-        status, body = worker.answer_one({"body": value})
+        status, body = worker.respond_one({"body": value})
         assert (status, top(body), len(body["predictions"])) == (200, "green", 1)
 
 
@@ -100,7 +100,7 @@ def test_base64_text_and_data_uri(worker, photos) -> None:
     text = b64(photos["green"])
     urlsafe = text.replace("+", "-").replace("/", "_").rstrip("=")
     for value in (text, f"data:image/jpeg;base64,{text}", urlsafe, text[:40] + "\n" + text[40:]):
-        assert top(worker.answer_one({"body": value})[1]) == "green"
+        assert top(worker.respond_one({"body": value})[1]) == "green"
 
 
 @pytest.mark.parametrize(
@@ -126,43 +126,45 @@ def test_base64_text_and_data_uri(worker, photos) -> None:
         ({"body": bytearray(b"x")}, {"X-Request-Deadline-Ms": "soon"}, 400, "invalid_request"),
     ],
 )
-def test_refusals(worker, item: dict, headers: dict, status: int, code: str) -> None:
-    found, body = worker.answer_one(item, headers)
-    assert (found, body["error"]["code"]) == (status, code)
+def test_invalid_requests_are_rejected(
+    worker, item: dict, headers: dict, status: int, code: str
+) -> None:
+    actual, body = worker.respond_one(item, headers)
+    assert (actual, body["error"]["code"]) == (status, code)
     assert body["error"]["status"] == status
     assert body["error"]["message"].endswith(".")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "", "1.5", "1_0", "٣", "9" * 20])
-def test_a_wrong_top_k(worker, photos, text: str) -> None:
-    status, body = worker.answer_one({"body": bytearray(photos["red"])}, {"x-top-k": text})
+def test_an_invalid_top_k_is_rejected(worker, photos, text: str) -> None:
+    status, body = worker.respond_one({"body": bytearray(photos["red"])}, {"x-top-k": text})
     assert (status, body["error"]["code"]) == (400, "invalid_top_k")
 
 
 def test_top_k_is_at_most_the_number_of_classes(worker, photos) -> None:
     for text, count in (("1", 1), ("3", 3), ("99", 3)):
-        _, body = worker.answer_one({"body": bytearray(photos["red"])}, {"X-TOP-K": text})
+        _, body = worker.respond_one({"body": bytearray(photos["red"])}, {"X-TOP-K": text})
         assert len(body["predictions"]) == count
 
 
-def test_a_deadline_that_passed_is_not_computed(worker, photos, monkeypatch) -> None:
+def test_an_image_past_its_deadline_is_not_classified(worker, photos, monkeypatch) -> None:
     item = {"body": bytearray(photos["red"])}
-    counted = []
+    counts = []
     classify = worker.handler._classifier.pipeline.classify
     monkeypatch.setattr(
         worker.handler._classifier.pipeline,
         "classify",
-        lambda photos, timings: counted.append(len(photos)) or classify(photos, timings),
+        lambda photos, timings: counts.append(len(photos)) or classify(photos, timings),
     )
     late = {"X-Request-Deadline-Ms": "100", "X-Request-Start": "t=1700000000.5"}
-    status, body = worker.answer_one(item, late)
+    status, body = worker.respond_one(item, late)
     assert (status, body["error"]["code"]) == (504, "deadline_exceeded")
-    assert counted == [0]
+    assert counts == [0]
     for early in ({"X-Request-Deadline-Ms": "60000"}, {"X-Request-Deadline-Ms": "99999999999999"}):
-        assert worker.answer_one(item, early)[0] == 200
+        assert worker.respond_one(item, early)[0] == 200
 
 
-def test_headers_come_back_only_when_they_cannot_hurt(worker, photos) -> None:
+def test_only_safe_headers_are_echoed(worker, photos) -> None:
     item = {"body": bytearray(photos["red"])}
     for value, is_echoed in (
         ("abc-1", True),
@@ -170,13 +172,13 @@ def test_headers_come_back_only_when_they_cannot_hurt(worker, photos) -> None:
         ("é", False),
         ("", False),
     ):
-        _, headers, _ = worker.answer([item], [HTTP | {"X-Correlation-ID": value}])[0]
+        _, headers, _ = worker.respond([item], [HTTP | {"X-Correlation-ID": value}])[0]
         assert (headers.get("x-correlation-id") == value) is is_echoed
         assert headers["X-Model-Version"] == "1.0"
         assert all(isinstance(text, str) for text in headers.values())
 
 
-def test_ids_come_as_grpc_keys_too(worker, photos) -> None:
+def test_ids_may_come_as_grpc_keys(worker, photos) -> None:
     for value, is_echoed in (
         (b"abc-1", True),
         (b"a\r\nb", False),
@@ -185,20 +187,20 @@ def test_ids_come_as_grpc_keys_too(worker, photos) -> None:
         (b"a" * 257, False),
     ):
         item = {"data": bytearray(photos["red"]), "X-Correlation-Id": bytearray(value)}
-        status, headers, body = worker.answer([item], [GRPC])[0]
-        # One image, answered as one.
+        status, headers, body = worker.respond([item], [GRPC])[0]
+        # The response to a single image, for an id is not an image.
         assert (status, top(json.loads(body))) == (200, "red")
         assert ("x-correlation-id" in headers) is is_echoed
         assert headers.get("x-correlation-id", value.decode("latin-1")) == value.decode("latin-1")
 
 
-def test_a_header_goes_before_a_field_of_its_name(worker, photos) -> None:
+def test_a_header_takes_precedence_over_a_field_of_its_name(worker, photos) -> None:
     item = {"data": bytearray(photos["red"]), "traceparent": b"field"}
-    _, headers, _ = worker.answer([item], [HTTP | {"Traceparent": "header"}])[0]
+    _, headers, _ = worker.respond([item], [HTTP | {"Traceparent": "header"}])[0]
     assert headers["traceparent"] == "header"
 
 
-def test_every_request_of_a_batch_has_its_own_answer(worker, photos) -> None:
+def test_every_request_of_a_batch_has_its_own_response(worker, photos) -> None:
     items = [
         {"body": bytearray(photos["red"])},
         {"body": bytearray(b"bad")},
@@ -206,15 +208,15 @@ def test_every_request_of_a_batch_has_its_own_answer(worker, photos) -> None:
         {"data": bytearray(photos["blue"])},
         {},
     ]
-    answers = worker.answer(items, [HTTP, HTTP, HTTP, GRPC, HTTP])
-    assert [status for status, _, _ in answers] == [200, 400, 200, 200, 400]
-    third = json.loads(answers[2][2])["results"]
+    responses = worker.respond(items, [HTTP, HTTP, HTTP, GRPC, HTTP])
+    assert [status for status, _, _ in responses] == [200, 400, 200, 200, 400]
+    third = json.loads(responses[2][2])["results"]
     assert top(third[0]) == "green"
     assert third[1]["error"]["code"] == "invalid_request"
 
 
-def test_describe_gives_the_model_card(worker) -> None:
-    status, headers, body = worker.answer([{}], [{"describe": "True"}])[0]
+def test_describe_returns_the_model_card(worker) -> None:
+    status, headers, body = worker.respond([{}], [{"describe": "True"}])[0]
     described = json.loads(body)
     assert (status, headers["content-type"]) == (200, "application/json")
     assert described["class_names"] == ["red", "green", "blue"]
@@ -241,8 +243,8 @@ names = st.sampled_from(["X-Top-K", "Accept", "explain", "X-Request-Deadline-Ms"
     st.dictionaries(st.text(max_size=8), json_values | st.binary(max_size=40), max_size=3),
     st.dictionaries(names | st.text(max_size=8), st.text(max_size=30), max_size=4),
 )
-def test_no_request_makes_a_server_error(worker, item: dict, headers: dict) -> None:
-    status, sent, body = worker.answer([item], [headers])[0]
+def test_no_request_causes_a_server_error(worker, item: dict, headers: dict) -> None:
+    status, sent, body = worker.respond([item], [headers])[0]
     assert status in (200, 400, 413, 415, 504)
     json.loads(body)
     assert all("\r" not in text and "\n" not in text for text in sent.values())

@@ -1,4 +1,4 @@
-"""Grad-CAM points at the place that spoke for the class, as JSON and as a picture."""
+"""Grad-CAM points at the place that speaks for the class, as JSON and as an image."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from handlers.errors import InvalidRequestError
 from tests.unit.handlers.helpers import HTTP
 
 pytestmark = [
-    # captum's own imports, and its remark that it sets requires_grad on the input.
+    # From captum's own imports, and its warning that it sets requires_grad on the input.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:captum"),
 ]
@@ -51,7 +51,7 @@ def pixels() -> np.ndarray:
     return pixels
 
 
-def test_the_heat_is_where_the_class_is(network, pixels) -> None:
+def test_the_heat_map_points_at_the_class(network, pixels) -> None:
     for index, corner in ((0, (0, 0)), (1, (3, 3))):
         heat = grad_cam(network, pixels, index)
         assert heat.shape == (4, 4)
@@ -60,7 +60,7 @@ def test_the_heat_is_where_the_class_is(network, pixels) -> None:
 
 
 class Residual(RedOrBlue):
-    """The same answers, but what the last convolution says is only taken off what came before."""
+    """The same logits, but the last convolution only subtracts from what comes before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,14 +73,14 @@ class Residual(RedOrBlue):
         return self.pool(kept + self.correction(kept)).mean(dim=(2, 3))
 
 
-def test_a_residual_block_is_asked_for_its_sum(spec, pixels) -> None:
+def test_the_output_of_a_residual_block_is_explained_not_its_convolution(spec, pixels) -> None:
     heat = grad_cam(Network(Residual(), preprocessing=spec).eval(), pixels, 0)
     assert heat[0, 0] == pytest.approx(1)
 
 
-def test_a_network_without_a_map_says_so(spec, pixels) -> None:
+def test_a_network_without_a_feature_map_says_so(spec, pixels) -> None:
     flat = Network(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), preprocessing=spec)
-    with pytest.raises(InvalidRequestError, match="keeps no map"):
+    with pytest.raises(InvalidRequestError, match="has no feature map"):
         grad_cam(flat, pixels, 0)
 
 
@@ -97,22 +97,22 @@ def explaining_worker(worker, network, monkeypatch):
     return worker
 
 
-def test_json_names_the_class_and_gives_numbers(explaining_worker, photos) -> None:
-    status, body = explaining_worker.answer_one(
+def test_json_holds_the_class_and_the_heat_map(explaining_worker, photos) -> None:
+    status, body = explaining_worker.respond_one(
         {"body": bytearray(photos["green"])}, {"explain": "True"}
     )
-    found = body["explanation"]
+    content = body["explanation"]
     assert status == 200
-    assert (found["label"], found["index"], found["method"]) == ("green", 1, "grad-cam")
-    assert np.array(found["heat_map"]).shape == (4, 4)
-    assert 0 <= np.min(found["heat_map"]) <= np.max(found["heat_map"]) <= 1
+    assert (content["label"], content["index"], content["method"]) == ("green", 1, "grad-cam")
+    assert np.array(content["heat_map"]).shape == (4, 4)
+    assert 0 <= np.min(content["heat_map"]) <= np.max(content["heat_map"]) <= 1
 
 
-def test_a_class_may_be_named(explaining_worker, photos) -> None:
+def test_the_class_to_explain_may_be_named(explaining_worker, photos) -> None:
     item = {"body": bytearray(photos["green"]), "class": bytearray(b"blue")}
-    _, body = explaining_worker.answer_one(item, {"explain": "True"})
+    _, body = explaining_worker.respond_one(item, {"explain": "True"})
     assert body["explanation"]["label"] == "blue"
-    status, body = explaining_worker.answer_one(item | {"class": "purple"}, {"explain": "True"})
+    status, body = explaining_worker.respond_one(item | {"class": "purple"}, {"explain": "True"})
     assert (status, body["error"]["code"]) == (400, "invalid_request")
     assert "red, green, blue" in body["error"]["message"]
 
@@ -120,24 +120,27 @@ def test_a_class_may_be_named(explaining_worker, photos) -> None:
 def test_explanations_and_predictions_share_a_batch(explaining_worker, photos) -> None:
     item = {"body": bytearray(photos["red"])}
     explain = HTTP | {"explain": "True", "Accept": "image/png"}
-    answers = explaining_worker.answer(
+    responses = explaining_worker.respond(
         [item, item, {"body": bytearray(b"bad")}], [HTTP, explain, explain]
     )
-    assert "predictions" in json.loads(answers[0][2])
-    assert answers[1][1]["content-type"] == "image/png"
-    assert Image.open(io.BytesIO(answers[1][2])).size == (16, 16)
-    assert (answers[2][0], json.loads(answers[2][2])["error"]["code"]) == (400, "undecodable_image")
+    assert "predictions" in json.loads(responses[0][2])
+    assert responses[1][1]["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(responses[1][2])).size == (16, 16)
+    assert (responses[2][0], json.loads(responses[2][2])["error"]["code"]) == (
+        400,
+        "undecodable_image",
+    )
 
 
-def test_one_image_at_a_time(explaining_worker, photos) -> None:
+def test_several_images_are_rejected(explaining_worker, photos) -> None:
     item = {name: bytearray(data) for name, data in photos.items()}
-    status, body = explaining_worker.answer_one(item, {"explain": "True"})
+    status, body = explaining_worker.respond_one(item, {"explain": "True"})
     assert (status, body["error"]["code"]) == (400, "invalid_request")
 
 
 def test_the_colours_run_from_blue_to_red() -> None:
     scale = Image.fromarray(np.array([[0, 128, 255]], dtype=np.uint8))
-    cold, middle, hot = np.asarray(explanation._colour(scale))[0]
+    cold, middle, hot = np.asarray(explanation._colourise(scale))[0]
     assert cold.argmax() == 2
     assert middle.argmax() == 1
     assert hot.argmax() == 0

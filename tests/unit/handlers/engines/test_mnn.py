@@ -1,4 +1,4 @@
-"""An archive that holds model.mnn: who serves it, and that a photo's answer does not hang on its neighbours."""
+"""An archive with model.mnn: which engine serves it, and that probabilities do not depend on the rest of the batch."""
 
 import importlib.util
 import sys
@@ -28,21 +28,21 @@ def pipeline_of(worker: Worker) -> str:
     return worker.handler._classifier.pipeline.name
 
 
-def test_mnn_serves_an_archive_that_has_its_file(mnn_folder, photos) -> None:
+def test_mnn_serves_an_archive_that_holds_its_file(mnn_folder, photos) -> None:
     with_mnn = Worker(mnn_folder)
     with_onnx = Worker(mnn_folder, {"handler": {"engine": "onnx"}})
     assert "MNN" in pipeline_of(with_mnn)
     assert "ONNX Runtime" in pipeline_of(with_onnx)
     for photo in photos.values():
         item = {"body": bytearray(photo)}
-        (status, one), (_, other) = with_mnn.answer_one(item), with_onnx.answer_one(item)
+        (status, body), (_, onnx_body) = with_mnn.respond_one(item), with_onnx.respond_one(item)
         assert status == 200
-        for guess, expected in zip(one["predictions"], other["predictions"], strict=True):
-            assert guess["index"] == expected["index"]
-            assert guess["probability"] == pytest.approx(expected["probability"], abs=1e-5)
+        for score, expected in zip(body["predictions"], onnx_body["predictions"], strict=True):
+            assert score["index"] == expected["index"]
+            assert score["probability"] == pytest.approx(expected["probability"], abs=1e-5)
 
 
-def test_a_broken_file_leaves_the_archive_to_onnx_runtime(mnn_folder, caplog) -> None:
+def test_onnx_runtime_serves_if_the_file_is_broken(mnn_folder, caplog) -> None:
     (mnn_folder / "model.mnn").write_bytes((mnn_folder / "model.mnn").read_bytes()[:40])
     assert "ONNX Runtime" in pipeline_of(Worker(mnn_folder))
     assert "MNN cannot load model.mnn" in caplog.text
@@ -62,54 +62,52 @@ def test_a_host_without_mnn_says_so(mnn_folder, caplog, monkeypatch) -> None:
     assert "MNN is not installed here: ONNX Runtime serves instead" in caplog.text
 
 
-def test_an_archive_without_its_file_is_no_fault_unless_mnn_is_wanted(
-    archive_folder, caplog
-) -> None:
+def test_an_archive_may_lack_the_file_unless_mnn_is_configured(archive_folder, caplog) -> None:
     assert "ONNX Runtime" in pipeline_of(Worker(archive_folder))
     assert "MNN" not in caplog.text
     with pytest.raises(RuntimeError, match=r"'mnn', but the archive holds no model\.mnn"):
         Worker(archive_folder, {"handler": {"engine": "mnn"}})
 
 
-def test_what_mnn_cannot_compute_is_an_internal_error_of_that_request(mnn_folder, photos) -> None:
+def test_a_failure_of_mnn_is_an_internal_error_of_that_request_only(mnn_folder, photos) -> None:
     worker = Worker(mnn_folder)
     engine = worker.handler._classifier.pipeline._engine
     run, engine._run = engine._run, lambda pixels: run(pixels[..., :2])
-    status, body = worker.answer_one({"body": bytearray(photos["red"])})
+    status, body = worker.respond_one({"body": bytearray(photos["red"])})
     assert (status, body["error"]["code"]) == (500, "internal")
     engine._run = run
-    assert worker.answer_one({"body": bytearray(photos["red"])})[0] == 200
+    assert worker.respond_one({"body": bytearray(photos["red"])})[0] == 200
 
 
 @pytest.fixture(scope="module")
 def convolutions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a network of 3x3 convolutions, which MNN computes in tiles, as model.onnx and model.mnn."""
     torch.manual_seed(0)
-    body = torch.nn.Sequential(
+    backbone = torch.nn.Sequential(
         torch.nn.Conv2d(3, 32, 3, padding=1), torch.nn.ReLU(),
         torch.nn.Conv2d(32, 64, 3, padding=1), torch.nn.ReLU(),
         torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(64, 3),
     )  # fmt: skip
     spec = PreprocessingSpec(image_size_px=SIZE_PX)
     folder = tmp_path_factory.mktemp("convolutions")
-    export_onnx(Network(body, preprocessing=spec).eval(), folder / "model.onnx", spec)
+    export_onnx(Network(backbone, preprocessing=spec).eval(), folder / "model.onnx", spec)
     convert(folder / "model.onnx", folder / "model.mnn")
     return folder
 
 
-def test_a_photo_is_answered_alike_alone_and_in_any_batch(convolutions: Path) -> None:
+def test_a_photo_has_the_same_probabilities_alone_and_in_any_batch(convolutions: Path) -> None:
     engine = MnnEngine(convolutions / "model.mnn", thread_count=1)
     pixels = list(np.random.default_rng(0).integers(0, 256, (7, SIZE_PX, SIZE_PX, 3), np.uint8))
     together = engine.probabilities(pixels)
     assert (together.shape, together.dtype) == ((7, 3), np.float32)
-    for number, one in enumerate(pixels):
-        np.testing.assert_array_equal(engine.probabilities([one])[0], together[number])
+    for image, row in zip(pixels, together, strict=True):
+        np.testing.assert_array_equal(engine.probabilities([image])[0], row)
     np.testing.assert_array_equal(engine.probabilities(pixels[::-1])[::-1], together)
     onnx = OnnxEngine(convolutions / "model.onnx", thread_count=1).probabilities(pixels)
     np.testing.assert_allclose(together, onnx, atol=1e-6)
 
 
-def test_pixels_that_lie_otherwise_in_memory_are_the_same_pixels(convolutions: Path) -> None:
+def test_the_memory_layout_of_the_pixels_does_not_matter(convolutions: Path) -> None:
     engine = MnnEngine(convolutions / "model.mnn", thread_count=1)
     pixels = np.random.default_rng(0).integers(0, 256, (SIZE_PX, SIZE_PX, 3), np.uint8)
     np.testing.assert_array_equal(
@@ -117,8 +115,8 @@ def test_pixels_that_lie_otherwise_in_memory_are_the_same_pixels(convolutions: P
     )
 
 
-def test_serving_with_mnn_reports_to_nobody(mnn_folder, photos) -> None:
-    """MNN.tools installs a package when it is imported, and sends what was converted to its makers."""
-    assert Worker(mnn_folder).answer_one({"body": bytearray(photos["red"])})[0] == 200
+def test_serving_with_mnn_sends_nothing_to_its_makers(mnn_folder, photos) -> None:
+    """MNN.tools installs a package when it is imported, and reports conversions over the network."""
+    assert Worker(mnn_folder).respond_one({"body": bytearray(photos["red"])})[0] == 200
     assert "MNN" in sys.modules
     assert not [name for name in sys.modules if name.startswith(("MNN.tools", "aliyun"))]

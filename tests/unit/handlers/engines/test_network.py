@@ -24,16 +24,16 @@ def test_rows_are_probabilities() -> None:
 def test_normalises_each_channel_with_its_own_mean_and_std() -> None:
     network = Network(nn.Identity(), preprocessing=SPEC)
     pixels = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 4, 4, 3)
-    found = network.normalise(pixels)[0, :, 0, 0]
+    normalised = network.normalise(pixels)[0, :, 0, 0]
     expected = torch.tensor([(0 - 0.5) / 0.5, (128 / 255 - 0.25) / 0.5, (1 - 0.75) / 0.25])
-    assert torch.allclose(found, expected)
+    assert torch.allclose(normalised, expected)
 
 
 def test_the_temperature_divides_the_logits() -> None:
-    body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
-    warm = Network(body, preprocessing=SPEC, temperature=2.0)
-    expected = torch.softmax(warm.logits(PIXELS) / 2.0, dim=1)
-    assert torch.allclose(warm(PIXELS), expected)
+    classifier = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
+    network = Network(classifier, preprocessing=SPEC, temperature=2.0)
+    expected = torch.softmax(network.logits(PIXELS) / 2.0, dim=1)
+    assert torch.allclose(network(PIXELS), expected)
 
 
 def test_the_weights_have_torchvisions_own_names() -> None:
@@ -53,7 +53,7 @@ def test_a_head_that_is_a_convolution_is_refused() -> None:
         build_network(architecture="squeezenet1_1", class_count=3, preprocessing=SPEC)
 
 
-def test_a_size_the_network_cannot_be_built_for_is_refused() -> None:
+def test_an_image_size_the_network_cannot_be_built_for_is_refused() -> None:
     spec = PreprocessingSpec(image_size_px=100)
     with (
         torch.device("meta"),
@@ -62,7 +62,7 @@ def test_a_size_the_network_cannot_be_built_for_is_refused() -> None:
         build_network(architecture="vit_b_32", class_count=3, preprocessing=spec)
 
 
-def test_networks_pretrained_on_other_pixels_are_given_those() -> None:
+def test_networks_pretrained_with_another_normalisation_get_it() -> None:
     with torch.device("meta"):
         network = build_network(
             architecture="googlenet", class_count=3, preprocessing=PreprocessingSpec()
@@ -70,8 +70,8 @@ def test_networks_pretrained_on_other_pixels_are_given_those() -> None:
     assert network.backbone_and_head.transform_input
 
 
-def test_no_classes_are_refused() -> None:
-    with pytest.raises(ArchitectureError, match="0 classes"):
+def test_zero_classes_are_refused() -> None:
+    with pytest.raises(ArchitectureError, match="at least one class, not 0"):
         build_network(architecture="resnet18", class_count=0, preprocessing=SPEC)
 
 
@@ -103,7 +103,7 @@ def test_the_head_is_found_by_structure(architecture: str, head: str) -> None:
     "architecture",
     [name for name in models.list_models(module=models) if not name.startswith("squeezenet")],
 )
-def test_every_classifier_of_torchvision_with_a_linear_head_gets_a_new_one(
+def test_every_torchvision_classifier_with_a_linear_head_gets_a_new_head(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widths_of = models.regnet.BlockParams.from_init_params
@@ -112,7 +112,7 @@ def test_every_classifier_of_torchvision_with_a_linear_head_gets_a_new_one(
         with torch.device("cpu"):
             return widths_of(*details, **options)
 
-    # RegNets compute their widths with tensors, which must hold numbers.
+    # RegNets compute their widths with tensors, which must hold values.
     monkeypatch.setattr(models.regnet.BlockParams, "from_init_params", real_widths)
     # On the meta device nothing else is computed: 80 networks, the largest of 600 million weights.
     spec = PreprocessingSpec(image_size_px=224)

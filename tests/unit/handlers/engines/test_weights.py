@@ -1,4 +1,4 @@
-"""Our few lines read what the safetensors library writes, and refuse everything else."""
+"""Our reader reads what the safetensors library writes, and refuses everything else."""
 
 import hashlib
 import json
@@ -30,27 +30,27 @@ def path(tmp_path):
     return path
 
 
-def test_reads_what_the_library_wrote(path) -> None:
-    found = read_weights(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    assert found.keys() == TENSORS.keys()
+def test_files_of_the_library_are_read(path) -> None:
+    weights = read_weights(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert weights.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
-        assert found[name].dtype == tensor.dtype
-        assert torch.equal(found[name], tensor)
+        assert weights[name].dtype == tensor.dtype
+        assert torch.equal(weights[name], tensor)
 
 
-def test_another_file_is_refused(path) -> None:
+def test_a_file_with_another_sha256_is_refused(path) -> None:
     with pytest.raises(WeightsError, match="sha256"):
         read_weights(path, sha256="0" * 64)
 
 
-def test_no_file(tmp_path) -> None:
+def test_a_missing_file_is_an_error_of_ours(tmp_path) -> None:
     with pytest.raises(WeightsError, match="cannot be read"):
         read_weights(tmp_path / "none.safetensors")
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=200))
-def test_other_bytes_are_refused(tmp_path, data: bytes) -> None:
+def test_arbitrary_bytes_are_refused(tmp_path, data: bytes) -> None:
     path = tmp_path / "any.safetensors"
     path.write_bytes(data)
     with pytest.raises(WeightsError):
@@ -69,7 +69,7 @@ def test_other_bytes_are_refused(tmp_path, data: bytes) -> None:
         [],
     ],
 )
-def test_a_lying_header_is_refused(tmp_path, entry: object) -> None:
+def test_an_inconsistent_header_is_refused(tmp_path, entry: object) -> None:
     header = json.dumps({"a": entry}).encode()
     path = tmp_path / "lying.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 8)

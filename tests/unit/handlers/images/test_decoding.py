@@ -1,4 +1,4 @@
-"""Every format to the same upright RGB pixels; everything else to an error of ours."""
+"""Every supported format gives the same upright RGB pixels; everything else a PhotoError."""
 
 import io
 import struct
@@ -10,8 +10,8 @@ from PIL import Image
 
 from handlers.errors import (
     EmptyBodyError,
+    HandlerSettingsError,
     ImageTooLargeError,
-    SettingsError,
     UndecodableImageError,
     UnsupportedMediaTypeError,
 )
@@ -43,7 +43,7 @@ LOSSLESS = {
 
 
 @pytest.mark.parametrize("case", LOSSLESS)
-def test_a_lossless_file_gives_back_its_pixels(case: str) -> None:
+def test_a_lossless_file_is_decoded_exactly(case: str) -> None:
     format_name, options = LOSSLESS[case]
     image = gradient(33, 21)
     assert np.array_equal(decode(encode(image, format_name, **options)), np.asarray(image))
@@ -59,7 +59,7 @@ def test_a_lossless_file_gives_back_its_pixels(case: str) -> None:
         ("AVIF", {"quality": 95}),
     ],
 )
-def test_a_lossy_file_is_nearly_its_pixels(format_name: str, options: dict) -> None:
+def test_a_lossy_file_is_decoded_nearly_exactly(format_name: str, options: dict) -> None:
     image = gradient(64, 48)
     decoded = decode(encode(image, format_name, **options)).astype(int)
     assert np.abs(decoded - np.asarray(image)).mean() < 6
@@ -89,7 +89,7 @@ def test_cmyk_with_adobe_marker_is_not_inverted() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_becomes_white(mode: str) -> None:
+def test_transparency_becomes_white(mode: str) -> None:
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 2, 4))
     data = encode(image.convert(mode), "PNG", **({"transparency": 1} if mode == "P" else {}))
@@ -122,7 +122,7 @@ def test_the_first_frame_of_several_is_taken(format_name: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(format_name: str, orientation: int) -> None:
     upright = gradient(24, 16)
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that stores it like this
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that stores the image so
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -134,7 +134,7 @@ def test_exif_orientation_is_applied(format_name: str, orientation: int) -> None
     assert np.abs(pixels.astype(int) - np.asarray(upright)).max() <= 6
 
 
-def test_broken_exif_leaves_the_photo_as_it_is() -> None:
+def test_broken_exif_data_is_ignored() -> None:
     image = gradient(8, 8)
     data = encode(image, "JPEG", exif=b"Exif\x00\x00" + b"\xff" * 40)
     assert decode(data).shape == (8, 8, 3)
@@ -143,7 +143,7 @@ def test_broken_exif_leaves_the_photo_as_it_is() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (63, 47), (37, 211), (9, 8), (8, 1), (301, 5)])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"mode": "CMYK"}])
-def test_simplejpeg_gives_pillows_bytes(size, subsampling, options, monkeypatch) -> None:
+def test_simplejpeg_gives_the_same_bytes_as_pillow(size, subsampling, options, monkeypatch) -> None:
     assert decoding.simplejpeg is not None
     options = dict(options)
     image = gradient(*size).convert(options.pop("mode", "RGB"))
@@ -155,34 +155,37 @@ def test_simplejpeg_gives_pillows_bytes(size, subsampling, options, monkeypatch)
             assert np.array_equal(fast, decode(data, shorter_side_px))
 
 
-def test_a_large_jpeg_is_scaled_while_decoded_but_never_below_what_is_asked() -> None:
+def test_a_large_jpeg_is_scaled_while_decoded_but_never_below_the_given_size() -> None:
     data = encode(gradient(800, 600))
     assert decode(data, shorter_side_px=75).shape == (75, 100, 3)
     assert decode(data, shorter_side_px=76).shape == (150, 200, 3)
     assert decode(data, shorter_side_px=601).shape == (600, 800, 3)
 
 
-def test_accepts_whatever_torchserve_calls_bytes() -> None:
+def test_all_types_of_bytes_are_accepted() -> None:
     data = encode(gradient(8, 8))
     pixels = [decode(kind(data)) for kind in (bytes, bytearray, memoryview)]
     assert np.array_equal(pixels[0], pixels[1])
     assert np.array_equal(pixels[0], pixels[2])
 
 
-def test_no_bytes() -> None:
+def test_an_empty_image_is_refused() -> None:
     with pytest.raises(EmptyBodyError):
         decode(b"")
 
 
-def test_more_bytes_than_allowed() -> None:
+def test_too_many_bytes_are_refused() -> None:
     with pytest.raises(ImageTooLargeError, match="at most 10 are allowed"):
         decode(encode(gradient(8, 8)), max_bytes=10)
 
 
-def png_that_claims(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
+def png_claiming(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
         return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
         )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -191,19 +194,19 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(50_001, 1000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
-def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     with pytest.raises(ImageTooLargeError):
-        decode(png_that_claims(*size))
+        decode(png_claiming(*size))
 
 
-def test_a_header_that_promises_more_than_there_is() -> None:
+def test_a_header_that_claims_more_pixels_than_the_file_holds_is_refused() -> None:
     with pytest.raises(UndecodableImageError):
-        decode(png_that_claims(4000, 4000))
+        decode(png_claiming(4000, 4000))
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_half_a_file_is_an_error_not_half_a_photo(format_name: str, share: float) -> None:
+def test_a_truncated_file_is_an_error_not_half_a_photo(format_name: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     data = encode(Image.fromarray(noise), format_name)
     with pytest.raises(UndecodableImageError):
@@ -225,19 +228,19 @@ def test_other_formats_are_refused_by_name(data: bytes, named: str) -> None:
         decode(data)
 
 
-def test_thirty_two_bit_pixels_are_no_photo() -> None:
+def test_thirty_two_bit_pixels_are_refused() -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="8 or 16 bits"):
         decode(encode(Image.new("F", (4, 4)), "TIFF"))
 
 
-def test_a_jpeg_of_a_thousand_scans_is_refused_at_once() -> None:
+def test_a_jpeg_with_a_thousand_scans_is_refused_at_once() -> None:
     data = encode(gradient(64, 64), progressive=True)
     scans = data.index(b"\xff\xda")
     with pytest.raises(UndecodableImageError, match="scans"):
         decode(data[:scans] + data[scans:-2] * 1000 + b"\xff\xd9")
 
 
-def test_running_out_of_memory_is_the_photos_size(monkeypatch) -> None:
+def test_running_out_of_memory_means_that_the_image_is_too_large(monkeypatch) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -248,11 +251,11 @@ def test_running_out_of_memory_is_the_photos_size(monkeypatch) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "1"])
 def test_limits_are_checked(value: object) -> None:
-    with pytest.raises(SettingsError, match="max_pixels"):
+    with pytest.raises(HandlerSettingsError, match="max_pixels"):
         DecodeLimits(max_pixels=value)
 
 
-def test_the_message_says_what_the_decoder_said() -> None:
+def test_the_message_quotes_the_decoder() -> None:
     buffer = io.BytesIO()
     gradient(64, 64).save(buffer, "JPEG")
     with pytest.raises(UndecodableImageError, match="truncated"):

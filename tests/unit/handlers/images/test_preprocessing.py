@@ -1,4 +1,4 @@
-"""The square that the network sees, and the values a spec may have."""
+"""The square that the network sees, and the values that a spec may have."""
 
 import math
 
@@ -33,13 +33,13 @@ def test_the_square_is_central_and_inside(width: int, height: int, ratio: float)
 
 def test_only_the_centre_counts() -> None:
     image = Image.new("RGB", (100, 60), "blue")
-    # Two pixels more on each side: the resampling looks a little over the edge.
+    # Two pixels more on each side, because resampling reads a little beyond the edge.
     image.paste("red", (23, 3, 77, 57))
     spec = PreprocessingSpec(image_size_px=32, resize_ratio=60 / 50)
     assert load_pixels(encode(image, "PNG"), spec)[..., 0].min() == 255
 
 
-def test_a_turned_photo_gives_the_pixels_of_the_upright_one(spec) -> None:
+def test_a_rotated_photo_gives_the_pixels_of_the_upright_one(spec) -> None:
     x = np.linspace(0, 255, 60, dtype=np.uint8)
     image = Image.fromarray(np.stack([np.tile(x, (40, 1))] * 3, axis=-1))
     exif = Image.Exif()
@@ -49,7 +49,7 @@ def test_a_turned_photo_gives_the_pixels_of_the_upright_one(spec) -> None:
     assert np.abs(turned - load_pixels(encode(image, "PNG"), spec)).max() <= 1
 
 
-def test_the_scaled_decoding_of_a_large_jpeg_changes_little() -> None:
+def test_scaling_a_large_jpeg_while_decoding_changes_little() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((1600, 1280), Image.Resampling.BICUBIC)
     spec = PreprocessingSpec(image_size_px=64)
@@ -58,7 +58,7 @@ def test_the_scaled_decoding_of_a_large_jpeg_changes_little() -> None:
     assert np.abs(scaled - whole).mean() < 2
 
 
-def test_a_spec_survives_json_form() -> None:
+def test_a_spec_survives_the_way_to_json_and_back() -> None:
     spec = PreprocessingSpec(image_size_px=160, interpolation="bicubic", mean=(0.5, 0.5, 0.5))
     assert PreprocessingSpec.from_dict(spec.to_dict() | {"of_a_later_version": 1}) == spec
 
@@ -87,6 +87,6 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("std", (0.1, 0.0, 0.2)),
     ],
 )
-def test_a_wrong_value_is_named(field: str, value: object) -> None:
+def test_an_invalid_value_is_named(field: str, value: object) -> None:
     with pytest.raises(PreprocessingError, match=field):
         PreprocessingSpec(**{field: value})

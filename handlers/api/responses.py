@@ -1,0 +1,166 @@
+"""Responses: the JSON described in docs/architecture.md, its status, and safe headers."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from handlers.api.options import ID_NAMES, MAX_ID_LENGTH
+from handlers.errors import InternalError, RequestRejectedError
+from handlers.model_card import ModelCard
+
+JSON_TYPE = "application/json"
+
+# Of one image: its probabilities `(K,) float32`, or why it has none.
+ImageResult = np.ndarray | RequestRejectedError
+
+# Made once: json.dumps makes a new one for each call with other than its defaults.
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+# A header value that is not a string, or that holds a line break, kills TorchServe's worker.
+_SAFE_HEADER = re.compile(rf"[\x20-\x7e]{{1,{MAX_ID_LENGTH}}}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    status: int
+    body: bytes
+    content_type: str = JSON_TYPE
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def phrase(self) -> str:
+        """The reason phrase of HTTP."""
+        return HTTPStatus(self.status).phrase
+
+
+class ResponseWriter:
+    """Writes the responses of one model."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+        self._model = {"name": card.name, "version": card.version}
+
+    def single(self, result: ImageResult, *, top_k: int) -> Response:
+        """Return the response to a request with a single image; its status is that of the image."""
+        content = {"model": self._model} | self._describe_result(result, top_k=top_k)
+        return self._respond(_status_of(result), content)
+
+    def several(self, results: list[ImageResult], *, top_k: int, key: str = "results") -> Response:
+        """Return the response to a list of images: status 200, because each has a result of its own."""
+        entries = [self._describe_result(result, top_k=top_k) for result in results]
+        return self._respond(HTTPStatus.OK, {"model": self._model, key: entries})
+
+    def rejection(self, error: RequestRejectedError) -> Response:
+        """Return the response to a request that was rejected as a whole."""
+        return self._respond(error.status, {"model": self._model, "error": _describe_error(error)})
+
+    def explanation(self, explanation: dict[str, Any]) -> Response:
+        return self._respond(HTTPStatus.OK, {"model": self._model, "explanation": explanation})
+
+    def png(self, png: bytes) -> Response:
+        return Response(
+            status=int(HTTPStatus.OK), body=png, content_type="image/png", headers=self._headers()
+        )
+
+    def open_inference(
+        self, results: list[ImageResult], *, top_k: int, request_id: str | None
+    ) -> Response:
+        """Return the Open Inference Protocol's shape: one row per image, one column per class.
+
+        A rejected image has empty labels, index -1, probability 0, and its code in the output `error`.
+        """
+        columns = min(top_k, self._card.class_count)
+        rows = [self._open_inference_row(result, columns) for result in results]
+        codes = [r.code if isinstance(r, RequestRejectedError) else "" for r in results]
+        shape = [len(results), columns]
+        content: dict[str, Any] = {
+            "model_name": self._card.name,
+            "model_version": self._card.version,
+            "outputs": [
+                _output("label", "BYTES", shape, _flatten(rows, "label")),
+                _output("index", "INT64", shape, _flatten(rows, "index")),
+                _output("probability", "FP32", shape, _flatten(rows, "probability")),
+                _output("error", "BYTES", [len(results)], codes),
+            ],
+        }
+        if request_id is not None:
+            content["id"] = request_id
+        return self._respond(HTTPStatus.OK, content)
+
+    def open_inference_rejection(self, error: RequestRejectedError) -> Response:
+        """Return the protocol's error, which is a text, with our own fields next to it."""
+        described = _describe_error(error)
+        content = {"error": described.pop("message"), "model": self._model} | described
+        return self._respond(error.status, content)
+
+    def _describe_result(self, result: ImageResult, *, top_k: int) -> dict[str, Any]:
+        """Return `{"predictions": [...]}`, highest probability first, or `{"error": {...}}`."""
+        if isinstance(result, RequestRejectedError):
+            return {"error": _describe_error(result)}
+        return {"predictions": self._top_classes(result, top_k)}
+
+    def _top_classes(self, probabilities: np.ndarray, count: int) -> list[dict[str, Any]]:
+        indices = np.argsort(-probabilities, kind="stable")[:count]
+        return [
+            {
+                "label": self._card.class_names[index],
+                "index": int(index),
+                # Six decimals: a hundredth of the difference between two engines, half the bytes of a double.
+                "probability": round(float(probabilities[index]), 6),
+            }
+            for index in indices
+        ]
+
+    def _open_inference_row(self, result: ImageResult, count: int) -> list[dict[str, Any]]:
+        if isinstance(result, RequestRejectedError):
+            return [{"label": "", "index": -1, "probability": 0.0}] * count
+        return self._top_classes(result, count)
+
+    def _respond(self, status: int, content: dict[str, Any]) -> Response:
+        return Response(status=int(status), body=to_json(content), headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        version = self._card.version
+        return {"X-Model-Version": version} if _SAFE_HEADER.fullmatch(version) else {}
+
+
+def check_finite(probabilities: np.ndarray) -> ImageResult:
+    """Return the probabilities, or an InternalError if one is not finite, which JSON cannot hold."""
+    if np.isfinite(probabilities).all():
+        return probabilities
+    return InternalError("the network returned probabilities that are not finite for this image.")
+
+
+def echo_headers(request_headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the request headers that the response repeats, by lower-case name."""
+    echoed = {name: request_headers.get(name, "") for name in ID_NAMES}
+    return {name: value for name, value in echoed.items() if _SAFE_HEADER.fullmatch(value)}
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    """Return compact UTF-8 JSON.
+
+    A lone surrogate, which a JSON request can hold and a message can quote, becomes a question mark.
+    """
+    return _JSON.encode(content).encode("utf-8", errors="replace")
+
+
+def _describe_error(error: RequestRejectedError) -> dict[str, Any]:
+    return {"status": error.status, "code": error.code, "message": str(error)}
+
+
+def _status_of(result: ImageResult) -> int:
+    return result.status if isinstance(result, RequestRejectedError) else HTTPStatus.OK
+
+
+def _output(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+
+
+def _flatten(rows: list[list[dict[str, Any]]], key: str) -> list[Any]:
+    return [entry[key] for row in rows for entry in row]
