@@ -11,7 +11,6 @@ from urllib.parse import quote
 from serving.archive.reader import Archive
 from serving.archive.repack import read_model_config, repack
 from serving.client.endpoint import http_endpoint
-from serving.client.grpc_management import manage
 from serving.errors import ServingError
 from serving.loadtest.http_target import HttpTarget
 from serving.rollout.startup import choose_live
@@ -104,11 +103,11 @@ class TrialServer:
 
     def _replace(self, server: Server, config: ServingConfig) -> None:
         name, version = self._archive.name, self._archive.version
-        with manage(server.settings) as management:
-            if version in management.versions(name):
-                management.unregister(name, version)
-            packed = self._pack(config, server.settings)
-            management.register(packed.path.name, workers=config.workers)
+        management = server.session.management
+        if version in management.versions(name):
+            management.unregister(name, version)
+        packed = self._pack(config, server.settings)
+        management.register(packed.path.name, workers=config.workers)
 
     def _pack(self, config: ServingConfig, settings: ServerSettings) -> Archive:
         target = settings.model_store / self._archive.file_name

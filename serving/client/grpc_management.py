@@ -1,41 +1,23 @@
 """TorchServe's management API over gRPC, whose answers are JSON inside a message."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
 
 from serving import stubs
-from serving.client.endpoint import Endpoint, grpc_endpoint
+from serving.client.endpoint import Endpoint
 from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
 from serving.client.management import (
     PAGE_SIZE,
     READ_TIMEOUT_S,
     REGISTER_TIMEOUT_S,
     LoadedVersion,
-    ManagementApi,
     model_and_version,
     read_loaded_version,
     wait_for_workers,
 )
 from serving.errors import NotFoundError
-from serving.settings import ServerSettings
-
-
-@contextmanager
-def manage(settings: ServerSettings) -> Iterator[ManagementApi]:
-    """Yield the management API of the server on this machine, over gRPC.
-
-    Over HTTP, loading a version blocks one of Netty's few threads, and every client connected to that thread waits
-    until it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
-    """
-    management = GrpcManagement(grpc_endpoint(settings, "management"))
-    try:
-        yield management
-    finally:
-        management.close()
 
 
 class GrpcManagement:

@@ -10,8 +10,7 @@ import pytest
 import requests
 
 from headswap.cli import main
-from serving.client import HttpClient
-from serving.client.grpc_management import manage
+from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token
 from serving.settings import ServerSettings
 
@@ -62,14 +61,14 @@ def test_a_tuned_setting_is_found_written_and_served(
     assert code == 0, capsys.readouterr().err
     tuned = tmp_path / "store" / "clothing-1.1.mar"
     shutil.copyfile(tuned, steady.model_store / tuned.name)
-    with manage(steady) as management, HttpClient(steady) as client:
-        management.register(tuned.name, workers=2)
+    with GrpcClient(steady) as grpc, HttpClient(steady) as client:
+        grpc.management.register(tuned.name, workers=2)
         try:
             served = described(steady, "1.1")
             answer = client.predict("clothing", photos[0], version="1.1")
             before = client.predict("clothing", photos[0], version="1.0")
         finally:
-            management.unregister("clothing", "1.1")
+            grpc.management.unregister("clothing", "1.1")
             (steady.model_store / tuned.name).unlink()
     assert (served["batchSize"], served["maxBatchDelay"]) == (3, 1)
     assert len(served["workers"]) == served["minWorkers"] == 1

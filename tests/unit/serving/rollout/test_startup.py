@@ -1,0 +1,88 @@
+"""Which version of each model is live when a server starts, and what is left of an interrupted promotion."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from serving.errors import ForeignCodeError, InputError
+from serving.rollout.live_record import read_record
+from serving.rollout.startup import choose_live, discard_interrupted_promotion
+from serving.rollout.trust import Trust
+
+TRUSTED = Trust(allow_custom_handler=True)
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return folder
+
+
+def archive_of(archive_maker: Maker, version: str) -> Path:
+    card = {"name": "tiny", "version": version, "class_names": ["cat", "dog"]}
+    return archive_maker(
+        f"tiny-{version}.mar",
+        model={"modelVersion": version},
+        files={"model_card.json": json.dumps(card).encode()},
+    )
+
+
+def test_a_given_archive_is_copied_into_the_store_and_live(archive_maker: Maker, store: Path):
+    path = archive_of(archive_maker, "1.0")
+    choose_live(store, [path], trust=TRUSTED)
+    assert read_record(store)["tiny"].live.version == "1.0"
+    assert (store / path.name).read_bytes() == path.read_bytes()
+
+
+def test_another_given_version_takes_over_and_keeps_the_one_before(
+    archive_maker: Maker, store: Path
+):
+    for version in ("1.0", "2.0"):
+        choose_live(store, [archive_of(archive_maker, version)], trust=TRUSTED)
+    deployment = read_record(store)["tiny"]
+    assert deployment.live.version == "2.0"
+    assert [entry.version for entry in deployment.kept] == ["1.0"]
+
+
+def test_the_record_is_followed_if_no_archive_is_given(archive_maker: Maker, store: Path):
+    choose_live(store, [archive_of(archive_maker, "1.0")], trust=TRUSTED)
+    archive_of(archive_maker, "2.0").rename(store / "tiny-2.0.mar")
+    choose_live(store, [], trust=TRUSTED)
+    assert read_record(store)["tiny"].live.version == "1.0"
+
+
+def test_without_a_record_a_models_only_archive_is_live(archive_maker: Maker, store: Path):
+    archive_of(archive_maker, "1.0").rename(store / "tiny-1.0.mar")
+    choose_live(store, [], trust=TRUSTED)
+    assert read_record(store)["tiny"].live.why == "only version in the store"
+
+
+def test_without_a_record_several_versions_are_rejected(archive_maker: Maker, store: Path):
+    for version in ("1.0", "2.0"):
+        archive_of(archive_maker, version).rename(store / f"tiny-{version}.mar")
+    with pytest.raises(InputError, match=r"tiny has 2 versions.*tiny-1\.0\.mar.*tiny-2\.0\.mar"):
+        choose_live(store, [], trust=TRUSTED)
+    assert read_record(store) == {}
+
+
+def test_an_empty_store_is_rejected(store: Path):
+    with pytest.raises(InputError, match="holds no archive"):
+        choose_live(store, [])
+
+
+def test_foreign_code_is_rejected(archive_maker: Maker, store: Path):
+    path = archive_maker(files={"extra.py": b"print('hello')"})
+    with pytest.raises(ForeignCodeError):
+        choose_live(store, [path])
+    assert read_record(store) == {}
+
+
+def test_incomplete_copies_are_removed(store: Path):
+    (store / ".tiny-2.0.mar.part").write_bytes(b"half")
+    discard_interrupted_promotion(store)
+    assert not list(store.glob("*.part"))
+    assert not list(store.glob(".*.part"))
