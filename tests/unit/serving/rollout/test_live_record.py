@@ -1,6 +1,8 @@
 """live.json: what is live survives, one change at a time, and a changed archive is not what was promoted."""
 
 import multiprocessing
+import os
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,7 @@ from serving.archive.reader import read_archive
 from serving.errors import ArchiveError, BusyError, InputError
 from serving.rollout.live_record import (
     Deployment,
+    Entry,
     entry_of,
     locked,
     open_entry,
@@ -17,6 +20,7 @@ from serving.rollout.live_record import (
     refuse_overwrite,
     write_record,
 )
+from storage import hashing
 
 
 @pytest.fixture
@@ -24,11 +28,11 @@ def archive(archive_maker):
     return read_archive(archive_maker())
 
 
-def test_nothing_was_ever_live(tmp_path):
+def test_without_a_record_nothing_was_ever_live(tmp_path):
     assert read_record(tmp_path) == {}
 
 
-def test_what_is_written_is_read(tmp_path, archive):
+def test_the_record_comes_back_as_it_was_written(tmp_path, archive):
     entry = entry_of(archive, why="test")
     record = {"tiny": Deployment(live=entry)}
     write_record(tmp_path, record)
@@ -51,7 +55,7 @@ def test_a_damaged_record_is_named_and_left_alone(tmp_path, content):
 
 @given(st.binary(max_size=100))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_bytes_make_it_fail_otherwise(tmp_path, content):
+def test_no_bytes_raise_another_error(tmp_path, content):
     (tmp_path / "live.json").write_bytes(content)
     with pytest.raises(InputError):
         read_record(tmp_path)
@@ -69,7 +73,39 @@ def test_a_changed_archive_is_not_what_was_promoted(archive, archive_maker):
         open_entry(store, entry)
 
 
-def test_versions_that_matter_are_not_overwritten(tmp_path, archive):
+def test_an_earlier_process_is_believed_of_an_unchanged_archive_except_at_a_start(
+    archive, monkeypatch
+):
+    store = archive.path.parent
+    entry = entry_of(archive, why="test")
+    os.utime(archive.path, (time.time() - 60, time.time() - 60))
+    open_entry(store, entry)
+    read = []
+    monkeypatch.setattr(hashing, "_read_here", {})
+    monkeypatch.setattr(hashing, "hash_file", lambda path: read.append(path) or entry.sha256)
+    for _ in range(3):
+        open_entry(store, entry)
+    assert read == []
+    open_entry(store, entry, rehash=True)
+    assert read == [archive.path]
+
+
+def test_each_promotion_keeps_as_many_versions_as_asked():
+    deployment = Deployment(live=bare_entry("1"))
+    for version in ("2", "3"):
+        deployment = deployment.succeeded_by(bare_entry(version), keep=2)
+    assert [entry.version for entry in deployment.entries] == ["3", "2", "1"]
+    again = deployment.succeeded_by(bare_entry("2"), keep=2)
+    assert [entry.version for entry in again.kept] == ["3", "1"]
+    assert deployment.succeeded_by(bare_entry("4"), keep=0).previous is None
+    assert [entry.version for entry in deployment.without("2").kept] == ["1"]
+
+
+def bare_entry(version):
+    return Entry(version=version, archive=f"m-{version}.mar", sha256="0" * 64, since="now", why="")
+
+
+def test_live_and_kept_versions_are_not_overwritten(tmp_path, archive):
     write_record(tmp_path, {"tiny": Deployment(live=entry_of(archive, why="test"))})
     with pytest.raises(InputError, match="give a new --version"):
         refuse_overwrite(tmp_path, "tiny", "1.0")
