@@ -1,1 +1,1 @@
-"""Archives as files: read, checked, signed, repacked; never run."""
+"""Archives as files: read, checked, signed and repacked, never run."""

@@ -1,4 +1,4 @@
-"""An archive seen from outside: who it says it is, its probes, its sha256. Read as data, never run."""
+"""An archive seen from outside: its name and version, its probes, its sha256. Read as data, never run."""
 
 import struct
 import zipfile
@@ -24,9 +24,9 @@ from serving.archive.zip_check import find_fault
 from serving.errors import ArchiveError
 from storage.hashing import remembered_sha256, sha256_of
 
-# Of JSON or of a photo: what a few packed bytes claim to be must not fill the memory.
+# Of a JSON file or a photo: a few compressed bytes must not expand until the memory is full.
 MEMBER_LIMIT_BYTES = 100_000_000
-# What zipfile, zlib and json raise over bytes that somebody or something has changed.
+# What zipfile, zlib and the format's readers raise for a damaged or manipulated file.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -49,45 +49,45 @@ class Archive:
     version: str
     class_names: tuple[str, ...]
     probe_sets: tuple[ProbeSet, ...]
-    """Answers that fit one of them are right: the archive's own first."""
+    """Those of model.onnx, then, if that is quantised, those of the float32 weights: a server must match one set."""
     sha256: str
 
     @property
     def probes(self) -> tuple[Probe, ...]:
-        """Return the archive's own."""
+        """The probes of model.onnx."""
         return self.probe_sets[0].probes
 
     @property
     def file_name(self) -> str:
-        """Return the name it has in a model store."""
+        """Its name in a model store."""
         return archive_file_name(self.name, self.version)
 
 
 def read_archive(path: Path) -> Archive:
-    """Return what the archive says of itself.
+    """Return what the archive says about itself.
 
     Raises:
-        ArchiveError: no file, no zip, one that does not hold what it lists, names that lead out of it, or not made
-        by `headswap export`.
+        ArchiveError: there is no such file, it is not a zip or not a consistent one, a file name leads out of it, or it
+        was not made by `headswap export`.
     """
     return _read(path, sha256_of)
 
 
 def read_stored(path: Path, *, rehash: bool) -> Archive:
-    """Return what an archive of the model store says of itself.
+    """Return what an archive of the model store says about itself.
 
-    With `rehash` its sha256 is read by this process; without, an earlier process's is believed while the file has not
-    changed since (storage/hashing.py). Raises ArchiveError as `read_archive` does.
+    With `rehash` this process computes its sha256; without, that of an earlier process counts as long as the file has
+    not changed since (storage/hashing.py). Raises ArchiveError as `read_archive` does.
     """
     return _read(path, partial(sha256_of, remember=True) if rehash else remembered_sha256)
 
 
 @contextmanager
 def open_packed(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Yield the archive as a zip that holds what it lists; whatever is wrong with it comes out as one error.
+    """Yield the archive as a consistent zip; whatever the block raises about its contents becomes an ArchiveError.
 
     Raises:
-        ArchiveError: no file, no such zip, or contents that are not what they should be.
+        ArchiveError: there is no such file, it is not a consistent zip, or its contents are not those of an archive.
     """
     if not path.is_file():
         raise ArchiveError(f"there is no archive {str(path)!r}; `headswap export` makes one.")
@@ -95,28 +95,28 @@ def open_packed(path: Path) -> Iterator[zipfile.ZipFile]:
         with path.open("rb") as file, zipfile.ZipFile(file) as packed:
             fault = find_fault(file, packed)
             if fault is not None:
-                raise ArchiveError(f"{path} {fault}; it is refused.")
+                raise ArchiveError(f"{path} is refused: it {fault}.")
             yield packed
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror or error}.") from None
     except DAMAGE as error:
         raise ArchiveError(
-            f"{path} is no archive of headswap: {' '.join(str(error).split())[:200]}. Export it again."
+            f"{path} is not a headswap archive: {' '.join(str(error).split())[:200]}. Export it again."
         ) from None
 
 
 def read_copy(path: Path, original: Archive) -> Archive:
-    """Return the archive at `path`. Raises ArchiveError where it is not the very file that was read before."""
+    """Return the archive at `path`. Raises ArchiveError if it is not an exact copy of `original` as that was read."""
     copy = read_stored(path, rehash=True)
     if copy.sha256 != original.sha256:
         raise ArchiveError(
-            f"{path} is not the archive that was checked: {original.path} changed meanwhile."
+            f"{path} is not the archive that was checked: {original.path} has changed since."
         )
     return copy
 
 
 def read_manifest(packed: zipfile.ZipFile) -> dict[str, Any]:
-    """Return what TorchServe reads first. Raises ArchiveFormatError where a name in it leads out of the archive."""
+    """Return TorchServe's manifest. Raises ArchiveFormatError as `handlers.contract.read_manifest` does."""
     return contract.read_manifest(partial(_read_member, packed))
 
 
@@ -141,5 +141,7 @@ def _read(path: Path, sha256: Callable[[Path], str]) -> Archive:
 def _read_member(packed: zipfile.ZipFile, name: str) -> bytes:
     size = packed.getinfo(name).file_size
     if size > MEMBER_LIMIT_BYTES:
-        raise ValueError(f"its {name} claims {size} bytes; at most {MEMBER_LIMIT_BYTES} make sense")
+        raise ValueError(
+            f"{name} claims to have {size} bytes; at most {MEMBER_LIMIT_BYTES} are allowed"
+        )
     return packed.read(name)

@@ -1,7 +1,6 @@
-"""An archive's settings, model-config.yaml, read and replaced without unpacking what it holds."""
+"""Reads and replaces an archive's settings, model-config.yaml, without unpacking its other files."""
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +11,14 @@ import yaml
 from handlers.contract import MANIFEST_FILE, MODEL_CARD_FILE, MODEL_CONFIG_FILE
 from serving.archive.reader import Archive, open_packed, read_archive, read_manifest
 from serving.errors import ArchiveError
+from storage import atomic_path
 
 
 def read_model_config(path: Path) -> dict[str, Any]:
-    """Return the settings an archive carries; empty where it carries none.
+    """Return the settings an archive carries; empty if it carries none.
 
     Raises:
-        ArchiveError: no archive, or settings that are no mapping.
+        ArchiveError: not an archive, or its settings are not a mapping.
     """
     with open_packed(path) as packed:
         if MODEL_CONFIG_FILE not in packed.namelist():
@@ -26,12 +26,13 @@ def read_model_config(path: Path) -> dict[str, Any]:
         try:
             config = yaml.safe_load(packed.read(MODEL_CONFIG_FILE)) or {}
         except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())[:200]
             raise ArchiveError(
-                f"the {MODEL_CONFIG_FILE} in {path} is no YAML: {_line(error)}."
+                f"the {MODEL_CONFIG_FILE} in {path} is not YAML: {reason}."
             ) from None
     if not isinstance(config, dict):
         raise ArchiveError(
-            f"the {MODEL_CONFIG_FILE} in {path} is no mapping of settings; export it again."
+            f"the {MODEL_CONFIG_FILE} in {path} is not a mapping of settings; export the archive again."
         )
     return config
 
@@ -39,25 +40,18 @@ def read_model_config(path: Path) -> dict[str, Any]:
 def repack(
     archive: Archive, model_config: Mapping[str, Any], target: Path, *, version: str | None = None
 ) -> Archive:
-    """Write a copy of the archive that carries these settings, and another version where one is given; return it.
+    """Write a copy of the archive with these settings, and with another version if given; return the copy.
 
     Raises:
-        ArchiveError: the archive has changed, or the copy could not be written.
+        ArchiveError: the archive cannot be read, or the copy cannot be written.
     """
-    beside = target.with_name(f".{target.name}.part")
-    try:
-        with open_packed(archive.path) as packed, zipfile.ZipFile(beside, "w") as copy:
-            replaced = _replaced(packed, model_config, version or archive.version)
-            for member in packed.infolist():
-                data = replaced.pop(member.filename, None)
-                copy.writestr(member, packed.read(member) if data is None else data)
-            for name, data in replaced.items():
-                copy.writestr(name, data)
-        os.replace(beside, target)
-    except OSError as error:
-        raise ArchiveError(f"{target} cannot be written: {error.strerror or error}.") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    with open_packed(archive.path) as packed:
+        replaced = _replaced_members(packed, model_config, version or archive.version)
+        try:
+            with atomic_path(target) as temporary:
+                _write_copy(packed, replaced, temporary)
+        except OSError as error:
+            raise ArchiveError(f"{target} cannot be written: {error.strerror or error}.") from None
     return read_archive(target)
 
 
@@ -66,7 +60,17 @@ def to_yaml(model_config: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(model_config), sort_keys=False)
 
 
-def _replaced(
+def _write_copy(packed: zipfile.ZipFile, replaced: Mapping[str, str], target: Path) -> None:
+    with zipfile.ZipFile(target, "w") as copy:
+        for member in packed.infolist():
+            new_data = replaced.get(member.filename)
+            copy.writestr(member, packed.read(member) if new_data is None else new_data)
+        for name, data in replaced.items():
+            if name not in packed.namelist():
+                copy.writestr(name, data)
+
+
+def _replaced_members(
     packed: zipfile.ZipFile, model_config: Mapping[str, Any], version: str
 ) -> dict[str, str]:
     manifest, card = read_manifest(packed), json.loads(packed.read(MODEL_CARD_FILE))
@@ -77,7 +81,3 @@ def _replaced(
         MODEL_CARD_FILE: json.dumps(card, indent=2, ensure_ascii=False) + "\n",
         MODEL_CONFIG_FILE: to_yaml(model_config),
     }
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

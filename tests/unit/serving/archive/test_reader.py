@@ -1,4 +1,4 @@
-"""Archives from strangers: what leads out, what readers would see differently, whose code it is, who signed it."""
+"""Untrusted archives: paths that lead out, inconsistent zips, foreign code, signatures."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from serving.rollout.live_record import Deployment, entry_of
 from serving.rollout.trust import STRICT, Trust, copy_signature, refuse_outside
 
 
-def test_an_archive_of_ours_is_read_and_trusted(archive_maker):
+def test_an_archive_with_our_own_code_is_read_and_trusted(archive_maker):
     archive = STRICT.accept(read_archive(archive_maker()))
     assert (archive.name, archive.version, archive.class_names) == ("tiny", "1.0", ("cat", "dog"))
     assert archive.probes[0].data == b"a photo"
@@ -28,7 +28,7 @@ def test_an_archive_of_ours_is_read_and_trusted(archive_maker):
     "name",
     ["../outside", "handlers/../../outside", "/etc/outside", "a\\..\\..\\outside", "C:/outside", ".."],
 )  # fmt: skip
-def test_names_that_lead_out_are_refused(archive_maker, name):
+def test_paths_that_lead_out_of_the_archive_are_refused(archive_maker, name):
     with pytest.raises(ArchiveError, match="leads out of the archive"):
         read_archive(archive_maker(files={name: b"x"}))
 
@@ -41,7 +41,7 @@ def test_links_and_devices_are_refused(archive_maker, kind):
         member.create_system = 3
         member.external_attr = (kind | 0o777) << 16
         packed.writestr(member, "/etc/passwd")
-    with pytest.raises(ArchiveError, match="no plain file"):
+    with pytest.raises(ArchiveError, match="not a regular file"):
         read_archive(path)
 
 
@@ -51,15 +51,15 @@ def test_a_manifest_that_points_outside_is_refused(archive_maker, key):
         read_archive(archive_maker(model={key: "../../etc/passwd"}))
 
 
-def test_a_name_that_is_there_twice_is_refused(archive_maker):
+def test_names_that_differ_in_case_only_are_refused(archive_maker):
     path = archive_maker()
     with zipfile.ZipFile(path, "a") as packed:
-        packed.writestr("Entry.py", "the one a careless file system unpacks last")
+        packed.writestr("Entry.py", "overwrites entry.py where case is ignored")
     with pytest.raises(ArchiveError, match="twice"):
         read_archive(path)
 
 
-def test_what_only_a_reader_from_the_front_would_see_is_refused(archive_maker, tmp_path):
+def test_bytes_that_the_directory_does_not_list_are_refused(archive_maker, tmp_path):
     hidden = io.BytesIO()
     with zipfile.ZipFile(hidden, "w") as packed:
         packed.writestr("handlers/images/decoding.py", "import os")
@@ -71,15 +71,15 @@ def test_what_only_a_reader_from_the_front_would_see_is_refused(archive_maker, t
         read_archive(path)
 
 
-def test_a_name_that_differs_between_directory_and_file_is_refused(archive_maker):
+def test_a_name_that_differs_between_directory_and_local_header_is_refused(archive_maker):
     path = archive_maker(files={"weights.onnx": b"x"})
-    # The first occurrence stands before the contents, the last in the directory.
+    # The first occurrence is in the local header, the last in the directory.
     path.write_bytes(path.read_bytes().replace(b"weights.onnx", b"sitecust.pth", 1))
-    with pytest.raises(ArchiveError, match="otherwise in its directory"):
+    with pytest.raises(ArchiveError, match="differently in its directory"):
         read_archive(path)
 
 
-def test_sizes_that_come_after_the_contents_are_refused(tmp_path):
+def test_sizes_that_follow_the_contents_are_refused(tmp_path):
     class NoSeeking(io.RawIOBase):
         def __init__(self):
             self.written = b""
@@ -96,12 +96,12 @@ def test_sizes_that_come_after_the_contents_are_refused(tmp_path):
         packed.writestr("model_card.json", "{}")
     path = tmp_path / "piped.mar"
     path.write_bytes(pipe.written)
-    with pytest.raises(ArchiveError, match="otherwise in its directory"):
+    with pytest.raises(ArchiveError, match="differently in its directory"):
         read_archive(path)
 
 
 @pytest.mark.parametrize(
-    ("files", "model", "told"),
+    ("files", "model", "reason"),
     [
         (
             {"handlers/images/decoding.py": b"import os"},
@@ -109,22 +109,22 @@ def test_sizes_that_come_after_the_contents_are_refused(tmp_path):
             "its handlers/images/decoding.py differs",
         ),
         ({"entry.py": b""}, {}, "its entry.py differs"),
-        ({"handlers/extra.py": b""}, {}, "it brings handlers/extra.py"),
-        ({"torch.py": b""}, {}, "it brings torch.py"),
-        ({"torch/__init__.pyc": b""}, {}, "it brings torch/__init__.pyc"),
-        ({"site.pth": b""}, {}, "it brings site.pth"),
-        ({"model.pt": b""}, {}, "it brings model.pt"),
-        ({"probes/sub/x.so": b""}, {}, "it brings probes/sub/x.so"),
-        ({}, {"handler": "mine.py:run"}, "its handler is 'mine.py:run'"),
-        ({}, {"requirementsFile": "requirements.txt"}, "requirements of its own"),
-        ({}, {"configFile": "other.yaml"}, "settings"),
+        ({"handlers/extra.py": b""}, {}, "it holds handlers/extra.py"),
+        ({"torch.py": b""}, {}, "it holds torch.py"),
+        ({"torch/__init__.pyc": b""}, {}, "it holds torch/__init__.pyc"),
+        ({"site.pth": b""}, {}, "it holds site.pth"),
+        ({"model.pt": b""}, {}, "it holds model.pt"),
+        ({"probes/sub/x.so": b""}, {}, "it holds probes/sub/x.so"),
+        ({}, {"handler": "mine.py:run"}, "its handler is 'mine.py:run', not 'entry.py'"),
+        ({}, {"requirementsFile": "requirements.txt"}, "other settings or requirements"),
+        ({}, {"configFile": "other.yaml"}, "other settings"),
     ],
 )
-def test_code_of_others_is_refused_unless_allowed(archive_maker, files, model, told):
+def test_foreign_code_is_refused_unless_allowed(archive_maker, files, model, reason):
     archive = read_archive(archive_maker(files=files, model=model))
     with pytest.raises(ForeignCodeError, match="--allow-custom-handler") as caught:
         STRICT.accept(archive)
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
     assert Trust(allow_custom_handler=True).accept(archive) is archive
 
 
@@ -143,8 +143,8 @@ def test_code_of_others_is_refused_unless_allowed(archive_maker, files, model, t
         ("probes/probes.json", b"[" * 100_000),
     ],
 )  # fmt: skip
-def test_contents_that_make_no_sense_are_refused(archive_maker, member, content):
-    with pytest.raises(ArchiveError, match="no archive of headswap"):
+def test_invalid_contents_are_refused(archive_maker, member, content):
+    with pytest.raises(ArchiveError, match="not a headswap archive"):
         read_archive(archive_maker(files={member: content}))
 
 
@@ -157,8 +157,8 @@ def test_a_model_whose_name_is_a_path_is_refused(archive_maker):
         read_archive(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"no zip", b"PK\x05\x06" + bytes(18)])
-def test_files_that_are_no_archive_are_refused(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip", b"PK\x05\x06" + bytes(18)])
+def test_files_that_are_not_archives_are_refused(tmp_path, content):
     path = tmp_path / "x.mar"
     path.write_bytes(content)
     with pytest.raises(ArchiveError):
@@ -172,29 +172,29 @@ def test_files_that_are_no_archive_are_refused(tmp_path, content):
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
     st.floats(0, 1),
 )
-def test_damaged_archives_are_refused_in_one_sentence_or_still_whole(archive_maker, changes, cut):
+def test_damaged_archives_are_refused_in_one_line_or_still_intact(archive_maker, changes, cut):
     whole = bytearray(archive_maker().read_bytes())
-    # Most of the file is code; its directory is what a reader stumbles over.
+    # Most of the file is code; damage to the directory at its end is what a reader notices.
     for place, value in changes:
         whole[-int(place * 4000) - 1 if value % 2 else int(place * len(whole))] = value
     path = archive_maker("damaged.mar")
     path.write_bytes(whole[: int(len(whole) * cut)] if cut < 0.5 else whole)
-    complaint = ""
+    message = ""
     try:
         STRICT.accept(read_archive(path))
     except ArchiveError as error:
-        complaint = str(error)
-    assert "\n" not in complaint
+        message = str(error)
+    assert "\n" not in message
 
 
-def test_a_file_that_changes_while_it_is_copied_is_noticed(archive_maker):
+def test_a_file_that_changes_while_it_is_copied_is_detected(archive_maker):
     archive = read_archive(archive_maker())
     other = archive_maker("other.mar", files={"notes.txt": b"x"})
-    with pytest.raises(ArchiveError, match="changed meanwhile"):
+    with pytest.raises(ArchiveError, match="has changed since"):
         read_copy(other, archive)
 
 
-def test_only_what_lies_in_the_model_store_comes_from_it(archive_maker, tmp_path):
+def test_an_archive_outside_the_model_store_is_refused(archive_maker, tmp_path):
     store = tmp_path / "store"
     store.mkdir()
     outside = archive_maker()
@@ -214,7 +214,9 @@ def keys(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "release.key", make_keys(tmp_path / "release.key")
 
 
-def test_a_signed_archive_is_trusted_and_its_signature_travels(archive_maker, keys, tmp_path):
+def test_a_signed_archive_is_trusted_and_its_signature_is_copied_with_it(
+    archive_maker, keys, tmp_path
+):
     private, public = keys
     trust = Trust(public_key=public)
     archive = read_archive(archive_maker())
@@ -237,10 +239,10 @@ def test_a_signed_archive_is_trusted_and_its_signature_travels(archive_maker, ke
 
 def test_a_signature_of_another_key_or_another_archive_is_refused(archive_maker, keys, tmp_path):
     private, public = keys
-    stranger = tmp_path / "stranger.key"
-    make_keys(stranger)
+    other_key = tmp_path / "other_key.key"
+    make_keys(other_key)
     archive = read_archive(archive_maker())
-    sign(archive, stranger)
+    sign(archive, other_key)
     with pytest.raises(SignatureError, match="was not made for this archive"):
         Trust(public_key=public).accept(archive)
     sign(archive, private)
@@ -251,7 +253,7 @@ def test_a_signature_of_another_key_or_another_archive_is_refused(archive_maker,
 
 @given(st.binary(max_size=100))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)  # fmt: skip
-def test_no_bytes_are_a_signature_by_chance(archive_maker, tmp_path_factory, content):
+def test_arbitrary_bytes_are_not_a_signature(archive_maker, tmp_path_factory, content):
     archive = read_archive(archive_maker())
     public = make_keys(tmp_path_factory.mktemp("keys") / "key")
     signature_of(archive.path).write_bytes(content)
@@ -259,14 +261,14 @@ def test_no_bytes_are_a_signature_by_chance(archive_maker, tmp_path_factory, con
         Trust(public_key=public).accept(archive)
 
 
-def test_keys_are_private_never_overwritten_and_not_taken_for_one_another(archive_maker, keys):
+def test_keys_are_private_never_overwritten_and_not_mixed_up(archive_maker, keys):
     private, public = keys
     assert private.stat().st_mode & 0o077 == 0
     with pytest.raises(InputError, match="name a new file"):
         make_keys(private)
     archive = read_archive(archive_maker())
-    with pytest.raises(InputError, match="no ed25519 private key"):
+    with pytest.raises(InputError, match="not an ed25519 private key"):
         sign(archive, public)
     for path in (private, Path("/absent")):
-        with pytest.raises(InputError, match="no ed25519 public key"):
+        with pytest.raises(InputError, match="not an ed25519 public key"):
             Trust(public_key=path).accept(archive)
