@@ -1,8 +1,15 @@
-"""Runs the command line: `python -m headswap`, and torchrun's `-m headswap`."""
+"""Runs the command line: `headswap`, `python -m headswap`, and torchrun's `-m headswap`."""
 
 import sys
 
-from headswap.cli import main
+try:
+    from headswap.cli import main
+except ModuleNotFoundError as error:
+    # `pip install headswap` brings what the Python client needs; the command line needs more.
+    sys.exit(
+        f"headswap: the package {error.name!r} is not installed; the command line needs headswap[host]: "
+        "pip install 'headswap[host]'."
+    )
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,9 @@ ArchivePath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="ARCHIV
 RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
 ModelName = tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]]
 VersionNumber = Annotated[str, tyro.conf.arg(metavar="VERSION")]
-PhotoPaths = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PHOTO ...")]
+PhotoPaths = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="PHOTO ...", help_behavior_hint="(required)")
+]
 
 
 def path_option(variable: str, default: str) -> Path:

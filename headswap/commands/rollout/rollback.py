@@ -17,7 +17,7 @@ from headswap.promotion_log import PromotionLog
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    model: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="MODEL")]] = None
+    model: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[MODEL]")]] = None
     """The model; required only if several are live."""
     why: str | None = None
     """The reason, for `headswap status` to show."""

@@ -33,7 +33,7 @@ GIVE_UP_AFTER = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    photos: tyro.conf.Positional[PhotoPaths] = ()
+    photos: tyro.conf.Positional[PhotoPaths]
     """Files, folders, or - for standard input."""
     model: str | None = None
     """The model; required with --address, and if several models are live."""
@@ -48,7 +48,7 @@ class Command:
     csv: bool = False
     """Print CSV with a header line and one line per photo instead of text."""
     explain: Path | None = None
-    """Folder for one PNG per photo that shows what the network saw, with a heat map of where the top class shows."""
+    """Folder for one PNG per photo: what the network saw, with a heat map of the regions that support the top class."""
     in_flight: int = 8
     """Number of concurrent requests."""
     client: ClientOptions = field(default_factory=ClientOptions)

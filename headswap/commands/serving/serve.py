@@ -20,7 +20,7 @@ from headswap.output import stderr
 @dataclass(frozen=True, kw_only=True)
 class Command:
     archives: tyro.conf.Positional[
-        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="ARCHIVE ...")]
+        Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[ARCHIVE ...]", help_behavior_hint="")]
     ] = ()
     """Archives to make live; by default those that were live last, or the only one in the model store."""
     listen: str | None = None

@@ -108,3 +108,13 @@ def test_another_preset_is_rejected(argv: list[str], capsys: pytest.CaptureFixtu
 def test_overview_does_not_import_torch() -> None:
     code = "import sys; from headswap.cli import main; main([]); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_an_installation_of_the_client_alone_names_what_the_command_line_needs() -> None:
+    code = "import runpy, sys; sys.modules['tyro'] = None; runpy.run_module('headswap', run_name='__main__')"
+    completed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert completed.returncode == 1
+    assert completed.stderr.count("\n") == 1
+    assert "pip install 'headswap[host]'" in completed.stderr
