@@ -1,4 +1,4 @@
-"""report.html: looked at in a real browser, whole without a network, and any name is a class's name in it."""
+"""report.html in a real browser: complete without a network, readable, and any text works as a class name."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from training.run import Run
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium to look at the report with")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def report(untrained_run: Run) -> Path:
     return write_report(untrained_run.folder)
 
 
-def test_it_needs_nothing_from_elsewhere(report: Path) -> None:
+def test_it_loads_nothing_from_elsewhere(report: Path) -> None:
     page = report.read_text()
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) > 10
@@ -41,15 +41,15 @@ def test_each_mistake_has_its_heat_map(report: Path) -> None:
 
 
 def in_browser(page: Path, work: Path, *options: str) -> str:
-    """Return what a headless Chromium prints that can reach no host."""
+    """Return the output of a headless Chromium without network access."""
     assert BROWSER is not None
     command = [
         BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         f"--user-data-dir={work / 'profile'}", "--host-resolver-rules=MAP * ~NOTFOUND",
         "--hide-scrollbars", *options, page.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return process.stdout
 
 
 @needs_browser
@@ -61,19 +61,19 @@ def test_it_can_be_read(report: Path, tmp_path: Path, width_px: int, is_dark: bo
         report, tmp_path, f"--screenshot={picture}", f"--window-size={width_px},3000",
         f"--blink-settings=preferredColorScheme={0 if is_dark else 1}",
     )  # fmt: skip
-    shown = np.array(Image.open(picture).convert("L")).astype(int)
-    assert shown.shape == (3000, width_px)
-    background = int(np.median(shown))
+    screenshot = np.array(Image.open(picture).convert("L")).astype(int)
+    assert screenshot.shape == (3000, width_px)
+    background = int(np.median(screenshot))
     assert background < 60 if is_dark else background > 240
-    # Letters and lines stand off from it all the way down.
-    contrast = np.abs(shown - background) > 80
+    # Letters and lines are visible all the way down.
+    contrast = np.abs(screenshot - background) > 80
     assert all(band.mean() > 0.004 for band in np.array_split(contrast, 6))
 
 
 PROBE = """<script>onload = () => document.title = JSON.stringify({
   overflow_px: document.documentElement.scrollWidth - innerWidth,
-  unseen: [...document.images].filter(one => one.naturalWidth == 0).length,
-  names: [...document.querySelectorAll("td:first-child")].map(one => one.textContent),
+  missing_images: [...document.images].filter(image => image.naturalWidth == 0).length,
+  names: [...document.querySelectorAll("td:first-child")].map(cell => cell.textContent),
 })</script>"""
 
 
@@ -87,7 +87,7 @@ def test_nothing_is_cut_off_or_missing(
     dumped = in_browser(probed, tmp_path, "--dump-dom", f"--window-size={width_px},900")
     title = re.search(r"<title>(.*?)</title>", dumped)
     assert title is not None
-    found = json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    assert found["overflow_px"] <= 0
-    assert found["unseen"] == 0
-    assert set(untrained_run.data()["class_names"]) <= set(found["names"])
+    probe = json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert probe["overflow_px"] <= 0
+    assert probe["missing_images"] == 0
+    assert set(untrained_run.data()["class_names"]) <= set(probe["names"])
