@@ -1,7 +1,7 @@
 """The sha256 of large files, read once and remembered until the file changes.
 
 Two levels of trust. `sha256_of` reads the file in this process; it is what a file is held to when it comes in.
-`remembered_sha256` also takes what an earlier process wrote into `.sha256.json` beside the file; it is what polls use,
+`remembered_sha256` also takes what an earlier process wrote into `.sha256.json` in its folder; it is what polls use,
 so that a look at an unchanged archive of 350 MB reads no more than its metadata.
 
 A file counts as unchanged while its size, its modification time and its status change time (ctime) are the same. Every

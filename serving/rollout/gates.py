@@ -1,6 +1,6 @@
 """What a version must pass before it goes live, measured on that very version as the running server serves it.
 
-Its probes always have to be right (readiness.py); the gates are for whoever promotes to choose.
+Its probes always have to be right (readiness.py); the other checks are the choice of the user who promotes.
 """
 
 import time
@@ -82,7 +82,7 @@ class _Answers:
 def check_gates(
     client: Client, candidate: Archive, live: Entry | None, gates: Gates, *, report: Report
 ) -> None:
-    """Return if the candidate, which must be loaded, passes; each version is asked by its number.
+    """Return if the candidate, which must be loaded, passes; requests name the version they are for.
 
     Raises:
         PromotionError: it does not; says by how much. InputError: the photos cannot be used.
@@ -118,11 +118,11 @@ def read_labelled_photos(folder: Path, class_names: Sequence[str]) -> list[Label
         )
     photos_by_class = [
         [
-            LabelledPhoto(path=path, label=one.name)
-            for path in sorted(one.iterdir())
+            LabelledPhoto(path=path, label=class_folder.name)
+            for path in sorted(class_folder.iterdir())
             if _is_photo(path)
         ]
-        for one in class_folders
+        for class_folder in class_folders
     ]
     photos = [
         photos_of_class[turn]
@@ -136,7 +136,7 @@ def read_labelled_photos(folder: Path, class_names: Sequence[str]) -> list[Label
 
 
 def _is_photo(path: Path) -> bool:
-    # Whatever its suffix: a file that is not a photo counts as a wrong answer and is found that way.
+    # Whatever its suffix: a file that is not a photo counts as a wrong answer and is noticed that way.
     return path.is_file() and not path.name.startswith(".")
 
 

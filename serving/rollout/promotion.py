@@ -1,4 +1,4 @@
-"""A version goes live once it has passed every check; until the switch nothing changes for anyone.
+"""A version goes live once it has passed every check; until the switch clients notice nothing.
 
 A failure before the switch unloads the candidate, one after it makes the version before the default again. A promotion
 that is killed is undone or completed by the next command (journal.py, recovery.py).
@@ -144,7 +144,7 @@ def _end_if_undone(session: ServerSession, intent: journal.Intent) -> None:
 
 
 def _unload_or_report(session: ServerSession, model: str, version: str, *, report: Report) -> None:
-    """Unload a version that no rollback needs; say so if it stays, because it still computes or is asked for."""
+    """Unload a version that no rollback needs; report it if it has to stay."""
     try:
         unload(session, model, version, report=report)
     except (PromotionError, RequestError) as error:

@@ -86,7 +86,7 @@ def load(
         check_gates(session.http, archive, live, gates, report=report)
     except BaseException as error:
         if not was_loaded:
-            # Registered or not, it serves no one: another version still is the default.
+            # Registered or not, no client depends on it: another version still is the default.
             with contextlib.suppress(RequestError):
                 management.unregister(archive.name, archive.version)
         if isinstance(error, RequestError | NotReadyError | PromotionError):

@@ -1,4 +1,4 @@
-"""Which archives may run here. An archive is code: whoever has one loaded has it run."""
+"""Which archives may run here. An archive is code, which runs when it is loaded."""
 
 import shutil
 from collections.abc import Mapping
