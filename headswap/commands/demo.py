@@ -51,6 +51,7 @@ class Command:
 def run(command: Command) -> int:
     from serving.rollout.startup import choose_live
     from serving.server.server import Server
+    from storage import atomic_write
     from training.distributed import require_single_process
 
     require_single_process("demo")
@@ -77,8 +78,9 @@ def run(command: Command) -> int:
             **swaps,
             "wall_s": round(time.monotonic() - started, 1),
         }
-        folder.summary.write_text(json.dumps(summary, indent=2) + "\n")
-        _say(7, f"finished in {summary['wall_s']:.0f} s; the results are in {folder.summary}")
+        atomic_write(folder.summary, json.dumps(summary, indent=2) + "\n")
+        _say(7, f"finished after {summary['wall_s']:.0f} s")
+        stdout.print(f"results: {folder.summary}")
         if command.keep:
             _keep(folder, settings, server)
     return 0
