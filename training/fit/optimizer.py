@@ -46,7 +46,7 @@ def set_learning_rates(
 ) -> None:
     """Set the head's learning rate, and the backbone's to that times `backbone_lr_ratio`."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate * (backbone_lr_ratio if group["part"] == "backbone" else 1)
+        group["lr"] = learning_rate * (1 if group["part"] == "head" else backbone_lr_ratio)
 
 
 def head_learning_rate(optimizer: torch.optim.Optimizer) -> float:
