@@ -1,1 +1,1 @@
-"""Finds how this host serves an archive best: starts its own TorchServe, tries settings, measures."""
+"""Finds the configuration with which this host serves an archive best, by measuring a TorchServe of its own."""

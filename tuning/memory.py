@@ -1,4 +1,4 @@
-"""What a server takes of the host's memory and of its GPUs'."""
+"""Memory that a server takes on the host and on its GPUs."""
 
 import contextlib
 import subprocess
@@ -10,23 +10,23 @@ QUERY = ("nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits
 
 
 def host_memory_mb(pid: int) -> float:
-    """Return the memory of a process and all it started; a page that several of them share counts once."""
+    """Return the memory of a process and its descendants; a page that several of them share counts once."""
     root = psutil.Process(pid)
     return sum(map(_own_bytes, [root, *root.children(recursive=True)])) / 1e6
 
 
 def free_memory_mb() -> float:
-    """Return what can still be taken without swapping."""
+    """Return the memory that can still be taken without swapping."""
     return float(psutil.virtual_memory().available) / 1e6
 
 
 def gpu_memory_mb() -> float | None:
-    """Return what is taken of all GPUs together, by whomever; None where there is none to ask."""
+    """Return the used memory of all GPUs together, by any process; None where nvidia-smi does not answer."""
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             QUERY, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True
         )
-        return sum(float(line) for line in told.stdout.splitlines()) * 1.048576
+        return sum(float(line) for line in done.stdout.splitlines()) * 1.048576
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
 

@@ -1,4 +1,4 @@
-"""What is tuned: one way to serve an archive, as its model-config.yaml says it."""
+"""What is tuned: one way to serve an archive, as its model-config.yaml states it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,22 +11,23 @@ from handlers.settings import FRONTEND_DEFAULTS, HandlerSettings
 class ServingConfig:
     workers: int
     threads: int
-    """CPU threads of a worker's network."""
+    """CPU threads per worker."""
     batch_size: int
+    """Largest batch."""
     max_delay_ms: int
-    """How long the first request of a batch waits for company."""
+    """How long the first request of a batch waits for others."""
     engine: str = "auto"
     precision: str = "auto"
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """Return this setting with some values replaced."""
+        """Return this configuration with some values replaced."""
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def to_model_config(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an archive's settings with these in them; what is not tuned stays as `base` has it."""
+        """Return the content of a model-config.yaml: `base` with this configuration's values in it."""
         handler = {
             **(base.get("handler") or {}),
             "engine": self.engine,
@@ -44,26 +45,28 @@ class ServingConfig:
         }
 
     def __str__(self) -> str:
-        told = (
-            f"{_count(self.workers, 'worker')} of {_count(self.threads, 'thread')}, batches of up to "
+        text = (
+            f"{_count(self.workers, 'worker')} with {_count(self.threads, 'thread')} each, batches of up to "
             f"{self.batch_size} within {self.max_delay_ms} ms, {self.engine}"
         )
-        return told if self.precision == "auto" else f"{told}, {self.precision}"
+        return text if self.precision == "auto" else f"{text}, {self.precision}"
 
 
-def read_setting(model_config: Mapping[str, Any], *, workers: int) -> ServingConfig:
-    """Return how an archive with these settings is served; `workers` where it leaves their number to the host.
+def read_serving_config(model_config: Mapping[str, Any], *, workers: int) -> ServingConfig:
+    """Return how an archive with this model-config.yaml is served.
+
+    `workers` is the host's number of workers, used where the archive does not set one.
 
     Raises:
-        handlers.errors.SettingsError: its `handler:` section is wrong.
+        handlers.errors.SettingsError: the `handler:` section is wrong.
     """
     handler = HandlerSettings.from_model_config(model_config)
-    config = {**FRONTEND_DEFAULTS, **model_config}
+    frontend = {**FRONTEND_DEFAULTS, **model_config}
     return ServingConfig(
-        workers=int(config.get("minWorkers") or workers),
+        workers=int(frontend.get("minWorkers") or workers),
         threads=handler.thread_count,
-        batch_size=int(config["batchSize"]),
-        max_delay_ms=int(config["maxBatchDelay"]),
+        batch_size=int(frontend["batchSize"]),
+        max_delay_ms=int(frontend["maxBatchDelay"]),
         engine=handler.engine,
         precision=handler.precision,
     )

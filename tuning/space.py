@@ -1,4 +1,4 @@
-"""Which settings are worth trying on a host, and in which order."""
+"""Which configurations are worth trying on a host, and in which order."""
 
 import importlib.util
 import os
@@ -10,10 +10,10 @@ from handlers.contract import ENGINE_FILES
 from serving.gpus import count_gpus
 from tuning.serving_config import ServingConfig
 
-# Settings that only make sense together.
 Choice = Mapping[str, Any]
+"""Values of settings that only make sense together."""
 BATCHES_CPU = ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 5), (16, 10))
-# A GPU computes a large batch in little more time than one photo: waiting for company may pay.
+# A GPU computes a large batch in little more time than one photo, so waiting for a fuller batch may pay.
 BATCHES_GPU = ((1, 1), (4, 1), (8, 1), (16, 1), (32, 1), (64, 1), (16, 5), (32, 5), (64, 10))
 WORKERS_PER_GPU = (1, 2, 3, 4, 6)
 PRECISIONS = ("float16", "bfloat16", "float32")
@@ -24,7 +24,7 @@ class Host:
     cores: int
     gpus: int
     engines: tuple[str, ...]
-    """That can serve the archive on its cores, the handler's own choice first."""
+    """Those that can serve the archive on the CPU, the handler's own choice first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +32,21 @@ class Axis:
     name: str
     choices: tuple[Choice, ...]
 
-    def around(self, setting: ServingConfig) -> Iterator[ServingConfig]:
-        """Yield the setting with each choice of this axis in turn."""
+    def around(self, config: ServingConfig) -> Iterator[ServingConfig]:
+        """Yield the configuration with each choice of this axis in turn."""
         for choice in self.choices:
-            yield setting.changed(choice)
+            yield config.changed(choice)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
     axes: tuple[Axis, ...]
     connections: tuple[int, ...]
-    """Requests under way at once, from one to more than the host can take, ascending."""
+    """Concurrent requests of each level, ascending, from one to more than the host can take."""
 
 
 def read_host(archive_files: Collection[str]) -> Host:
-    """Return what a server of this archive, started here, would compute on and with."""
+    """Return the cores, GPUs and engines with which this host would serve an archive of these files."""
     return Host(
         cores=len(os.sched_getaffinity(0)),
         gpus=count_gpus(os.environ),
@@ -62,7 +62,7 @@ def read_host(archive_files: Collection[str]) -> Host:
 
 
 def make_space(host: Host) -> Space:
-    """Return the settings to try, those first that usually matter most."""
+    """Return the configurations to try; axes that usually matter most come first."""
     if host.gpus:
         workers = [host.gpus * count for count in WORKERS_PER_GPU]
         axes = (
@@ -89,7 +89,7 @@ def _batches(pairs: Sequence[tuple[int, int]]) -> list[Choice]:
 
 
 def _shares_of(cores: int) -> Iterator[Choice]:
-    """Yield ways to share the cores: all of them, one left to the frontend, one too many, threads for workers."""
+    """Yield ways to use the cores: one worker each, one more, one fewer, and fewer workers with several threads."""
     pairs = [(cores, 1), (cores + 1, 1), (max(1, cores - 1), 1)]
     threads = 2
     while threads <= cores:

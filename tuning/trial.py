@@ -1,4 +1,4 @@
-"""One setting measured: what it answered with so many connections, and what it took."""
+"""One serving configuration measured: throughput and latency by number of connections, and memory."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 
 from tuning.serving_config import ServingConfig
 
-# Rates nearer than this are one: what the same setting shows twice on a quiet host differs by as much.
-SAME_RATE = 0.02
+# Throughputs nearer than this count as equal: two measurements of one configuration on a quiet host differ by as much.
+EQUAL_SHARE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """Closed loop: each connection asks again as soon as it is answered."""
+    """Closed loop: each connection sends its next request once the last is answered."""
 
     connections: int
     photos_per_s: float
@@ -24,10 +24,10 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLevel:
-    """Open loop: requests come on their own, as from many clients, whatever became of those before."""
+    """Open loop: requests come at random, however many are still unanswered."""
 
     load: float
-    """0..1 of the rate a closed loop reaches."""
+    """0..1 of the throughput that a closed loop reaches."""
     requests_per_s: float
     p50_ms: float
     p99_ms: float
@@ -36,17 +36,17 @@ class OpenLevel:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    setting: ServingConfig
+    config: ServingConfig
     levels: tuple[Level, ...]
-    """Ascending in connections; empty where there is a fault."""
+    """In ascending order of connections; empty where the configuration could not be served."""
     memory_mb: float
-    """Of Java and the workers; pages they share count once."""
+    """Of Java and the workers; pages that they share count once."""
     gpu_memory_mb: float | None = None
-    fault: str | None = None
-    """Why it could not be served at all."""
+    error: str | None = None
+    """Why the configuration could not be served; None where it was."""
 
-    def best(self, max_p99_ms: float | None) -> Level | None:
-        """Return the level with most photos a second, none of them failed, within the bound; None without one."""
+    def best_level(self, max_p99_ms: float | None) -> Level | None:
+        """Return the level with the highest throughput, without failures and within the bound; None without one."""
         good = [
             level
             for level in self.levels
@@ -54,63 +54,64 @@ class Trial:
         ]
         return max(good, key=lambda level: level.photos_per_s, default=None)
 
-    def rate(self, max_p99_ms: float | None) -> float:
-        """Return its photos a second within the bound; 0 where it cannot keep it."""
-        level = self.best(max_p99_ms)
+    def photos_per_s(self, max_p99_ms: float | None) -> float:
+        """Return the highest throughput within the bound; 0 where no level keeps it."""
+        level = self.best_level(max_p99_ms)
         return level.photos_per_s if level else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def choose(points: Iterable[Trial], max_p99_ms: float | None) -> Trial:
-    """Return the fastest point within the bound; of equally fast ones the soonest, then the smallest.
+def choose(trials: Iterable[Trial], max_p99_ms: float | None) -> Trial:
+    """Return the fastest trial within the bound; of equally fast ones that of the lowest p99, then of least memory.
 
-    Where none keeps the bound, the one that comes nearest to it. Raises ValueError for no points.
+    Where none keeps the bound, the one that comes nearest to it. Raises ValueError when none was served.
     """
-    served = [point for point in points if point.fault is None]
+    served = [trial for trial in trials if trial.error is None]
     if not served:
-        raise ValueError("no point was served")
-    fastest = max(point.rate(max_p99_ms) for point in served)
+        raise ValueError("no trial was served")
+    fastest = max(trial.photos_per_s(max_p99_ms) for trial in served)
     if fastest == 0:
-        return min(served, key=_least_p99)
-    equal = [point for point in served if point.rate(max_p99_ms) >= fastest * (1 - SAME_RATE)]
-    return min(equal, key=lambda point: _cost(point, max_p99_ms))
+        return min(served, key=_lowest_p99_ms)
+    least = fastest * (1 - EQUAL_SHARE)
+    equal = [trial for trial in served if trial.photos_per_s(max_p99_ms) >= least]
+    return min(equal, key=lambda trial: _cost(trial, max_p99_ms))
 
 
 def pool(rounds: Sequence[Trial]) -> Trial:
-    """Return one point for several measurements of a setting: the median of each figure, all failures.
+    """Return one trial for several of the same configuration: medians of throughput and latency, sums of failures.
 
-    One of which was not served at all counts only where all were not.
+    Rounds that could not be served are left out, unless all were.
     """
-    served = [point for point in rounds if point.fault is None]
+    served = [trial for trial in rounds if trial.error is None]
     if not served:
         return rounds[0]
     levels = tuple(
         Level(
             connections=same[0].connections,
-            photos_per_s=statistics.median(one.photos_per_s for one in same),
-            p50_ms=statistics.median(one.p50_ms for one in same),
-            p99_ms=statistics.median(one.p99_ms for one in same),
-            failed=sum(one.failed for one in same),
+            photos_per_s=statistics.median(level.photos_per_s for level in same),
+            p50_ms=statistics.median(level.p50_ms for level in same),
+            p99_ms=statistics.median(level.p99_ms for level in same),
+            failed=sum(level.failed for level in same),
         )
-        for same in zip(*(point.levels for point in served), strict=True)
+        for same in zip(*(trial.levels for trial in served), strict=True)
     )
     return Trial(
-        setting=rounds[0].setting,
+        config=rounds[0].config,
         levels=levels,
-        memory_mb=max(point.memory_mb for point in served),
+        memory_mb=max(trial.memory_mb for trial in served),
         gpu_memory_mb=served[-1].gpu_memory_mb,
     )
 
 
-def _least_p99(point: Trial) -> float:
-    sound = [level.p99_ms for level in point.levels if not level.failed]
+def _lowest_p99_ms(trial: Trial) -> float:
+    sound = [level.p99_ms for level in trial.levels if not level.failed]
     return min(sound, default=float("inf"))
 
 
-def _cost(point: Trial, max_p99_ms: float | None) -> tuple[float, float]:
-    level = point.best(max_p99_ms)
+def _cost(trial: Trial, max_p99_ms: float | None) -> tuple[float, float]:
+    level = trial.best_level(max_p99_ms)
     assert level is not None
-    # Rounded to a tenth: a p99 of a few hundred requests says no more, and then memory decides.
-    return (float(f"{level.p99_ms:.1e}"), point.memory_mb)
+    # To two digits: the p99 of a few hundred requests is no more exact, and then memory decides.
+    return (float(f"{level.p99_ms:.1e}"), trial.memory_mb)

@@ -1,4 +1,4 @@
-"""From an archive's settings to a setting and back; what is worth trying where."""
+"""Configurations become a model-config.yaml and are read back; which ones are worth trying on which host."""
 
 import pytest
 import yaml
@@ -6,24 +6,24 @@ import yaml
 from handlers.settings import FRONTEND_DEFAULTS, HandlerSettings
 from serving.archive.reader import read_archive
 from serving.archive.repack import read_model_config, repack, to_yaml
+from serving.errors import InputError
 from tuning import space
-from tuning.errors import InputError
 from tuning.result import TuningGoal
-from tuning.serving_config import ServingConfig, read_setting
+from tuning.serving_config import ServingConfig, read_serving_config
 from tuning.space import Host, make_space
 from tuning.trial_server import trial_settings
-from tuning.tune import starting_setting
+from tuning.tune import current_config
 
 TUNED = ServingConfig(workers=3, threads=2, batch_size=16, max_delay_ms=10, engine="onnx")
 
 
-def test_a_setting_survives_the_way_through_a_model_config():
-    config = yaml.safe_load(to_yaml(TUNED.to_model_config({})))
-    assert read_setting(config, workers=9) == TUNED
-    assert config["maxWorkers"] == 3
+def test_a_configuration_survives_the_way_through_a_model_config():
+    model_config = yaml.safe_load(to_yaml(TUNED.to_model_config({})))
+    assert read_serving_config(model_config, workers=9) == TUNED
+    assert model_config["maxWorkers"] == 3
 
 
-def test_what_is_not_tuned_stays():
+def test_what_is_not_tuned_is_kept():
     base = {"responseTimeout": 7, "handler": {"max_bytes": 5, "engine": "eager"}}
     config = TUNED.to_model_config(base)
     assert config["responseTimeout"] == 7
@@ -32,21 +32,23 @@ def test_what_is_not_tuned_stays():
     assert config["handler"]["engine"] == "onnx"
 
 
-def test_an_archive_without_settings_is_served_with_the_hosts_workers(archive_maker, settings_of):
+def test_an_archive_that_configures_nothing_is_served_with_the_hosts_workers(
+    archive_maker, settings_of
+):
     archive = read_archive(archive_maker())
     host = Host(cores=2, gpus=0, engines=("onnx", "eager"))
     settings = settings_of("default_workers_per_model=5")
-    setting = starting_setting(archive, settings, host)
-    assert (setting.workers, setting.engine) == (5, "onnx")
+    config = current_config(archive, settings, host)
+    assert (config.workers, config.engine) == (5, "onnx")
     host = Host(cores=2, gpus=0, engines=("eager",))
-    assert starting_setting(archive, settings, host).engine == "eager"
+    assert current_config(archive, settings, host).engine == "eager"
 
 
 def test_a_gpu_starts_in_half_precision_and_tries_others(archive_maker, settings_of):
     host = Host(cores=16, gpus=2, engines=("onnx", "eager"))
     archive = read_archive(archive_maker())
-    setting = starting_setting(archive, settings_of(), host)
-    assert setting.precision == "float16"
+    config = current_config(archive, settings_of(), host)
+    assert config.precision == "float16"
     axes = {axis.name: axis.choices for axis in make_space(host).axes}
     assert {choice["precision"] for choice in axes["precision"]} == {"float16", "bfloat16", "float32"}  # fmt: skip
     assert min(choice["workers"] for choice in axes["workers"]) == 2
@@ -54,10 +56,10 @@ def test_a_gpu_starts_in_half_precision_and_tries_others(archive_maker, settings
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 16, 96])
-def test_the_cores_are_shared_in_ways_that_make_sense(cores):
+def test_workers_and_threads_fit_the_cores(cores):
     host = Host(cores=cores, gpus=0, engines=("onnx", "eager"))
     made = make_space(host)
-    pairs = [(one["workers"], one["threads"]) for one in made.axes[0].choices]
+    pairs = [(choice["workers"], choice["threads"]) for choice in made.axes[0].choices]
     assert (cores, 1) in pairs
     assert len(set(pairs)) == len(pairs) <= 12
     assert all(1 <= workers * threads <= 2 * cores for workers, threads in pairs)
@@ -80,7 +82,7 @@ def test_only_engines_that_can_serve_the_archive_are_tried(monkeypatch, files, i
     )
     host = space.read_host(files)
     assert host.engines == engines
-    assert tuple(one["engine"] for one in make_space(host).axes[1].choices) == engines
+    assert tuple(choice["engine"] for choice in make_space(host).axes[1].choices) == engines
 
 
 def test_gpus_are_counted_as_the_server_counts_them(monkeypatch):
@@ -90,7 +92,9 @@ def test_gpus_are_counted_as_the_server_counts_them(monkeypatch):
     assert space.read_host(()).gpus == 0
 
 
-def test_a_trial_never_leaves_the_machine_and_keeps_the_users_other_settings(settings_of, tmp_path):
+def test_a_trial_server_listens_on_loopback_and_keeps_the_users_other_settings(
+    settings_of, tmp_path
+):
     settings = settings_of(
         "inference_address=http://0.0.0.0:8443", "default_workers_per_model=9",
         "max_request_size=123", "job_queue_size=1", listen="0.0.0.0",
@@ -107,12 +111,12 @@ def test_a_trial_never_leaves_the_machine_and_keeps_the_users_other_settings(set
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["seconds", "max_p99_ms", "price_per_hour"])
-def test_wishes_that_are_none_are_refused(name, value):
-    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} is"):
+def test_goals_must_be_above_0(name, value):
+    with pytest.raises(InputError, match=f"--{name.replace('_', '-')} must be above 0"):
         TuningGoal(**{name: value})
 
 
-def test_an_archive_gets_other_settings_and_a_version_and_nothing_else(archive_maker, tmp_path):
+def test_a_repacked_archive_differs_in_configuration_and_version_alone(archive_maker, tmp_path):
     archive = read_archive(archive_maker())
     target = tmp_path / "tiny-1.1.mar"
     copy = repack(archive, {"batchSize": 8}, target, version="1.1")
