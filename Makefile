@@ -69,29 +69,29 @@ bench: bench-serving bench-training
 	$(BIN)/python -m benchmarks.headline
 
 bench-serving: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.serving --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
+	$(BIN)/python -m benchmarks.serving.speed --architecture resnet18 --photos 366x500 12mp mixed "1% broken" \
 		--connections 1 8 32 --open-loads 0.5 0.8 --seconds 2 --rounds $(ROUNDS)
-	$(BIN)/python -m benchmarks.serving --architecture efficientnet_b0 --connections 1 8 --seconds 2 --rounds $(ROUNDS) \
+	$(BIN)/python -m benchmarks.serving.speed --architecture efficientnet_b0 --connections 1 8 --seconds 2 --rounds $(ROUNDS) \
 		--only headswap stock-tuned fastapi litserve
-	$(BIN)/python -m benchmarks.serving --architecture resnet50 --seconds 2 --rounds $(ROUNDS) \
+	$(BIN)/python -m benchmarks.serving.speed --architecture resnet50 --seconds 2 --rounds $(ROUNDS) \
 		--only headswap stock-tuned fastapi
-	$(BIN)/python -m benchmarks.transports
-	$(BIN)/python -m benchmarks.swaps
-	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.serving.transports
+	$(BIN)/python -m benchmarks.serving.swaps
+	$(BIN)/python -m benchmarks.serving.tables
 
 bench-training: install $(PEERS)/.ready
-	$(BIN)/python -m benchmarks.training --photos 366x500 --rounds $(ROUNDS)
-	$(BIN)/python -m benchmarks.training --photos 12mp --rounds $(ROUNDS)
-	$(BIN)/python -m benchmarks.features --seeds $(ROUNDS)
-	$(BIN)/python -m benchmarks.speed_tables
+	$(BIN)/python -m benchmarks.training.speed --photos 366x500 --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.training.speed --photos 12mp --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.training.features --seeds $(ROUNDS)
+	$(BIN)/python -m benchmarks.training.tables
 
 # On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
 bench-gpu: install $(PEERS)/.ready
 	for architecture in resnet18 resnet50 efficientnet_b0; do \
-		$(BIN)/python -m benchmarks.serving --architecture $$architecture --only headswap stock-4 no-op --rounds 3 \
+		$(BIN)/python -m benchmarks.serving.speed --architecture $$architecture --only headswap stock-4 no-op --rounds 3 \
 			--connections 8 32 128 || exit 1; \
 	done
-	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.serving.tables
 
 # An archive of this host's headswap and photos to send, for the two benchmarks below.
 ARCHIVE ?= model_store/clothing-1.0.mar
@@ -101,11 +101,11 @@ bench-tuning: install
 	$(BIN)/python -m benchmarks.tuning $(ARCHIVE) --photos $(PHOTOS)
 
 bench-scale: install
-	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 4
-	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 1 --batch-size 4
-	$(BIN)/python -m benchmarks.scale $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 1
-	$(BIN)/python -m benchmarks.scale --table
-	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.scale.host $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 4
+	$(BIN)/python -m benchmarks.scale.host $(ARCHIVE) --photos $(PHOTOS) --workers 1 --batch-size 4
+	$(BIN)/python -m benchmarks.scale.host $(ARCHIVE) --photos $(PHOTOS) --workers 2 --batch-size 1
+	$(BIN)/python -m benchmarks.scale.host --table
+	$(BIN)/python -m benchmarks.scale.fleet
 
 check: install
 	$(BIN)/ruff check .

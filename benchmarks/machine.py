@@ -10,7 +10,7 @@ PACKAGES = ("torch", "torchvision", "onnxruntime", "MNN", "torchserve", "pillow"
 
 
 def describe() -> dict[str, Any]:
-    """Return processor, cores, memory and the versions of what computes."""
+    """Return processor, cores, memory and the versions of the libraries that compute."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""One fine-tuned network in every shape a contender needs: our archive, an ONNX file, the stock handler's files."""
+"""One fine-tuned network in every form a candidate needs: an archive, an ONNX file, the stock handler's files."""
 
 import json
 import shutil
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.measurements import ROOT
 from benchmarks.rounds import code_digest
 
-ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_data" / "clothing"
 HEADSWAP = Path(sys.executable).with_name("headswap")
-# The rooms whose code decides what an archive holds.
-MADE_OF = ("handlers", "training")
+# The packages whose code decides what an archive contains.
+PACKAGES = ("handlers", "training")
 EMBEDDED = ("resnet18", "efficientnet_b0")
-# The same weights in torchvision's network, as the stock handler wants it: one class in a file of its own.
+# The same weights in torchvision's network, as the stock handler needs it: one class in a file of its own.
 MODEL_FILE = """import torch
 import torchvision
 
@@ -25,10 +25,10 @@ import torchvision
 class Network(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = torchvision.models.get_model("{architecture}", num_classes={class_count})
+        self.network = torchvision.models.get_model("{architecture}", num_classes={class_count})
 
     def forward(self, batch):
-        return self.body(batch)
+        return self.network(batch)
 """
 
 
@@ -36,27 +36,27 @@ class Network(torch.nn.Module):
 class Network:
     architecture: str
     folder: Path
-    """Holds model.onnx, and for the stock handler model.pt, model.py and index_to_name.json."""
+    """Contains model.onnx and, for the stock handler, model.pt, model.py and index_to_name.json."""
     archive: Path
 
 
 def prepare(architecture: str, work: Path) -> Network:
-    """Return the network, trained for one epoch the first time: its speed does not depend on its skill."""
+    """Return the network; the first call trains it for one epoch, because its speed does not depend on its accuracy."""
     folder = work / architecture
     archive = folder / f"{architecture}-1.0.mar"
     if not (folder / "run" / "evaluation.json").exists():
-        # Nothing is downloaded: a body that comes along is kept, another one begins from scratch.
-        how = ("embedded", "body") if architecture in EMBEDDED else ("none", "none")
-        # What a call that was interrupted left.
+        # Nothing is downloaded: an embedded backbone stays frozen, any other network starts from scratch.
+        weights, freeze = ("embedded", "backbone") if architecture in EMBEDDED else ("none", "none")
+        # An interrupted call may have left an incomplete run.
         shutil.rmtree(folder / "run", ignore_errors=True)
         _headswap(
             "train", "--data", SAMPLE, "--out", folder / "run", "--architecture", architecture,
-            "--weights", how[0], "--freeze", how[1], "--epochs", "1", "--head-epochs", "1",
+            "--weights", weights, "--freeze", freeze, "--epochs", "1", "--head-epochs", "1",
             "--photos-per-class", "4",
         )  # fmt: skip
         _headswap("evaluate", folder / "run")
-    # It carries the handler, which may have changed since.
-    code, exported_from = code_digest(MADE_OF), folder / "exported-from"
+    # The archive contains the handler's code, which may have changed since.
+    code, exported_from = code_digest(PACKAGES), folder / "exported-from"
     if not exported_from.exists() or exported_from.read_text() != code:
         _headswap(
             "export", folder / "run", "--name", architecture, "--version", "1.0",
@@ -68,10 +68,10 @@ def prepare(architecture: str, work: Path) -> Network:
     return Network(architecture=architecture, folder=folder, archive=archive)
 
 
-def _headswap(*words: str | Path) -> None:
-    done = subprocess.run([HEADSWAP, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+def _headswap(*argv: str | Path) -> None:
+    done = subprocess.run([HEADSWAP, *map(str, argv)], capture_output=True, text=True, cwd=ROOT)
     if done.returncode != 0:
-        raise BenchmarkError(f"headswap {words[0]} failed: {done.stderr.strip()[-500:]}")
+        raise BenchmarkError(f"headswap {argv[0]} failed: {done.stderr.strip()[-500:]}")
 
 
 def _unpack(architecture: str, folder: Path, archive: Path) -> None:
@@ -82,7 +82,7 @@ def _unpack(architecture: str, folder: Path, archive: Path) -> None:
         (folder / "model.onnx").write_bytes(packed.read("model.onnx"))
         weights = load(packed.read("weights.safetensors"))
         class_names = json.loads(packed.read("model_card.json"))["class_names"]
-    torch.save({f"body.{name}": value for name, value in weights.items()}, folder / "model.pt")
+    torch.save({f"network.{name}": value for name, value in weights.items()}, folder / "model.pt")
     text = MODEL_FILE.format(architecture=architecture, class_count=len(class_names))
     (folder / "model.py").write_text(text)
     names = {str(index): name for index, name in enumerate(class_names)}

@@ -1,4 +1,4 @@
-"""Rounds of a measurement, kept where it is made: a call adds to those measured under the same conditions."""
+"""Rounds of a measurement, kept on the machine where they are made: calls under the same conditions add up."""
 
 import hashlib
 import json
@@ -8,43 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.results import WORK
+from benchmarks.measurements import ROOT, WORK
 
-ROOT = Path(__file__).parents[1]
 PATH = WORK / "rounds.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rounds:
-    """A line a round: its conditions, and what was found."""
+    """One line per round in a file: its conditions and its figures."""
 
     conditions: Mapping[str, Any]
     path: Path = PATH
 
     @classmethod
-    def under(cls, *, rooms: Sequence[str], path: Path = PATH, **conditions: Any) -> "Rounds":
-        """Return the rounds of these conditions, on this machine and with the code of `rooms` as it is."""
-        everything = {**conditions, "machine": machine.describe(), "code": code_digest(rooms)}
-        # As it will be read back: tuples become lists.
+    def under(cls, *, packages: Sequence[str], path: Path = PATH, **conditions: Any) -> "Rounds":
+        """Return the rounds of these conditions, on this machine and with the present code of the packages."""
+        everything = {**conditions, "machine": machine.describe(), "code": code_digest(packages)}
+        # As JSON gives it back: tuples become lists.
         return cls(conditions=json.loads(json.dumps(everything)), path=path)
 
     def read(self) -> list[dict[str, Any]]:
-        """Return what was found so far, the oldest first."""
+        """Return the figures of each round so far, the oldest first."""
         if not self.path.exists():
             return []
-        told = [json.loads(line) for line in self.path.read_text().splitlines()]
-        return [one["found"] for one in told if one["conditions"] == self.conditions]
+        lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        return [line["figures"] for line in lines if line["conditions"] == self.conditions]
 
-    def add(self, found: Mapping[str, Any]) -> None:
-        """Keep one more."""
+    def add(self, figures: Mapping[str, Any]) -> None:
+        """Append one round."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as lines:
-            lines.write(json.dumps({"conditions": self.conditions, "found": found}) + "\n")
+        with self.path.open("a") as file:
+            file.write(json.dumps({"conditions": self.conditions, "figures": figures}) + "\n")
 
 
-def code_digest(rooms: Sequence[str]) -> str:
-    """Return the SHA-256 of what is measured: figures of other code are not added to."""
-    paths = sorted(path for room in rooms for path in (ROOT / room).glob("*.py"))
+def code_digest(packages: Sequence[str]) -> str:
+    """Return the SHA-256 of the packages' Python files: rounds of other code must not be added to."""
+    paths = sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode())

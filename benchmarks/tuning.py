@@ -1,11 +1,11 @@
-"""Is what `headswap tune` picks as fast as the best of all settings? Measures all of them once, then lets both meet.
+"""Is the configuration that `headswap tune` picks as fast as the best of all? Measures the whole grid and compares.
 
-    python -m benchmarks.tuning model_store/clothing-1.0.mar --photos photos/test --out benchmarks/tuning.json
+    python -m benchmarks.tuning model_store/clothing-1.0.mar --photos photos/test
 
-Goes on where it was stopped, and stops by itself after --seconds: an idle machine need not be idle for an hour. First
-the grid, every setting of GRID once, and what the tuner's search finds in these figures; then the tuner itself on the
-same grid; then the tuner's pick and the best of the grid in turns, several rounds, and the ratio of their medians.
-`--max-p99-ms` as for the tuner.
+First the grid, every configuration of GRID once, and what the tuner's search finds in these figures; then the tuner
+itself on the same grid; then the tuner's pick and the grid's best in turns, for several rounds, and the ratio of their
+medians. It stops after --seconds, and the next call continues: an idle machine need not be idle for an hour. Results go
+to benchmarks/results/tuning.json.
 """
 
 import argparse
@@ -13,26 +13,28 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measurements import ROOT, result_file
 from serving.archive.reader import Archive, read_archive
 from serving.settings import ServerSettings, load_settings
-from tuning.measuring import Measurer, only_good, pick_photos
-from tuning.result import TuningGoal, write_beside
+from storage.atomic import atomic_write
+from tuning.measuring import Measurer, classifiable, pick_photos
+from tuning.result import TuningGoal
 from tuning.search import descend
 from tuning.serving_config import ServingConfig
 from tuning.space import Axis, Space, read_host
 from tuning.trial import Level, Trial, choose
 from tuning.trial_server import TrialServer
-from tuning.tune import files_of, tune
+from tuning.tune import file_names, tune
 
-ROOT = Path(__file__).parents[1]
+RESULTS = result_file("tuning")
 LEVEL_S = 2.5
 ROUNDS = 4
-# The same choices for both, fewer than the tuner has by itself: 24 settings.
+# The same choices for both, fewer than the tuner has by default: 24 configurations.
 GRID = Space(
     axes=(
         Axis(
@@ -54,7 +56,7 @@ START = ServingConfig(workers=2, threads=1, batch_size=4, max_delay_ms=1, engine
 
 
 class Bench:
-    """Results in a JSON file that grows; each step is left out once its result is there."""
+    """Results are written after each step, and a step that has a result is skipped."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
@@ -66,125 +68,144 @@ class Bench:
             [path.read_bytes() for path in sorted(arguments.photos.rglob("*.jpg"))]
         )
         self.ends_s = time.monotonic() + arguments.seconds
-        self.told: dict[str, Any] = {"archive": self.archive.file_name, "grid": [], "duel": []}
+        self.results: dict[str, Any] = {"archive": self.archive.file_name, "grid": [], "rounds": []}
         if arguments.out.exists():
-            self.told = json.loads(arguments.out.read_text())
+            self.results = json.loads(arguments.out.read_text())
 
     def run(self) -> None:
-        """Do what is not done yet, as far as the time goes."""
-        self._grid()
-        if len(self.told["grid"]) < len(list(settings_of(GRID))):
+        """Take the steps that are missing, as long as there is time."""
+        self._measure_grid()
+        if len(self.results["grid"]) < len(list(configs_of(GRID))):
             return
-        self.told["searched"] = search_again(self.told["grid"])
+        self.results["search"] = search_again(self.results["grid"])
         self._write()
-        if "tuned" not in self.told:
+        if "tuner" not in self.results:
             if self._left_s() < self.arguments.tune_seconds:
                 return
             self._tune()
-        self._duel()
-        self._say(f"{len(self.told['duel'])} of {ROUNDS} rounds, ratio {self.told.get('ratio')}")
+        self._compare()
+        count, ratio = len(self.results["rounds"]), self.results.get("ratio")
+        self._log(f"{count} of {ROUNDS} rounds, ratio {ratio}")
 
     def _left_s(self) -> float:
         return float(self.ends_s - time.monotonic())
 
-    def _grid(self) -> None:
-        known = [one["setting"] for one in self.told["grid"]]
-        if len(known) == len(list(settings_of(GRID))):
+    def _measure_grid(self) -> None:
+        known = [entry["config"] for entry in self.results["grid"]]
+        if len(known) == len(list(configs_of(GRID))):
             return
         with TrialServer(self.archive, self.settings) as server:
             measurer = self._measurer(server)
-            for setting in settings_of(GRID):
-                if setting.to_dict() in known:
+            for config in configs_of(GRID):
+                if config.to_dict() in known:
                     continue
                 if self._left_s() < 0:
                     return
-                point = measurer.quick(setting)
-                rate = point.rate(self.arguments.max_p99_ms)
-                self._keep(
+                trial = measurer.quick(config)
+                photos_per_s = trial.photos_per_s(self.arguments.max_p99_ms)
+                self._append(
                     "grid",
-                    {"setting": setting.to_dict(), "photos_per_s": rate, "fault": point.fault},
+                    {
+                        "config": config.to_dict(),
+                        "photos_per_s": photos_per_s,
+                        "error": trial.error,
+                    },
                 )
-                self._say(f"{rate:7.1f}  {setting}")
+                self._log(f"{photos_per_s:7.1f}  {config}")
 
     def _tune(self) -> None:
-        wish = TuningGoal(seconds=self.arguments.tune_seconds, max_p99_ms=self.arguments.max_p99_ms)
-        tuned = tune(self.archive, self.settings, self.photos, wish, report=self._say, space=GRID)
-        self.told["tuned"] = {
-            "setting": tuned.chosen.setting.to_dict(),
-            "measured": len(tuned.points),
-            "took_s": round(tuned.took_s, 1),
-            "effects": [{"name": one.name, "range": round(one.range, 3)} for one in tuned.effects],
+        goal = TuningGoal(seconds=self.arguments.tune_seconds, max_p99_ms=self.arguments.max_p99_ms)
+        result = tune(self.archive, self.settings, self.photos, goal, report=self._log, space=GRID)
+        self.results["tuner"] = {
+            "config": result.chosen.config.to_dict(),
+            "trials": len(result.trials),
+            "seconds": round(result.seconds, 1),
+            "effects": [
+                {"name": effect.name, "range": round(effect.range, 3)} for effect in result.effects
+            ],
         }
         self._write()
 
-    def _duel(self) -> None:
-        if len(self.told["duel"]) == ROUNDS or self._left_s() < 0:
+    def _compare(self) -> None:
+        rounds = self.results["rounds"]
+        if len(rounds) == ROUNDS or self._left_s() < 0:
             return
-        best = max(self.told["grid"], key=lambda one: one["photos_per_s"])["setting"]
-        picked = self.told["tuned"]["setting"]
+        best = max(self.results["grid"], key=lambda entry: entry["photos_per_s"])["config"]
+        picked = self.results["tuner"]["config"]
         with TrialServer(self.archive, self.settings) as server:
             measurer = self._measurer(server)
-            while len(self.told["duel"]) < ROUNDS and self._left_s() > 0:
-                rates = [
-                    measurer.thorough(ServingConfig(**one)).rate(self.arguments.max_p99_ms)
-                    for one in (picked, best)
+            while len(rounds) < ROUNDS and self._left_s() > 0:
+                photos_per_s = [
+                    measurer.thorough(ServingConfig(**config)).photos_per_s(
+                        self.arguments.max_p99_ms
+                    )
+                    for config in (picked, best)
                 ]
-                self._keep("duel", {"picked": rates[0], "best": rates[1]})
-                self._say(f"picked {rates[0]:.1f}, best {rates[1]:.1f}")
-        medians = [
-            statistics.median(one[key] for one in self.told["duel"]) for key in ("picked", "best")
-        ]
-        self.told |= {
+                self._append("rounds", {"picked": photos_per_s[0], "best": photos_per_s[1]})
+                self._log(f"picked {photos_per_s[0]:.1f}, best {photos_per_s[1]:.1f}")
+        medians = {
+            key: statistics.median(one_round[key] for one_round in rounds)
+            for key in ("picked", "best")
+        }
+        self.results |= {
             "best": best,
-            "ratio": round(medians[0] / medians[1], 3),
-            "host": asdict(read_host(files_of(self.archive))),
+            "ratio": round(medians["picked"] / medians["best"], 3),
+            "host": asdict(read_host(file_names(self.archive))),
         }
         self._write()
 
     def _measurer(self, server: TrialServer) -> Measurer:
         server.load(START)
         return Measurer(
-            server=server, photos=only_good(server, self.photos), connections=GRID.connections,
+            server=server, photos=classifiable(server, self.photos), connections=GRID.connections,
             level_s=LEVEL_S, max_p99_ms=self.arguments.max_p99_ms,
         )  # fmt: skip
 
-    def _keep(self, key: str, value: dict[str, Any]) -> None:
-        self.told[key].append(value)
+    def _append(self, key: str, entry: dict[str, Any]) -> None:
+        self.results[key].append(entry)
         self._write()
 
     def _write(self) -> None:
-        write_beside(self.arguments.out, json.dumps(self.told, indent=1) + "\n")
+        atomic_write(self.arguments.out, json.dumps(self.results, indent=1) + "\n")
 
-    def _say(self, sentence: str) -> None:
+    def _log(self, sentence: str) -> None:
         sys.stderr.write(f"{sentence}\n")
 
 
-def search_again(grid: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the tuner's search finds where each setting shows what the grid measured of it, and at what cost.
+def search_again(grid: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the tuner's search finds, and after how many trials, when each trial has the grid's figures.
 
-    So the search is judged without the noise of a second measurement; `ratio` is of the grid's best rate.
+    This judges the search without the noise of a second measurement; `ratio` is of the grid's highest throughput.
     """
-    points = {point.setting: point for point in map(_point_of, grid)}
-    tried = descend(START, GRID, points.__getitem__, max_p99_ms=None, clock=_Endless())
+    trials = {trial.config: trial for trial in map(_trial_of, grid)}
+    tried = descend(START, GRID, trials.__getitem__, max_p99_ms=None, clock=_Endless())
     chosen = choose(tried, None)
-    best = max(point.rate(None) for point in points.values())
+    best = max(trial.photos_per_s(None) for trial in trials.values())
     return {
-        "setting": chosen.setting.to_dict(),
+        "config": chosen.config.to_dict(),
         "tried": len(tried),
-        "of": len(points),
-        "ratio": round(chosen.rate(None) / best, 3),
+        "of": len(trials),
+        "ratio": round(chosen.photos_per_s(None) / best, 3),
     }
 
 
-def _point_of(told: dict[str, Any]) -> Trial:
+def configs_of(space: Space) -> Iterator[ServingConfig]:
+    """Yield every combination of the axes' choices."""
+    configs = [START]
+    for axis in space.axes:
+        configs = [changed for config in configs for changed in axis.around(config)]
+    yield from configs
+
+
+def _trial_of(entry: Mapping[str, Any]) -> Trial:
     level = Level(
         connections=GRID.connections[-1],
-        photos_per_s=told["photos_per_s"],
+        photos_per_s=entry["photos_per_s"],
         p50_ms=0.0,
-        p99_ms=told.get("p99_ms", 1.0),
+        p99_ms=1.0,
         failed=0,
     )
-    return Trial(setting=ServingConfig(**told["setting"]), levels=(level,), memory_mb=0.0)
+    return Trial(config=ServingConfig(**entry["config"]), levels=(level,), memory_mb=0.0)
 
 
 class _Endless:
@@ -192,24 +213,19 @@ class _Endless:
         return True
 
 
-def settings_of(space: Space) -> Iterator[ServingConfig]:
-    """Yield every combination of the axes' choices."""
-    found = [START]
-    for axis in space.axes:
-        found = [changed for one in found for changed in axis.around(one)]
-    yield from found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("archive", type=Path)
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("tuning.json"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
-        "--seconds", type=float, default=900.0, help="after which it stops; run it again"
+        "--seconds",
+        type=float,
+        default=900.0,
+        help="time after which it stops; the next call continues",
     )
-    parser.add_argument("--tune-seconds", type=float, default=300.0, help="the tuner's own budget")
-    parser.add_argument("--max-p99-ms", type=float)
+    parser.add_argument("--tune-seconds", type=float, default=300.0, help="time for the tuner")
+    parser.add_argument("--max-p99-ms", type=float, help="bound on p99, as of headswap tune")
     Bench(parser.parse_args()).run()
 
 

@@ -1,4 +1,4 @@
-"""BentoML with ONNX Runtime, one worker a core.
+"""BentoML with ONNX Runtime, one worker per core.
 
 bentoml serve bentoml_app:Classifier --port 9102
 """

@@ -1,4 +1,4 @@
-"""FastAPI with ONNX Runtime, one uvicorn process a core.
+"""FastAPI with ONNX Runtime, one uvicorn process per core.
 
 uvicorn fastapi_app:app --workers 2 --port 9100 --no-access-log
 """
@@ -12,5 +12,5 @@ session = open_session()
 
 @app.post("/predict")
 async def predict(request: Request) -> dict:
-    # Computed on the event loop: with one thread a process, a thread pool only adds switches.
+    # Computed on the event loop: with one thread per process, a thread pool only adds context switches.
     return classify(session, await request.body())

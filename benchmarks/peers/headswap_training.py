@@ -1,18 +1,18 @@
-"""headswap's own loop, timed as the peers' are: learning alone, neither judging nor saving.
+"""headswap's training loop, timed like the peers': training alone, without evaluation or checkpoints.
 
     python headswap_training.py PHOTOS ARCHITECTURE EPOCHS
 
-SGD, as the peers'; else the defaults.
+SGD, as the peers; otherwise the defaults.
 """
 
 import sys
 from pathlib import Path
 
-from training_epochs import tell_epochs
+from training_epochs import time_epochs
 
 from training.config import TrainConfig
 from training.data.photos import read_photos
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.fit.trainer import Trainer
 
 
@@ -23,14 +23,14 @@ def main() -> None:
         optimizer="sgd", learning_rate=0.1,
     )  # fmt: skip
     photos = read_photos(folder, seed=config.seed)
-    trainer = Trainer(config, photos, ALONE)
+    trainer = Trainer(config, photos, SINGLE_PROCESS)
     photo_count = len(photos.of("train"))
 
-    def learn(epoch: int) -> int:
-        trainer.learn(epoch)
+    def train_epoch(epoch: int) -> int:
+        trainer.train_epoch(epoch)
         return photo_count
 
-    tell_epochs(epochs, learn)
+    time_epochs(epochs, train_epoch)
 
 
 if __name__ == "__main__":

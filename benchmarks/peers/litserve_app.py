@@ -1,4 +1,4 @@
-"""LitServe with ONNX Runtime, one worker a core.
+"""LitServe with ONNX Runtime, one worker per core.
 
 python litserve_app.py PORT WORKERS
 """

@@ -1,4 +1,4 @@
-"""A TorchServe handler that does nothing: what the frontend alone can pass through."""
+"""A TorchServe handler that does nothing: the throughput of the frontend alone."""
 
 from typing import Any
 

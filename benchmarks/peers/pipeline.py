@@ -1,7 +1,7 @@
 """What every Python peer runs per photo: Pillow, the usual resize and crop, ONNX Runtime on one thread.
 
-The engine is the best one measured for a CPU, given to all of them, so that the servers are compared and not
-the engines. The photo's way is the one their own tutorials show: decode whole, shorter side to 256, crop 224.
+All of them get the same engine, so that servers are compared and not engines. Photos are preprocessed as in the peers'
+own tutorials: decoded at full size, shorter side to 256, centre crop of 224.
 """
 
 import io
@@ -19,7 +19,7 @@ RESIZE_PX = 256
 
 
 def open_session() -> onnxruntime.InferenceSession:
-    """Return the exported network on one thread: one process a core is the fastest way to use a CPU."""
+    """Return the exported network on one thread: one process per core is the fastest way to use a CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -29,7 +29,7 @@ def open_session() -> onnxruntime.InferenceSession:
 
 
 def pixels(body: bytes) -> np.ndarray:
-    """Return (224, 224, 3) uint8 RGB."""
+    """Return `(224, 224, 3) uint8` RGB, 0..255."""
     image = Image.open(io.BytesIO(body)).convert("RGB")
     scale = RESIZE_PX / min(image.size)
     width, height = (round(side * scale) for side in image.size)
@@ -39,7 +39,7 @@ def pixels(body: bytes) -> np.ndarray:
 
 
 def answer(probabilities: np.ndarray) -> dict[str, Any]:
-    """Return the top five of one row of probabilities, (K,) float32."""
+    """Return the top five of probabilities `(K,) float32`."""
     order = probabilities.argsort()[::-1][:5]
     return {
         "predictions": [

@@ -1,4 +1,4 @@
-"""Ray Serve with ONNX Runtime, one replica a core.
+"""Ray Serve with ONNX Runtime, one replica per core.
 
 python ray_app.py PORT WORKERS
 """
@@ -19,7 +19,7 @@ class Classifier:
         self.session = open_session()
 
     async def __call__(self, request: Request) -> JSONResponse:
-        # A dict would go out in chunks, of no length known beforehand.
+        # A dict would be sent in chunks, without a Content-Length.
         return JSONResponse(classify(self.session, await request.body()))
 
 

@@ -1,9 +1,9 @@
-"""timm's way: its dataset, transforms, loader, network and optimizer, as its train.py puts them together.
+"""timm's recipe: its dataset, transforms, loader, network and optimizer, as its train.py combines them.
 
     python timm_training.py PHOTOS ARCHITECTURE EPOCHS WORKERS
 
-Prints JSON: how many photos an epoch has, and the seconds of each epoch. Colour jitter, which train.py turns on,
-is off: the others have none either.
+Prints JSON: the number of photos per epoch and the seconds of each epoch. Colour jitter, which train.py turns on, is
+off, because the others have none.
 """
 
 import sys
@@ -12,7 +12,7 @@ import torch
 from timm import create_model
 from timm.data import create_dataset, create_loader
 from timm.optim import create_optimizer_v2
-from training_epochs import BATCH_SIZE, SIZE_PX, take_steps, tell_epochs
+from training_epochs import BATCH_SIZE, SIZE_PX, time_epochs, train_epoch
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     )
     network = create_model(architecture, num_classes=len(dataset.reader.class_to_idx))
     optimizer = create_optimizer_v2(network, opt="sgd", lr=0.1, momentum=0.9, weight_decay=2e-5)
-    tell_epochs(epochs, lambda _: take_steps(network, optimizer, loader))
+    time_epochs(epochs, lambda _: train_epoch(network, optimizer, loader))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python torchvision_training.py PHOTOS ARCHITECTURE EPOCHS WORKERS
 
-Prints JSON: how many photos an epoch has, and the seconds of each epoch.
+Prints JSON: the number of photos per epoch and the seconds of each epoch.
 """
 
 import sys
@@ -12,11 +12,11 @@ import torchvision
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-from training_epochs import BATCH_SIZE, SIZE_PX, take_steps, tell_epochs
+from training_epochs import BATCH_SIZE, SIZE_PX, time_epochs, train_epoch
 
 
 def make_loader(folder: str, workers: int) -> DataLoader:
-    """Return its training preset: crop, flip, tensor, float, normalise."""
+    """Return a loader with torchvision's training preset: crop, flip, tensor, float, normalise."""
     views = v2.Compose(
         [
             v2.RandomResizedCrop(SIZE_PX, antialias=True),
@@ -40,7 +40,7 @@ def main() -> None:
     loader = make_loader(folder, workers)
     network = torchvision.models.get_model(architecture, num_classes=len(loader.dataset.classes))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    tell_epochs(epochs, lambda _: take_steps(network, optimizer, loader))
+    time_epochs(epochs, lambda _: train_epoch(network, optimizer, loader))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the training peers do alike: their steps, the clock, and the line of JSON that the benchmark reads."""
+"""What all training candidates share: the steps, the clock, and the line of JSON that the benchmark reads."""
 
 import json
 import time
@@ -10,23 +10,23 @@ BATCH_SIZE = 32
 SIZE_PX = 224
 
 
-def tell_epochs(epochs: int, learn: Callable[[int], int]) -> None:
-    """Print how many photos an epoch has and the seconds of each.
+def time_epochs(epochs: int, train: Callable[[int], int]) -> None:
+    """Print the number of photos per epoch and the seconds of each epoch as JSON.
 
-    `learn` goes through the epoch of that number, from 0, and returns how many photos it had.
+    `train` trains for the epoch of that number, from 0, and returns its number of photos.
     """
     photos, epoch_s = 0, []
     for epoch in range(epochs):
         began = time.perf_counter()
-        photos = learn(epoch)
+        photos = train(epoch)
         epoch_s.append(time.perf_counter() - began)
     print(json.dumps({"photos": photos, "epoch_s": epoch_s}))
 
 
-def take_steps(
+def train_epoch(
     network: torch.nn.Module, optimizer: torch.optim.Optimizer, loader: Iterable[list[torch.Tensor]]
 ) -> int:
-    """Go through the loader once, a step a batch, and return how many photos it had."""
+    """Train for one epoch, a step per batch, and return the number of photos."""
     criterion = torch.nn.CrossEntropyLoss()
     network.train()
     seen = 0

@@ -1,4 +1,4 @@
-"""Rounds add up over calls, but only those of the same conditions, machine and code."""
+"""Rounds add up over calls, but only those under the same conditions, on the same machine and of the same code."""
 
 import pytest
 
@@ -7,10 +7,10 @@ from benchmarks.rounds import Rounds
 
 
 def under(path, **conditions) -> Rounds:
-    return Rounds.under(rooms=["handlers"], path=path, **conditions)
+    return Rounds.under(packages=["handlers"], path=path, **conditions)
 
 
-def test_what_one_call_added_the_next_one_finds(tmp_path):
+def test_the_rounds_of_one_call_are_read_by_the_next(tmp_path):
     path = tmp_path / "work" / "rounds.jsonl"
     assert under(path, loads=(1, 8)).read() == []
     under(path, loads=(1, 8)).add({"speed": 2.5})
@@ -20,24 +20,25 @@ def test_what_one_call_added_the_next_one_finds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "other"),
+    ("module", "name", "other"),
     [(machine, "describe", {"processor": "another"}), (rounds, "code_digest", "another")],
 )
-def test_another_machine_or_other_code_begins_anew(tmp_path, monkeypatch, where, name, other):
+def test_another_machine_or_other_code_starts_anew(tmp_path, monkeypatch, module, name, other):
     path = tmp_path / "rounds.jsonl"
     under(path).add({"speed": 2.5})
-    monkeypatch.setattr(where, name, lambda *_: other)
+    monkeypatch.setattr(module, name, lambda *_: other)
     assert under(path).read() == []
     monkeypatch.undo()
     assert under(path).read() == [{"speed": 2.5}]
 
 
-def test_the_digest_changes_with_the_code_that_is_measured(tmp_path, monkeypatch):
+def test_the_digest_changes_with_the_code_also_in_a_folder_of_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(rounds, "ROOT", tmp_path)
-    (tmp_path / "handlers").mkdir()
-    (tmp_path / "handlers" / "one.py").write_text("1")
+    file = tmp_path / "handlers" / "engines" / "one.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("1")
     before = rounds.code_digest(["handlers"])
-    (tmp_path / "handlers" / "one.py").write_text("2")
+    file.write_text("2")
     changed = rounds.code_digest(["handlers"])
-    (tmp_path / "handlers" / "one.py").rename(tmp_path / "handlers" / "two.py")
+    file.rename(file.with_name("two.py"))
     assert len({before, changed, rounds.code_digest(["handlers"])}) == 3

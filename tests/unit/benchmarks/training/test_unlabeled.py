@@ -7,10 +7,10 @@ from benchmarks.training.unlabeled import Command, candidates, table
 
 def test_the_benchmark_changes_nothing_but_what_is_trained_on() -> None:
     command = Command(data=Path("clothing"))
-    head, everything, both = (config.to_dict() for config in candidates(command).values())
-    changed = {name for name in both if both[name] != everything[name]}
+    head, whole, both = (config.to_dict() for config in candidates(command).values())
+    changed = {name for name in both if both[name] != whole[name]}
     assert changed == {"unlabeled", "epochs"}
-    assert {name for name in head if head[name] != everything[name]} == {"freeze"}
+    assert {name for name in head if head[name] != whole[name]} == {"freeze"}
 
 
 def test_the_table_has_the_best_first() -> None:
