@@ -1,8 +1,8 @@
-"""The archive format: file names, keys and readers, shared by whoever writes, reads or serves an archive.
+"""The archive format: file names, keys and readers, shared by all that write, read or serve an archive.
 
-Standard library only, for `serving` imports this module of the handlers alone, and runs without torch and numpy. The
-readers take `read(name) -> bytes`, so that they work on a zip as well as on the folder TorchServe extracted it to.
-What `read` itself raises passes through them.
+Standard library only: it is the one module of the handlers that `serving` imports, and `serving` must work without
+torch and numpy. The readers take `read(name) -> bytes`, so that they work on a zip as well as on the folder that
+TorchServe extracted it to. Exceptions of `read` itself pass through them.
 """
 
 import json
@@ -16,13 +16,13 @@ MANIFEST_FOLDER = "MAR-INF"
 MANIFEST_FILE = f"{MANIFEST_FOLDER}/MANIFEST.json"
 MODEL_CARD_FILE = "model_card.json"
 MODEL_CONFIG_FILE = "model-config.yaml"
-# The one file that TorchServe imports, and the package that it imports in turn.
+# The file that TorchServe imports, and the package that it imports in turn.
 ENTRY_FILE = "entry.py"
 HANDLER_PACKAGE = "handlers"
 
 WEIGHTS_FILE = "weights.safetensors"
 ONNX_FILE = "model.onnx"
-# Only in an archive whose network MNN computes faster than ONNX Runtime.
+# Only in an archive whose network MNN computes faster than ONNX Runtime does.
 MNN_FILE = "model.mnn"
 # Of each engine that is faster than PyTorch on a CPU, fastest first: its file in the archive and its library.
 ENGINE_FILES = {"mnn": (MNN_FILE, "MNN"), "onnx": (ONNX_FILE, "onnxruntime")}
@@ -31,12 +31,12 @@ ONNX_INPUT = "pixels"
 ONNX_OUTPUT = "probabilities"
 
 PROBES_FOLDER = "probes"
-# What model.onnx answers.
+# Photos and the probabilities of model.onnx for them.
 PROBES_FILE = f"{PROBES_FOLDER}/probes.json"
-# What weights.safetensors answers; only in an archive whose model.onnx is quantised.
+# The probabilities of weights.safetensors; only in an archive whose model.onnx is quantised.
 FLOAT32_PROBES_FILE = f"{PROBES_FOLDER}/float32.json"
 
-# What TorchServe opens, or hands to pip, by names that the manifest's `model` gives.
+# Keys of the manifest's `model` whose values name files that TorchServe opens or passes to pip.
 MANIFEST_FILE_KEYS = ("handler", "configFile", "requirementsFile", "modelFile", "serializedFile")
 
 # A version about to be unloaded finds this file in the folder it was extracted to, with one of the two reasons as its
@@ -49,7 +49,7 @@ ReadFile = Callable[[str], bytes]
 
 
 class ArchiveFormatError(ValueError):
-    """A file of the archive does not hold what the format demands; the text begins with its name, without a stop."""
+    """A file of the archive violates the format. The message names the file and has no full stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,18 +88,18 @@ def drain_ack_file(worker_pid: int) -> str:
 
 
 def read_manifest(read: ReadFile) -> dict[str, Any]:
-    """Return TorchServe's manifest: an object whose `model` has a name, a version and a handler.
+    """Return TorchServe's manifest, an object whose `model` has at least a name, a version and a handler.
 
     Raises:
-        ArchiveFormatError: it has not, or a file it names lies outside the archive.
+        ArchiveFormatError: one of these is missing, or a file it names lies outside the archive.
     """
     manifest = _read_object(read, MANIFEST_FILE)
     model = manifest.get("model")
     if not isinstance(model, dict):
-        raise ArchiveFormatError(f"{MANIFEST_FILE} has no object `model`")
+        raise ArchiveFormatError(f"{MANIFEST_FILE}: model must be an object")
     for key in ("modelName", "modelVersion", "handler"):
         if not isinstance(model.get(key), str) or not model[key]:
-            raise ArchiveFormatError(f"{MANIFEST_FILE} has no text for model.{key}")
+            raise ArchiveFormatError(f"{MANIFEST_FILE}: model.{key} must be a text")
     for key in MANIFEST_FILE_KEYS:
         # TorchServe also takes `entry.py:function` for a handler.
         if key in model and not is_inside(str(model[key]).partition(":")[0]):
@@ -110,18 +110,20 @@ def read_manifest(read: ReadFile) -> dict[str, Any]:
 
 
 def read_identity(read: ReadFile) -> ModelIdentity:
-    """Return what the model card says the archive holds; the manifest must agree.
+    """Return the model, version and classes of the model card, which must agree with the manifest.
 
     Raises:
-        ArchiveFormatError: a value is missing or of the wrong kind, the two disagree, or name and version cannot be
+        ArchiveFormatError: a value is missing or of the wrong type, the two disagree, or name and version cannot be
         part of a file name.
     """
     model, card = read_manifest(read)["model"], _read_object(read, MODEL_CARD_FILE)
     name, version = _text(card, "name"), _text(card, "version")
     if (model["modelName"], model["modelVersion"]) != (name, version):
-        raise ArchiveFormatError("its manifest and its model card name different models")
+        raise ArchiveFormatError(f"{MANIFEST_FILE} and {MODEL_CARD_FILE} name different models")
     if not is_plain_name(archive_file_name(name, version)):
-        raise ArchiveFormatError(f"{name!r} and {version!r} cannot be part of a file name")
+        raise ArchiveFormatError(
+            f"{MODEL_CARD_FILE}: {name!r} and {version!r} cannot be part of a file name"
+        )
     return ModelIdentity(
         name=name, version=version, class_names=parse_class_names(card.get("class_names"))
     )
@@ -149,7 +151,7 @@ def read_probes(read: ReadFile, file: str, *, class_count: int) -> ProbeSet:
     """Return the probes that PROBES_FILE or FLOAT32_PROBES_FILE lists, with their photos.
 
     Raises:
-        ArchiveFormatError: there is none, or a value is missing, of the wrong kind or out of range.
+        ArchiveFormatError: it lists no probes, or a value is missing, of the wrong type or out of range.
     """
     content = _read_object(read, file)
     entries, tolerance = content.get("probes"), _number(content.get("tolerance"))
@@ -162,14 +164,14 @@ def read_probes(read: ReadFile, file: str, *, class_count: int) -> ProbeSet:
 
 
 def is_inside(name: str) -> bool:
-    """Return whether the name of a file in an archive stays in the folder it is unpacked to, on every system."""
+    """Return whether a file name in an archive stays in the folder it is unpacked to, on every system."""
     if not name or "\\" in name or "\0" in name or ":" in name.split("/")[0]:
         return False
     return not PurePosixPath(name).is_absolute() and ".." not in name.split("/")
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether the name is that of a file, without any folder."""
+    """Return whether the name is a file name without a folder."""
     return is_inside(name) and "/" not in name and name != "."
 
 
@@ -204,7 +206,7 @@ def _text(card: Mapping[str, Any], key: str) -> str:
 
 
 def _number(value: object) -> float:
-    """Return the number, or NaN where it is not one, or not one that a float can hold."""
+    """Return the value as a float, or NaN if it is not a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
     try:
