@@ -1,1 +1,1 @@
-"""Every figure of the README has its script here: ratios of things run in turn on the same machine."""
+"""Scripts that measure every figure of the documentation: headswap and its peers in turn, on the same machine."""

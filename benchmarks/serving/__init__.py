@@ -1,1 +1,1 @@
-"""The servers: how many photos a second, how late, how large; headswap and its peers."""
+"""Servers: throughput, latency, memory and start-up of headswap and its peers."""

@@ -63,8 +63,8 @@ classifier = service._entry_point.__self__._classifier
 body = open(photo, "rb").read()
 headers = {"Host": "localhost", "url_path": ""}
 for count in (1, 4):
-    answers = classifier.answer([{"body": body}] * count, [headers] * count)
-    assert all(answer.status == 200 for answer in answers), answers
+    responses = classifier.respond([{"body": body}] * count, [headers] * count)
+    assert all(response.status == 200 for response in responses), responses
 report(ready_s, loaded_mb)
 """
 )

@@ -1,1 +1,1 @@
-"""Training: how fast an epoch is, what options are worth, what a long run holds in memory."""
+"""Training: the speed of an epoch, the gain from options, the memory of a long run."""

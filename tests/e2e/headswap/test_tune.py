@@ -1,4 +1,4 @@
-"""The tuner with a budget that allows next to nothing, on a real server; what it finds is then really served."""
+"""The tuner on a real server, with hardly any time; the configuration that it writes is then served."""
 
 import json
 import re
@@ -19,15 +19,15 @@ SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing" / "test"
 
 def described(settings: ServerSettings, version: str) -> dict:
     token = read_token(settings.key_file, "management")
-    told = requests.get(
+    response = requests.get(
         f"{settings.management_url}/models/clothing/{version}",
         headers={"Authorization": f"Bearer {token}"},
         timeout=10,
     )
-    return told.json()[0]
+    return response.json()[0]
 
 
-def test_a_tuned_setting_is_found_written_and_served(
+def test_a_configuration_is_found_written_and_served(
     archives: dict[str, Path],
     steady: ServerSettings,
     tmp_path: Path,
@@ -41,16 +41,16 @@ def test_a_tuned_setting_is_found_written_and_served(
         "--price-per-hour", "1", "--out", str(out), "--config", str(config),
     ])  # fmt: skip
     assert code == 0, capsys.readouterr().err
-    told = json.loads((out / "tuning.json").read_text())
-    level = told["chosen"]["levels"][-1]
+    result = json.loads((out / "tuning.json").read_text())
+    level = result["chosen"]["levels"][-1]
     assert level["photos_per_s"] > 0
     assert level["failed"] == 0
-    assert told["chosen"]["memory_mb"] > 100
-    assert [one["failed"] for one in told["open_loop"]] == [0, 0]
+    assert result["chosen"]["memory_mb"] > 100
+    assert [loop["failed"] for loop in result["open_loop"]] == [0, 0]
     assert "cost of a million photos at 1 an hour" in (out / "report.html").read_text()
 
     text = (out / "model-config.yaml").read_text()
-    # Unlike any default, so that only this file can be where it comes from.
+    # Unlike any default, so that the values can only come from this file.
     (out / "model-config.yaml").write_text(
         re.sub(r"batchSize: \d+", "batchSize: 3", text).replace("Workers: 2", "Workers: 1")
     )
