@@ -1,4 +1,4 @@
-"""An extracted archive as a worker sees it: its own process, its own folder first."""
+"""An extracted archive in a worker process, with the archive's folder first on the path."""
 
 import contextlib
 import hashlib
@@ -29,14 +29,14 @@ from handlers.model_card import ModelCard
 SPEC = PreprocessingSpec(image_size_px=64)
 CLASSES = ("dress", "hat", "pants")
 
-# What the worker does, and no more: TorchServe's loader and service, then one batch of two.
+# What a worker does, and no more: TorchServe's loader and service, then one batch of two requests.
 WORKER = '''
 import json, logging, sys
 logging.basicConfig(level=logging.INFO)
 folder, photo, blocked, installed_first = json.loads(sys.argv[1])
 from importlib.machinery import PathFinder
 class Without:
-    """Finds what PathFinder finds, except the blocked: as if they were not installed."""
+    """Finds what PathFinder finds, except the blocked modules, as if they were not installed."""
     def find_spec(self, name, path=None, target=None):
         blocks = name.split(".")[0] in blocked
         return None if blocks else PathFinder.find_spec(name, path, target)
@@ -76,7 +76,7 @@ def photo(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory, photo) -> tuple[Path, list[float]]:
-    """A ResNet-18 with random weights, packed by hand, and its probabilities of the photo."""
+    """Return a ResNet-18 with random weights as an extracted archive, and its probabilities for the photo."""
     folder = tmp_path_factory.mktemp("archive")
     torch.manual_seed(0)
     network = build_network(architecture="resnet18", class_count=3, preprocessing=SPEC).eval()
@@ -111,10 +111,12 @@ def archive(tmp_path_factory, photo) -> tuple[Path, list[float]]:
     return folder, row
 
 
-def work(folder: Path, photo: Path, *, blocked: list[str], installed_first: str = "") -> tuple:
+def run_worker(
+    folder: Path, photo: Path, *, blocked: list[str], installed_first: str = ""
+) -> tuple:
     arguments = json.dumps([str(folder), str(photo), blocked, installed_first])
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", WORKER, arguments],
         capture_output=True,
         text=True,
@@ -123,12 +125,12 @@ def work(folder: Path, photo: Path, *, blocked: list[str], installed_first: str 
         env=environment,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout.splitlines()[-1]), finished.stderr
 
 
 def modules_beyond(*kept: str) -> list[str]:
-    """Return every installed module that neither these distributions nor what they require bring along."""
+    """Return all installed modules except those of these distributions and their requirements."""
     wanted, known = list(kept), set()
     while wanted:
         name = canonicalize_name(wanted.pop())
@@ -136,8 +138,8 @@ def modules_beyond(*kept: str) -> list[str]:
             continue
         known.add(name)
         with contextlib.suppress(metadata.PackageNotFoundError):
-            lines = [Requirement(line) for line in metadata.requires(name) or []]
-            wanted += [one.name for one in lines if one.marker is None or one.marker.evaluate()]
+            lines = [Requirement(text) for text in metadata.requires(name) or []]
+            wanted += [line.name for line in lines if line.marker is None or line.marker.evaluate()]
     return [
         module
         for module, owners in metadata.packages_distributions().items()
@@ -145,17 +147,17 @@ def modules_beyond(*kept: str) -> list[str]:
     ] + ["serving", "training", "headswap"]
 
 
-def test_a_plain_torchserve_serves_it_slower_and_says_so(archive, photo) -> None:
+def test_a_plain_torchserve_serves_it_more_slowly_and_says_so(archive, photo) -> None:
     folder, row = archive
     blocked = modules_beyond("torch", "torchvision", "pillow", "torchserve", "pyyaml")
     assert {"onnxruntime", "simplejpeg", "captum", "safetensors", "serving", "training"} <= set(
         blocked
     )
-    found, log = work(folder, photo, blocked=blocked)
-    answer, refused = found["bodies"]
-    probabilities = {p["index"]: p["probability"] for p in answer["predictions"]}
+    output, log = run_worker(folder, photo, blocked=blocked)
+    body, rejected = output["bodies"]
+    probabilities = {p["index"]: p["probability"] for p in body["predictions"]}
     assert [probabilities[index] for index in range(3)] == pytest.approx(row, abs=1e-4)
-    assert refused["error"]["code"] == "undecodable_image"
+    assert rejected["error"]["code"] == "undecodable_image"
     assert "simplejpeg is not installed" in log
     assert "PyTorch serves instead" in log
 
@@ -172,36 +174,38 @@ def test_a_quantised_archive_is_served_in_float32_where_onnxruntime_is_missing(
     (folder / "probes" / "probes.json").rename(folder / "probes" / "float32.json")
     probes = {"tolerance": 0.001, "probes": [{"file": "photo.png", "probabilities": quantised}]}
     (folder / "probes" / "probes.json").write_text(json.dumps(probes))
-    found, log = work(folder, photo, blocked=[] if has_onnxruntime else ["onnxruntime"])
-    probabilities = {p["index"]: p["probability"] for p in found["bodies"][0]["predictions"]}
+    output, log = run_worker(folder, photo, blocked=[] if has_onnxruntime else ["onnxruntime"])
+    probabilities = {p["index"]: p["probability"] for p in output["bodies"][0]["predictions"]}
     expected = quantised if has_onnxruntime else row
     assert [probabilities[index] for index in range(3)] == pytest.approx(expected, abs=1e-4)
     assert ("serves the float32 weights instead" in log) is not has_onnxruntime
 
 
-def test_the_archives_own_package_wins_over_an_installed_one(archive, photo, tmp_path) -> None:
+def test_the_archives_own_package_takes_precedence_over_an_installed_one(
+    archive, photo, tmp_path
+) -> None:
     folder, _ = archive
     decoy = tmp_path / "handlers"
     decoy.mkdir()
     (decoy / "__init__.py").write_text("raise RuntimeError('the installed one was loaded')")
-    found, _ = work(folder, photo, blocked=[], installed_first=str(tmp_path))
-    assert Path(found["handlers"]).parent == folder / "handlers"
+    output, _ = run_worker(folder, photo, blocked=[], installed_first=str(tmp_path))
+    assert Path(output["handlers"]).parent == folder / "handlers"
 
 
-def test_nothing_heavy_is_imported_that_is_not_used(archive, photo, tmp_path) -> None:
+def test_no_heavy_library_is_imported_without_need(archive, photo, tmp_path) -> None:
     folder = shutil.copytree(archive[0], tmp_path / "with_onnx")
     row = json.loads((folder / "probes" / "probes.json").read_text())["probes"][0]["probabilities"]
     onnx.save(constant_model(row), folder / "model.onnx")
-    found, log = work(folder, photo, blocked=[])
-    assert "onnxruntime" in found["loaded"], log
-    # What TorchServe's own worker imports (torch, psutil, yaml) cannot be spared.
+    output, log = run_worker(folder, photo, blocked=[])
+    assert "onnxruntime" in output["loaded"], log
+    # What TorchServe's own worker imports (torch, psutil, yaml) cannot be avoided.
     heavy = {"torchvision", "captum", "matplotlib", "safetensors", "onnx", "onnxscript"}
     heavy |= {"scipy", "pandas", "sympy", "torchmetrics", "cv2", "requests", "grpc", "training"}
-    assert not heavy & set(found["loaded"])
+    assert not heavy & set(output["loaded"])
 
 
 def constant_model(row: list[float]) -> onnx.ModelProto:
-    """Return a network that answers `row` whatever it is shown."""
+    """Return a network with the output `row` for any input."""
     weights = numpy_helper.from_array(np.array([row], np.float32), "row")
     zeros = numpy_helper.from_array(np.zeros((SPEC.image_size_px**2 * 3, 1), np.float32), "zeros")
     ones = numpy_helper.from_array(np.ones((1, 1), np.float32), "ones")
@@ -226,12 +230,12 @@ def test_changed_weights_are_refused(archive, photo, tmp_path) -> None:
     weights[-1] ^= 1
     (folder / "weights.safetensors").write_bytes(weights)
     arguments = json.dumps([str(folder), str(photo), [], ""])
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", WORKER, arguments],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode != 0
-    assert "RuntimeError: weights.safetensors has the sha256" in done.stderr
+    assert finished.returncode != 0
+    assert "RuntimeError: weights.safetensors has the sha256" in finished.stderr

@@ -1,4 +1,4 @@
-"""The GPU's loader and engine, run on the CPU: the logic is the same, nvJPEG becomes libjpeg."""
+"""The loader and the engine of the GPU, run on the CPU: the same logic, with libjpeg in place of nvJPEG."""
 
 import io
 
@@ -28,8 +28,8 @@ def encode(image: Image.Image, format_name: str = "JPEG", **options: object) -> 
 
 @pytest.fixture(scope="module")
 def image() -> Image.Image:
-    rough = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(rough).resize((160, 120), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC)
 
 
 def load(files: list[bytes]) -> tuple[list, Timings]:
@@ -38,7 +38,7 @@ def load(files: list[bytes]) -> tuple[list, Timings]:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pixels_are_nearly_pillows_however_the_photo_is_turned(image, orientation: int) -> None:
+def test_pixels_are_nearly_those_of_pillow_in_every_orientation(image, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(image, exif=exif, quality=95)
@@ -50,26 +50,26 @@ def test_pixels_are_nearly_pillows_however_the_photo_is_turned(image, orientatio
 
 
 @pytest.mark.parametrize("how", list(Image.Transpose))
-def test_transposes_are_pillows(how: Image.Transpose) -> None:
+def test_transposes_are_those_of_pillow(how: Image.Transpose) -> None:
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     expected = np.asarray(Image.fromarray(pixels).transpose(how))
     assert np.array_equal(transpose(torch.from_numpy(pixels), how).numpy(), expected)
 
 
-def test_a_mixed_batch_keeps_order_and_each_its_outcome(image) -> None:
-    sound = encode(image)
-    files = [sound, encode(image, "PNG"), b"bad", sound[:-300], encode(image, progressive=True)]
+def test_a_mixed_batch_keeps_its_order_and_each_photo_its_result(image) -> None:
+    valid = encode(image)
+    files = [valid, encode(image, "PNG"), b"bad", valid[:-300], encode(image, progressive=True)]
     files += [encode(image.convert("CMYK")), encode(image.convert("L"))]
     loaded, _ = load(files)
-    assert [isinstance(item, PhotoError) for item in loaded] == [False, False, True, True] + [
+    assert [isinstance(result, PhotoError) for result in loaded] == [False, False, True, True] + [
         False
     ] * 3
-    for index in (1, 4, 5):  # these are Pillow's, so equal to the last bit
+    for index in (1, 4, 5):  # decoded by Pillow, so equal to the last bit
         assert np.array_equal(loaded[index].numpy(), load_pixels(files[index], SPEC))
 
 
-def test_a_file_that_fails_the_batch_is_left_to_pillow(image, monkeypatch) -> None:
-    sound = encode(image)
+def test_a_file_that_makes_its_batch_fail_is_decoded_by_pillow(image, monkeypatch) -> None:
+    valid = encode(image)
     decode, sizes = cuda_loader.decode_jpegs, []
 
     def decode_no_batches(files: list, device: torch.device) -> list:
@@ -79,14 +79,14 @@ def test_a_file_that_fails_the_batch_is_left_to_pillow(image, monkeypatch) -> No
         return decode(files, device)
 
     monkeypatch.setattr(cuda_loader, "decode_jpegs", decode_no_batches)
-    loaded, _ = load([sound, sound])
+    loaded, _ = load([valid, valid])
     assert sizes == [2, 1, 1]
-    assert np.array_equal(loaded[0].numpy(), load_pixels(sound, SPEC))
+    assert np.array_equal(loaded[0].numpy(), load_pixels(valid, SPEC))
     assert loaded[1].shape == (32, 32, 3)
 
 
-class CountedNetwork(torch.nn.Module):
-    """The mean of each channel; out of memory above `limit` images."""
+class RecordingClassifier(torch.nn.Module):
+    """Returns the mean of each channel and records the batch sizes; out of memory above `limit` images."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -103,14 +103,14 @@ class CountedNetwork(torch.nn.Module):
 
 @pytest.fixture
 def make_engine(monkeypatch):
-    def make(limit: int, largest_batch: int = 8) -> tuple[CudaEngine, CountedNetwork]:
-        body = CountedNetwork(limit)
-        network = Network(body, preprocessing=SPEC).eval()
+    def make(limit: int, largest_batch: int = 8) -> tuple[CudaEngine, RecordingClassifier]:
+        classifier = RecordingClassifier(limit)
+        network = Network(classifier, preprocessing=SPEC).eval()
         monkeypatch.setattr(cuda_engine, "load_network", lambda archive: network)
         card = type("Card", (), {"preprocessing": SPEC})
         archive = type("Archive", (), {"card": card})
         engine = CudaEngine(archive, device=CPU, largest_batch=largest_batch)
-        return engine, body
+        return engine, classifier
 
     return make
 
@@ -119,20 +119,22 @@ def batch(count: int) -> list[torch.Tensor]:
     return [torch.full((32, 32, 3), index, dtype=torch.uint8) for index in range(count)]
 
 
-def test_batches_are_filled_up_to_the_next_bucket(make_engine) -> None:
-    engine, body = make_engine(limit=99)
+def test_batches_are_padded_to_the_next_bucket(make_engine) -> None:
+    engine, classifier = make_engine(limit=99)
     rows = engine.probabilities(batch(5))
-    assert body.sizes == [8]
+    assert classifier.sizes == [8]
     assert rows.shape == (5, 3)
-    assert np.allclose(rows, np.concatenate([engine.probabilities([one]) for one in batch(5)]))
+    assert np.allclose(
+        rows, np.concatenate([engine.probabilities([pixels]) for pixels in batch(5)])
+    )
     engine.probabilities(batch(20))
-    assert body.sizes[-1] == 20
+    assert classifier.sizes[-1] == 20
 
 
-def test_out_of_memory_is_tried_once_more_by_halves(make_engine) -> None:
-    engine, body = make_engine(limit=4)
+def test_a_batch_out_of_memory_is_retried_in_halves(make_engine) -> None:
+    engine, classifier = make_engine(limit=4)
     assert engine.probabilities(batch(8)).shape == (8, 3)
-    assert body.sizes == [8, 4, 4]
+    assert classifier.sizes == [8, 4, 4]
     with pytest.raises(torch.OutOfMemoryError):
         make_engine(limit=1)[0].probabilities(batch(8))
 
@@ -151,11 +153,11 @@ def test_buckets(largest: int, buckets: list[int]) -> None:
         ("float32", torch.float32),
     ],
 )
-def test_the_precision_asked_for_is_the_networks(precision: str, dtype: torch.dtype) -> None:
+def test_the_network_has_the_configured_precision(precision: str, dtype: torch.dtype) -> None:
     assert choose_dtype(precision) is dtype
 
 
-def test_a_sticky_error_ends_the_worker_and_another_does_not() -> None:
+def test_only_a_sticky_error_ends_the_worker() -> None:
     with pytest.raises(SystemExit):
         exit_if_sticky(RuntimeError("CUDA error: an illegal memory access was encountered"))
     exit_if_sticky(RuntimeError("CUDA error: invalid argument"))

@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from ts.metrics.metric_type_enum import MetricTypes
 
 from handlers import metrics
 from handlers.entry import HeadswapHandler
+from handlers.images.loaders import PassTiming, PhotoTiming, Timings
 from handlers.metric_buffer import MetricBuffer
 from tests.unit.handlers.helpers import HTTP, Worker
 
@@ -153,3 +155,33 @@ def test_the_buffer_prints_by_itself(cache, caplog) -> None:
             while len(caplog.records) == number and time.monotonic() < deadline:
                 time.sleep(0.01)
     assert len(caplog.records) == 2
+
+
+def test_each_request_is_counted_under_its_own_transport(card) -> None:
+    timings = Timings(
+        photos=[
+            PhotoTiming(request_index=0, format_name="JPEG", decode_s=0.1, preprocess_s=0.01),
+            PhotoTiming(request_index=1, format_name="PNG", decode_s=0.2, preprocess_s=0.02),
+        ],
+        passes=[PassTiming(2, 0.3)],
+    )
+    names = (
+        "handler_decode_seconds", "handler_images_total", "handler_inference_seconds", "handler_batch_size",
+        "handler_total_seconds",
+    )  # fmt: skip
+    recorded: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
+    buffer = SimpleNamespace(
+        add=lambda name, value, labels: recorded[name].append((value, transport_of(labels)))
+    )
+    writer = metrics.Metrics(None, card, buffer)
+    writer._metrics = {name: name for name in names}
+    writer.write_call(timings, transports=["http", "grpc"], total_s=0.5)
+    assert recorded["handler_decode_seconds"] == [(0.1, "http"), (0.2, "grpc")]
+    assert recorded["handler_images_total"] == [(1, "http"), (1, "grpc")]
+    assert recorded["handler_inference_seconds"] == [(0.3, "mixed")]
+    assert recorded["handler_batch_size"] == [(2, "mixed")]
+    assert recorded["handler_total_seconds"] == [(0.5, "http"), (0.5, "grpc")]
+
+
+def transport_of(labels: str) -> str:
+    return dict(label.split(":") for label in labels.split(","))[metrics.DIMENSIONS[2]]
