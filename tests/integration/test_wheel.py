@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from packaging.version import Version
 from pytest_httpserver import HTTPServer
 
 from serving import stubs
@@ -136,6 +137,22 @@ def test_templates_weights_settings_and_stubs_are_in_it(packed: set[str]) -> Non
         "serving/stubs/generated/management_pb2_grpc.py",
     } <= packed
     assert any(re.fullmatch(r"training/.*templates/report\.html\.j2", name) for name in packed)
+
+
+def test_the_client_requires_packages_no_older_than_its_stubs(wheel: Path) -> None:
+    requirements = (ROOT / "requirements-client.txt").read_text()
+    with zipfile.ZipFile(wheel) as archive:
+        messages = archive.read("serving/stubs/generated/inference_pb2.py").decode()
+        calls = archive.read("serving/stubs/generated/inference_pb2_grpc.py").decode()
+    for package, pattern, source in (
+        ("protobuf", r"Protobuf Python Version: (\S+)", messages),
+        ("grpcio", r"GRPC_GENERATED_VERSION = '(\S+)'", calls),
+    ):
+        generated_by = re.search(pattern, source)
+        required = re.search(rf"^{package}>=(\S+)", requirements, re.MULTILINE)
+        assert generated_by
+        assert required
+        assert Version(required[1]) >= Version(generated_by[1])
 
 
 def test_nothing_else_is_in_it(packed: set[str]) -> None:
