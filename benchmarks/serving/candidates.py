@@ -19,6 +19,7 @@ from benchmarks.serving import processes
 from serving.archive.reader import read_archive
 from serving.archive.repack import read_model_config, repack
 from serving.loadtest.http_target import HttpTarget
+from serving.server.ports import free_ports
 
 PEERS = ROOT / "benchmarks" / "peers"
 PEER_ENVIRONMENT = ROOT / "benchmarks" / ".peers"
@@ -102,7 +103,7 @@ def _peer(
     network: Path,
     form_field: str | None = None,
 ) -> Candidate:
-    port = processes.free_port()
+    port = free_ports(1)[0]
     environment = {
         "BENCH_NETWORK": str(network),
         "BENCH_WORKERS": str(CORES),
@@ -192,7 +193,7 @@ def _torchserve(
     folder = work / "server"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
-    ports = [processes.free_port() for _ in range(5)]
+    ports = free_ports(5)
     addresses = ("inference_address", "management_address", "metrics_address")
     lines = [f"{key}=http://127.0.0.1:{port}" for key, port in zip(addresses, ports, strict=False)]
     lines += [f"grpc_inference_port={ports[3]}", f"grpc_management_port={ports[4]}",
@@ -244,7 +245,7 @@ def headswap(
     (folder / "model_store").mkdir(parents=True)
     config = {**read_model_config(archive), **(changes or {})}
     repack(read_archive(archive), config, folder / "model_store" / archive.name)
-    ports = [processes.free_port() for _ in range(5)]
+    ports = free_ports(5)
     text = (ROOT / "config.properties").read_text()
     for default, port in zip((8080, 8081, 8082, 7070, 7071), ports, strict=True):
         text = text.replace(str(default), str(port))

@@ -1,1 +1,1 @@
-"""Load on a server, and what came back."""
+"""The load generator, and the soak test that promotes versions under its load."""
