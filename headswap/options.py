@@ -71,7 +71,7 @@ class ClientOptions:
         """Return a client of --address, or without one of the server on this machine.
 
         Raises:
-            InputError, SettingsError: the options, or the files they name, cannot be used.
+            InputError: the options, or the files they name, cannot be used.
         """
         from serving.client import GrpcClient, HttpClient
 
