@@ -65,7 +65,7 @@ def measure(config: TrainConfig) -> list[float]:
 
 
 def configs(command: Command, out: Path) -> dict[Kind, TrainConfig]:
-    """Return the flags of each kind of run."""
+    """Return the options of each kind of run."""
     shared: dict[str, Any] = {
         "data": SAMPLE, "device": "cpu", "image_size_px": command.image_size_px,
         "photos_per_class": command.photos_per_class,

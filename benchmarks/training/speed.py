@@ -84,7 +84,7 @@ def summarise(rounds: Sequence[dict[str, list[float]]]) -> dict[str, Any]:
     ours = medians["headswap"]
     return {
         "photos_per_s": medians,
-        "times_as_fast": {
+        "speedup": {
             name: {epoch: round(ours[epoch] / speeds[epoch], 2) for epoch in speeds}
             for name, speeds in medians.items()
             if name != "headswap"

@@ -108,12 +108,12 @@ def _describe_conditions(results: Mapping[str, Any]) -> str:
 
 
 def _describe_features(entry: Mapping[str, Any]) -> str:
-    accuracy, ratio = entry["accuracy"], entry["times_as_fast_an_epoch"]
+    accuracy, ratio = entry["accuracy"], entry["epoch_speedup"]
     return (
         f"With `--freeze {features.FREEZE}`, every epoch after the first is {ratio:.0f} times as fast as passing the "
         f"photos through the backbone again, and trains on {FEATURE_VIEWS} views of each photo instead of one "
         f"({entry['architecture']}, {entry['image_size_px']} px, {entry['train_n']} photos). After the same number of "
-        f"views, test accuracy is {accuracy['cached']:.3f} and {accuracy['passing']:.3f} (means of "
+        f"views, test accuracy is {accuracy['cached']:.3f} and {accuracy['recomputed']:.3f} (means of "
         f"{len(entry['runs']['cached'])} seeds, n = {entry['test_n']})."
     )
 

@@ -19,4 +19,4 @@ def test_rounds_become_medians_and_ratios() -> None:
     figures = summarise(rounds)
     assert figures["photos_per_s"]["headswap"] == {"first_epoch": 12.0, "later_epochs": 22.0}
     assert figures["photos_per_s"]["timm"] == {"first_epoch": 10.0, "later_epochs": 11.0}
-    assert figures["times_as_fast"] == {"timm": {"first_epoch": 1.2, "later_epochs": 2.0}}
+    assert figures["speedup"] == {"timm": {"first_epoch": 1.2, "later_epochs": 2.0}}
