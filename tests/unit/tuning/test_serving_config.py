@@ -17,7 +17,7 @@ from tuning.tune import current_config
 TUNED = ServingConfig(workers=3, threads=2, batch_size=16, max_delay_ms=10, engine="onnx")
 
 
-def test_a_configuration_survives_the_way_through_a_model_config():
+def test_a_configuration_survives_a_round_trip_through_a_model_config():
     model_config = yaml.safe_load(to_yaml(TUNED.to_model_config({})))
     assert read_serving_config(model_config, workers=9) == TUNED
     assert model_config["maxWorkers"] == 3
