@@ -27,8 +27,9 @@ def test_a_client_is_opened_once_and_reopened_after_closing(settings_of) -> None
 
 def test_leaving_closes_the_clients_that_were_handed_in(settings_of) -> None:
     server = Closing({})
-    with ServerSession(settings_of(), http=Client(server)) as session:
-        assert session.http.is_ready("tiny") is False
+    client = Client(server)
+    with ServerSession(settings_of(), http=client) as session:
+        assert session.http is client
     assert server.closed == 1
 
 
