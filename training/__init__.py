@@ -1,1 +1,1 @@
-"""Photos to run folder to archive."""
+"""From labelled photos to a run folder, its evaluation, and an archive to serve."""
