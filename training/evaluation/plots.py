@@ -59,8 +59,8 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
         axes.set_yticks(ticks, class_names)
         axes.invert_yaxis()
         axes.set_aspect("equal")
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
     return plot.url
 
 
@@ -80,8 +80,8 @@ def draw_reliability(
         axes = plot.axes
         axes.plot([0, 1], [0, 1], color=INK, lw=0.8)
         for confidences, colour, line_style, label in (
-            (before, ORANGE, "--", "before temperature scaling"),
-            (after, BLUE, "-", "after"),
+            (before, ORANGE, "--", "uncalibrated"),
+            (after, BLUE, "-", "calibrated"),
         ):
             points = _accuracy_by_confidence(confidences, is_correct)
             axes.plot(
