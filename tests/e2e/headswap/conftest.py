@@ -9,6 +9,9 @@ import pytest
 from handlers.settings import FRONTEND_DEFAULTS
 from serving.archive.reader import Archive
 from serving.client.http_management import HttpManagement
+from serving.rollout.live_record import Deployment, read_record, write_record
+from serving.rollout.promotion import promote
+from serving.rollout.session import ServerSession
 from serving.rollout.startup import choose_live
 from serving.rollout.steps import install
 from serving.server.server import Server
@@ -36,7 +39,7 @@ def config_writer() -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return a finished, judged run per version."""
+    """Return a trained and evaluated run per version."""
     from training.config import quick
     from training.evaluation.evaluation import evaluate
     from training.fit.trainer import train
@@ -95,25 +98,55 @@ def serve_first(archives: dict[str, Path], folder: Path) -> Iterator[ServerSetti
         yield settings
 
 
-@pytest.fixture(scope="module")
-def served(
+@pytest.fixture(scope="session")
+def swapping(
     archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerSettings]:
-    """Yield the settings of a running server whose live version is 1.0, the module's own to swap."""
-    yield from serve_first(archives, tmp_path_factory.mktemp("server"))
+    """Yield the settings of one server for all tests that change what is live."""
+    yield from serve_first(archives, tmp_path_factory.mktemp("swapping"))
+
+
+@pytest.fixture(scope="module")
+def served(swapping: ServerSettings, archives: dict[str, Path]) -> ServerSettings:
+    """Return the settings of a server with version 1.0 and no other, for the module to change."""
+    with ServerSession(swapping) as session:
+        serve_only_first(session, archives)
+    return swapping
+
+
+def serve_only_first(session: ServerSession, archives: dict[str, Path]) -> None:
+    """Make 1.0 live again, and unload and delete what another module has left."""
+    model_store = session.settings.model_store
+    if read_record(model_store)["clothing"].live.version != "1.0":
+        promote(session, archives["1.0"], report=lambda _: None)
+    for version in session.management.versions("clothing"):
+        if version != "1.0":
+            session.management.unregister("clothing", version)
+    for path in model_store.glob("*.mar"):
+        if path.name != "clothing-1.0.mar":
+            path.unlink()
+    live = read_record(model_store)["clothing"].live
+    write_record(model_store, {"clothing": Deployment(live=live)})
+
+
+@pytest.fixture
+def session(served: ServerSettings) -> Iterator[ServerSession]:
+    """Yield a session with the module's server."""
+    with ServerSession(served) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")
 def steady(
     archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerSettings]:
-    """Yield the settings of one server for all tests that leave 1.0 live, as they found it."""
+    """Yield the settings of one server for all tests that leave version 1.0 live, as they found it."""
     yield from serve_first(archives, tmp_path_factory.mktemp("steady"))
 
 
 @pytest.fixture
 def load_beside(steady: ServerSettings) -> Iterator[Callable[[Archive], Archive]]:
-    """Yield what loads an archive beside the live version, and unload them all."""
+    """Yield a function that loads an archive next to the live version; unload them all at the end."""
     management = HttpManagement(steady)
     loaded: list[Archive] = []
 

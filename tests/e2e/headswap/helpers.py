@@ -1,11 +1,40 @@
-"""Probabilities as a server returns them and as evaluation.json has them, in the order of the classes."""
+"""Waiting for a server, and probabilities as it and evaluation.json have them, in the order of the classes."""
 
+import subprocess
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from serving.client import GrpcClient, HttpClient, Prediction
+from serving.errors import InputError, NotReadyError
+from serving.rollout.readiness import check_live
+from serving.rollout.session import ServerSession
+from serving.settings import ServerSettings
+
+START_LIMIT_S = 90.0
+
+
+def wait_until_ready(settings: ServerSettings, server: subprocess.Popen[bytes]) -> None:
+    """Return once the live versions answer their probes.
+
+    Polled from this process: `headswap ready` in a loop would take the cores from the server that starts.
+    """
+    deadline = time.monotonic() + START_LIMIT_S
+    with ServerSession(settings) as session:
+        while not _is_ready(session):
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def _is_ready(session: ServerSession) -> bool:
+    try:
+        check_live(session)
+    except (NotReadyError, InputError):
+        return False
+    return True
 
 
 def probabilities_of(outcome: object) -> list[float]:

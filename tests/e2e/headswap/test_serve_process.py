@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from serving.settings import ServerSettings
+from tests.e2e.headswap.helpers import wait_until_ready
 
 DEADLINE_S = 90.0
 
@@ -30,16 +30,10 @@ def run(settings: ServerSettings, *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def wait_until_ready(settings: ServerSettings, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while run(settings, "ready").returncode != 0:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-
-
 def start(settings: ServerSettings, archive: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command(settings, "serve", str(archive)))
     wait_until_ready(settings, process)
+    assert run(settings, "ready").returncode == 0
     return process
 
 
