@@ -146,4 +146,4 @@ def test_predict_with_an_address_goes_on_past_bad_photos(
     assert all(row["version"] == "1.0" and row["label_1"] for row in rows if not row["error"])
     # Two photos, the total, and no progress bar without a terminal.
     assert len(completed.stderr.splitlines()) == 3
-    assert completed.stderr.endswith("headswap: 2 of 61 photos have no answer\n")
+    assert completed.stderr.endswith("headswap: 2 of 61 photos could not be classified\n")
