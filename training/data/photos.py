@@ -116,6 +116,27 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
         DataError: the folder does not exist, has fewer than two classes, a class without photos in a split, or too
             many bad files.
     """
+    return assign_splits(scan_photos(folder), seed=seed, unsplit_as=unsplit_as)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannedPhotos:
+    """A folder's photos before they are split: each is in the split of its folder, or in train where it has none."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    bad_files: tuple[BadFile, ...]
+    missing: tuple[Split, ...]
+    """The splits without a folder."""
+
+
+def scan_photos(folder: Path) -> ScannedPhotos:
+    """Return the photos as they lie in the folder; every file is read and decoded.
+
+    Raises:
+        DataError: the folder does not exist, has fewer than two classes, or too many bad files.
+    """
     split_folders = _split_folders(folder)
     files = [
         (path, class_name, split)
@@ -130,20 +151,40 @@ def read_photos(folder: Path, *, seed: int = 0, unsplit_as: Split | None = None)
     checked = check_files([path for path, _, _ in files])
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     check_bad_share(bad_files, total=len(checked))
-    missing = [split for split in SPLITS if split not in split_folders]
-    photos = [
-        Photo(path=path, label=class_names.index(class_name), split=split, sha256=sha256)
-        for (path, class_name, split), sha256 in zip(files, checked, strict=True)
-        if isinstance(sha256, str)
-    ]
-    is_whole = unsplit_as is not None and len(missing) == 2
+    return ScannedPhotos(
+        folder=folder,
+        class_names=class_names,
+        photos=tuple(
+            Photo(path=path, label=class_names.index(class_name), split=split, sha256=sha256)
+            for (path, class_name, split), sha256 in zip(files, checked, strict=True)
+            if isinstance(sha256, str)
+        ),
+        bad_files=bad_files,
+        missing=tuple(split for split in SPLITS if split not in split_folders),
+    )
+
+
+def assign_splits(
+    scanned: ScannedPhotos, *, seed: int = 0, unsplit_as: Split | None = None
+) -> PhotoSet:
+    """Return the photos, each in one split: the one of its folder, by hash, or `unsplit_as`.
+
+    Raises:
+        DataError: a class has no photo in a split.
+    """
+    photos: Sequence[Photo] = scanned.photos
+    is_whole = unsplit_as is not None and len(scanned.missing) == 2
     if is_whole and unsplit_as:
         photos = [replace(photo, split=unsplit_as) for photo in photos]
-    elif missing:
-        photos = _split(photos, missing=missing, seed=seed)
+    elif scanned.missing:
+        photos = _split(photos, missing=scanned.missing, seed=seed)
     kept, leaks = _without_leaks(photos)
     photo_set = PhotoSet(
-        folder=folder, class_names=class_names, photos=kept, bad_files=bad_files, leaks=leaks
+        folder=scanned.folder,
+        class_names=scanned.class_names,
+        photos=kept,
+        bad_files=scanned.bad_files,
+        leaks=leaks,
     )
     _check_no_class_is_empty(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
     return photo_set
