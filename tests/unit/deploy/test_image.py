@@ -66,7 +66,8 @@ def test_the_client_needs_what_the_server_has():
         lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
         return {line for line in lines if line}
 
-    assert ranges("requirements-client.txt") == {"requests>=2.32", "grpcio>=1.70", "protobuf>=5.29"}
+    names = {line.partition(">=")[0] for line in ranges("requirements-client.txt")}
+    assert names == {"requests", "grpcio", "protobuf"}
     assert ranges("requirements-client.txt") <= ranges("requirements.txt")
 
 
