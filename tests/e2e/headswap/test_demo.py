@@ -12,12 +12,13 @@ from headswap.cli import main
 from headswap.commands import demo
 from serving.client import HttpClient
 from serving.rollout.readiness import check_live
+from serving.rollout.session import ServerSession
 from serving.settings import ServerSettings
 
 
 @pytest.fixture
-def quick_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the demo train a small network for seconds; put back the signal handler it sets."""
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the demo train a small network and send few requests; restore the signal handler it replaces."""
     full = demo._first_config
 
     def small(out: Path):
@@ -26,6 +27,8 @@ def quick_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         )
 
     monkeypatch.setattr(demo, "_first_config", small)
+    monkeypatch.setattr(demo, "REQUESTS_BEFORE", 20)
+    monkeypatch.setattr(demo, "REQUESTS_AFTER", 40)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -35,7 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.usefixtures("quick_training")
+@pytest.mark.usefixtures("small_demo")
 def test_the_demo_leaves_archives_record_and_server_of_the_user_alone(
     steady: ServerSettings, photos: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,7 +55,8 @@ def test_the_demo_leaves_archives_record_and_server_of_the_user_alone(
         assert exit_code == 0
     finally:
         planted.unlink(missing_ok=True)
-    check_live(steady)
+    with ServerSession(steady) as session:
+        check_live(session)
     with HttpClient(steady) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
