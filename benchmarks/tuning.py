@@ -175,7 +175,7 @@ class Bench:
 def search_again(grid: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the tuner's search finds, and after how many trials, when each trial has the grid's figures.
 
-    This judges the search without the noise of a second measurement; `ratio` is of the grid's highest throughput.
+    This scores the search without the noise of a second measurement; `ratio` is of the grid's highest throughput.
     """
     trials = {trial.config: trial for trial in map(_trial_of, grid)}
     tried = descend(START, GRID, trials.__getitem__, max_p99_ms=None, clock=_Endless())

@@ -7,7 +7,7 @@ from rich.console import Console
 
 
 def _console(*, stderr: bool = False) -> Console:
-    # Names of classes and files are the user's: "[/old]" is no markup, ":cat:" no emoji.
+    # Names of classes and files are the user's: "[/old]" is not markup and ":cat:" is not an emoji.
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 

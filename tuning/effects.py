@@ -82,6 +82,6 @@ def fit(measured: Sequence[tuple[ServingConfig, float]]) -> Model:
         for config, _ in measured
     ]
     logarithms = [math.log(photos_per_s) for _, photos_per_s in measured]
-    # There are more columns than can be told apart: of the best solutions, lstsq gives the one with the smallest norm.
+    # There are more columns than can be identified: of the best solutions, lstsq gives the one with the smallest norm.
     solution = np.linalg.lstsq(np.array(rows), np.array(logarithms), rcond=None)[0]
     return Model(columns=columns, coefficients=tuple(map(float, solution)))

@@ -113,5 +113,5 @@ def _lowest_p99_ms(trial: Trial) -> float:
 def _cost(trial: Trial, max_p99_ms: float | None) -> tuple[float, float]:
     level = trial.best_level(max_p99_ms)
     assert level is not None
-    # To two digits: the p99 of a few hundred requests is no more exact, and then memory decides.
+    # To two digits: the p99 of a few hundred requests is not more exact, and then memory decides.
     return (float(f"{level.p99_ms:.1e}"), trial.memory_mb)

@@ -26,7 +26,7 @@ Report = Callable[[str], None]
 
 
 class Clock:
-    """Tells whether another trial may begin, judging by how long each has taken so far."""
+    """Tells whether another trial may begin, estimated from the duration of the trials so far."""
 
     def __init__(self, seconds: float) -> None:
         self._began_s, self._seconds, self._begun = time.monotonic(), seconds, 0

@@ -136,7 +136,7 @@ def test_term_answers_what_is_under_way_and_exits_0(server):
                     timeout=STOP_LIMIT_S,
                 )
             except requests.ConnectionError as error:
-                # Refused is no loss: nothing was taken in. Anything else is a request cut off.
+                # A refused connection is not a loss: nothing was accepted. Anything else is a request cut off.
                 outcomes.append("refused" if "refused" in str(error) else repr(error))
                 return
             outcomes.append(answer.status_code)

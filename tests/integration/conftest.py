@@ -1,4 +1,4 @@
-"""A run that took no time: a network that has learned nothing, judged on the sample's photos under odd names."""
+"""A run that took no time: an untrained network, evaluated on the sample photos under odd names."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which parts of the network an epoch trains: a function of its number alone, so that resuming is no special case.
+"""Which parts of the network an epoch trains: a function of its number alone, so that resuming needs no special case.
 
 Frozen parts get no gradient, have dropout off, and keep BatchNorm's running statistics. Pretrained running statistics
 are kept in the trained parts as well, unless --batchnorm-stats says otherwise.

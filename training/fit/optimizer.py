@@ -21,7 +21,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return AdamW (Loshchilov and Hutter, 2019) or SGD with Nesterov momentum, over all parameters.
 
-    Frozen parameters are included from the first step on, so that resuming is no special case. Each group has a
+    Frozen parameters are included from the first step on, so that resuming needs no special case. Each group has a
     `part`: head or backbone. Fused, that is one pass over the weights: 10 ms per step of ResNet-18 on two cores instead
     of 21.
     """

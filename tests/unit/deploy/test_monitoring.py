@@ -55,9 +55,9 @@ def test_every_rule_reads_metrics_that_exist(rules):
 def test_every_panel_reads_metrics_that_exist(rules, dashboard):
     recorded = {rule["record"] for rule in rules if "record" in rule}
     for query in queries(dashboard):
-        found = set(METRIC.findall(query))
-        assert found, query
-        assert found <= KNOWN | recorded, query
+        metrics_read = set(METRIC.findall(query))
+        assert metrics_read, query
+        assert metrics_read <= KNOWN | recorded, query
 
 
 def test_every_recorded_rule_is_shown_or_alerted_on(rules, dashboard):

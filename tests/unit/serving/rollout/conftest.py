@@ -46,7 +46,7 @@ def server(archives: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> FakeTo
 
     @contextmanager
     def drained(*_: Any, **__: Any) -> Iterator[bool]:
-        # Its workers are no processes whose folder could be looked at; test_drain.py has some.
+        # Its workers are not real processes, so their folder cannot be read; test_drain.py has real ones.
         fake.calls.append("drain")
         yield True
 

@@ -1,4 +1,4 @@
-"""A version that is watched once it is live: faults are told from bad luck, and it goes back at the first one."""
+"""A version is watched once it is live: chance failures do not count, and the first fault rolls it back."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bake, "POLL_S", 0.01)
 
 
-def test_faults_are_told_from_bad_luck() -> None:
+def test_chance_failures_do_not_count_as_faults() -> None:
     assert _fault_in_counts(Counts(images=1000, errors={"empty_body": 500}), None) is None
     assert _fault_in_counts(Counts(images=10, errors={"internal": 2}), None) is None
     assert _fault_in_counts(Counts(images=1000, errors={"internal": 5}), None) is None

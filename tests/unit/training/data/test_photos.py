@@ -97,7 +97,7 @@ def test_photos_in_subfolders_of_a_class_count(split_folder: Path) -> None:
 
 def test_a_few_bad_files_are_skipped_and_named(split_folder: Path) -> None:
     notes = split_folder / "train" / "cat" / "notes.txt"
-    notes.write_text("this is no photo")
+    notes.write_text("not a photo")
     cut = split_folder / "train" / "dog" / "cut.jpg"
     cut.write_bytes(jpeg(999)[:200])
     photos = read_photos(split_folder)
