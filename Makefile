@@ -3,7 +3,7 @@
 #   make check    lint, format, types
 #   make test     every test; make test-unit, test-integration and test-e2e run one kind
 #   make test-tools    what the tests need besides Python: Chromium, nginx, Prometheus (by apt, as root)
-#   make bench    headswap and its peers, measured in turn; writes the README's tables (needs wrk). One round of all,
+#   make bench    headswap and its peers, measured in turn; writes docs/benchmarks.md's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
 #   make bench-gpu    the same on a GPU host
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
