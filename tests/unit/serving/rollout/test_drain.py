@@ -57,7 +57,7 @@ def server(worker: int, monkeypatch: pytest.MonkeyPatch) -> OneWorker:
     monkeypatch.setattr(drain, "QUIET_TIMEOUT_S", 0.3)
     server = OneWorker({})
     server.pid = worker
-    # A wake-up request to a version whose archive the fake does not know.
+    # A wake-up request to a version whose archive the fake does not have.
     server.faults["predict 1.0"] = PromotionError("not asked")
     return server
 

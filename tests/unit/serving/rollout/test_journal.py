@@ -1,4 +1,4 @@
-"""A promotion that has begun is on the disk until it is ended; a damaged journal counts as missing."""
+"""A promotion that has begun is on the disk until it is ended; a damaged journal is ignored."""
 
 from pathlib import Path
 

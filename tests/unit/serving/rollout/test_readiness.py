@@ -1,4 +1,4 @@
-"""Which answers to the probes count as right."""
+"""Which answers to the probes are accepted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +28,8 @@ ARCHIVE = Archive(
 )  # fmt: skip
 
 
-class Answering:
-    """A client of a server that gives these probabilities."""
+class FakeClient:
+    """Answers with these probabilities, by photo."""
 
     def __init__(self, rows: dict[bytes, tuple[float, ...]], version: str = "1") -> None:
         self._rows, self._version = rows, version
@@ -44,29 +44,29 @@ class Answering:
 
 @pytest.mark.parametrize("rows", [OWN, FLOAT32])
 def test_a_quantised_archive_may_answer_as_either_network(rows) -> None:
-    assert check_probes(Answering(rows), ARCHIVE, version=None) == 0
+    assert check_probes(FakeClient(rows), ARCHIVE, version=None) == 0
 
 
-def test_but_not_a_photo_as_the_one_and_a_photo_as_the_other() -> None:
+def test_all_answers_must_fit_the_same_network() -> None:
     mixed = {b"a": OWN[b"a"], b"b": FLOAT32[b"b"]}
     with pytest.raises(NotReadyError, match=r"differs by 0\.100 .* the tolerance is 0\.05"):
-        check_probes(Answering(mixed), ARCHIVE, version=None)
+        check_probes(FakeClient(mixed), ARCHIVE, version=None)
 
 
 def test_each_network_has_its_own_tolerance() -> None:
     near = {data: (row[0] - 0.04, row[1] + 0.04) for data, row in OWN.items()}
-    assert check_probes(Answering(near), ARCHIVE, version=None) == pytest.approx(0.04)
+    assert check_probes(FakeClient(near), ARCHIVE, version=None) == pytest.approx(0.04)
     near = {data: (row[0] - 0.02, row[1] + 0.02) for data, row in FLOAT32.items()}
     with pytest.raises(NotReadyError, match="the tolerance is"):
-        check_probes(Answering(near), ARCHIVE, version=None)
+        check_probes(FakeClient(near), ARCHIVE, version=None)
 
 
-def test_a_float32_archive_has_one_network_only() -> None:
+def test_a_float32_archive_has_only_one_network() -> None:
     archive = replace(ARCHIVE, probe_sets=ARCHIVE.probe_sets[:1])
     with pytest.raises(NotReadyError, match=r"differs by 0\.200"):
-        check_probes(Answering(FLOAT32), archive, version=None)
+        check_probes(FakeClient(FLOAT32), archive, version=None)
 
 
-def test_another_versions_answer_is_none() -> None:
+def test_an_answer_of_another_version_is_refused() -> None:
     with pytest.raises(NotReadyError, match="version 2 of x answered instead of 1"):
-        check_probes(Answering(OWN, version="2"), ARCHIVE, version=None)
+        check_probes(FakeClient(OWN, version="2"), ARCHIVE, version=None)
