@@ -1,4 +1,4 @@
-"""A version that is watched once it is live: real faults count, single errors do not, and the first fault rolls it back."""
+"""A version that is watched once it is live: real faults count, single errors do not, the first fault rolls it back."""
 
 from dataclasses import replace
 from pathlib import Path
