@@ -28,7 +28,9 @@ def test_expected_to_fail():
 """
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 failed, 1 xfailed, 2 errors"), ("", "3 skipped, 1 xfailed")])
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", "1 failed, 1 xfailed, 2 errors"), ("", "3 skipped, 1 xfailed")]
+)
 def test_a_skip_is_a_failure_in_continuous_integration(
     tmp_path: Path, ci: str, outcome: str
 ) -> None:

@@ -3,7 +3,9 @@
 from serving.server.process import server_environment
 
 
-def test_one_thread_that_does_not_spin_is_the_default_and_can_be_overridden(monkeypatch, tmp_path) -> None:
+def test_one_thread_that_does_not_spin_is_the_default_and_can_be_overridden(
+    monkeypatch, tmp_path
+) -> None:
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     environment = server_environment(tmp_path)
