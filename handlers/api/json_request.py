@@ -84,7 +84,7 @@ def decode_image(value: Any) -> bytes:
     """Return the image's bytes from base64 text, a data URI, or an object that holds either.
 
     Raises:
-        InvalidRequestError: it is none of these.
+        InvalidRequestError: it is not any of these.
     """
     # Two levels: {"image_bytes": {"b64": "..."}} is the format of TensorFlow Serving.
     for _ in range(2):

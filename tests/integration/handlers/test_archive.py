@@ -34,13 +34,14 @@ WORKER = '''
 import json, logging, sys
 logging.basicConfig(level=logging.INFO)
 folder, photo, blocked, installed_first = json.loads(sys.argv[1])
-from importlib.machinery import PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 class Without:
     """Finds what PathFinder finds, except the blocked modules, as if they were not installed."""
     def find_spec(self, name, path=None, target=None):
         blocks = name.split(".")[0] in blocked
         return None if blocks else PathFinder.find_spec(name, path, target)
-sys.meta_path[sys.meta_path.index(PathFinder)] = Without()
+# No other finders: that of an editable installation would find this project.
+sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Without()]
 sys.path[:0] = [installed_first, folder]
 from ts.model_loader import TsModelLoader
 service = TsModelLoader().load("clothing", folder, "entry.py", None, 4, None, True, None)
@@ -130,7 +131,10 @@ def run_worker(
 
 
 def modules_beyond(*kept: str) -> list[str]:
-    """Return all installed modules except those of these distributions and their requirements."""
+    """Return all installed modules except those of these distributions and their requirements.
+
+    `handlers` is not among them, because the archive brings its own.
+    """
     wanted, known = list(kept), set()
     while wanted:
         name = canonicalize_name(wanted.pop())
@@ -140,11 +144,12 @@ def modules_beyond(*kept: str) -> list[str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             lines = [Requirement(text) for text in metadata.requires(name) or []]
             wanted += [line.name for line in lines if line.marker is None or line.marker.evaluate()]
-    return [
+    modules = {
         module
         for module, owners in metadata.packages_distributions().items()
-        if not known & {canonicalize_name(request_index) for request_index in owners}
-    ] + ["serving", "training", "headswap"]
+        if not known & {canonicalize_name(owner) for owner in owners}
+    }
+    return sorted((modules | {"serving", "training", "headswap"}) - {"handlers"})
 
 
 def test_a_plain_torchserve_serves_it_more_slowly_and_says_so(archive, photo) -> None:
