@@ -1,9 +1,9 @@
 """The commands and Python of the README, docs/api.md and docs/training.md, run in an empty folder.
 
-Those of the README and of docs/api.md run in their order, on the server that the README's `headswap serve` starts. Only
-what a test must change is changed: the ports, the seconds of a watch, and for training a small network, embedded weights,
-one epoch and other run folders. A command runs once, however many pages show it; the second run, which the README leaves
-to its reader, is one that other tests have trained as well.
+Those of the README and of docs/api.md run in their order, on the server that the README's `headswap serve` starts.
+Changed is only what a test must change: the ports, the seconds of a watch, and for training a small network, embedded
+weights, one epoch and other run folders. What docs/training.md repeats runs once; the second run, which the README
+leaves to its reader, is one that other tests have trained as well.
 """
 
 import os
