@@ -9,7 +9,9 @@ from typing import Any
 from storage import atomic_write
 from training.config import TrainConfig
 from training.data.photos import SPLITS, NearLeak, PhotoSet, is_read
+from training.data.source import with_absolute_paths
 from training.errors import ConfigError, RunError
+from training.photo_record import PhotoRecord
 
 # Between the two files of a pair in data.json.
 PAIR_SEPARATOR = " ~ "
@@ -38,6 +40,10 @@ class Run:
     @property
     def data_path(self) -> Path:
         return self.folder / "data.json"
+
+    @property
+    def photos_path(self) -> Path:
+        return self.folder / "photos.json"
 
     @property
     def evaluation_path(self) -> Path:
@@ -81,6 +87,19 @@ class Run:
             RunError: data.json is missing or damaged.
         """
         return self._read(self.data_path)
+
+    def photo_record(self) -> PhotoRecord | None:
+        """Return which photos the run has used, from photos.json; None for a run of an earlier version.
+
+        Raises:
+            RunError: photos.json is damaged.
+        """
+        if not self.photos_path.exists():
+            return None
+        try:
+            return PhotoRecord.from_dict(read_json(self.photos_path))
+        except (OSError, ValueError) as error:
+            raise _damaged(self.photos_path, error) from None
 
     def near_leaks(self) -> tuple[NearLeak, ...]:
         """Return the near duplicates found when the run began: finding them again would take as long.
@@ -147,7 +166,7 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
                 "photos next time; give an --out elsewhere."
             )
         return
-    before = replace(run.config(), resume=True, out=config.out, data=config.data)
+    before = with_places_of(run.config(), config)
     if before != config:
         raise ConfigError(
             f"{run.folder} was trained with other flags ({_differences(before, config)}); "
@@ -157,6 +176,28 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
         raise RunError(
             f"the photos in {config.data} have changed since {run.folder} was created; start a new run."
         )
+
+
+def with_places_of(before: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Return the run's config with the folders of another: photos may have moved, and the fingerprint tells."""
+    unlabeled = before.unlabeled and (config.unlabeled or before.unlabeled)
+    weights = before.weights
+    if with_absolute_paths(before).weights == with_absolute_paths(config).weights:
+        weights = config.weights
+    return replace(
+        before,
+        resume=config.resume,
+        out=config.out,
+        data=config.data,
+        unlabeled=unlabeled,
+        weights=weights,
+    )
+
+
+def has_places_of(before: TrainConfig, config: TrainConfig) -> bool:
+    """Return whether both name the same folders of photos."""
+    old, new = with_absolute_paths(before), with_absolute_paths(config)
+    return (old.data, old.unlabeled) == (new.data, new.unlabeled)
 
 
 def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: str) -> None:
@@ -172,6 +213,7 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "counts": {split: list(photos.counts(split)) for split in SPLITS},
             "unlabeled_count": len(photos.unlabeled),
             "fingerprint": photos.fingerprint,
+            "labeled_fingerprint": photos.labeled_fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
             "near_leaks": [
@@ -180,7 +222,13 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "licence_note": licence_note,
         },
     )
-    write_json(run.config_path, config.to_dict())
+    write_json(run.photos_path, PhotoRecord.of(photos).to_dict())
+    write_config(run, config)
+
+
+def write_config(run: Run, config: TrainConfig) -> None:
+    """Write config.json, with absolute paths and without --resume, which is not a setting of the run."""
+    write_json(run.config_path, replace(with_absolute_paths(config), resume=False).to_dict())
 
 
 def _differences(before: TrainConfig, now: TrainConfig) -> str:

@@ -18,11 +18,13 @@ from handlers.engines.network import build_network
 from training.compare.speeds import ServingSpeed, measure_serving_speed
 from training.config import Freeze, TrainConfig
 from training.data.dataset import preprocessing_of
+from training.data.source import read_data
 from training.errors import ConfigError
 from training.evaluation.evaluation import evaluate, load_network
 from training.fit.pretrained import load_pretrained
 from training.fit.trainer import train
-from training.run import Run, read_json, write_json
+from training.own_photos import record_place
+from training.run import Run, has_places_of, read_json, with_places_of, write_json
 
 Report = Callable[[str], None]
 
@@ -195,12 +197,25 @@ def _finished(config: TrainConfig) -> dict[str, Any] | None:
     path = config.out / "result.json"
     if not path.exists():
         return None
-    before = replace(Run(folder=config.out).config(), resume=False, out=config.out)
-    if before != config:
+    run = Run(folder=config.out)
+    if with_places_of(run.config(), config) != config:
         raise ConfigError(
             f"{config.out} holds a run with other flags; give another --out, or delete that folder."
         )
+    if not has_places_of(run.config(), config):
+        _follow_photos(run, config)
     return read_json(path)
+
+
+def _follow_photos(run: Run, config: TrainConfig) -> None:
+    """Record that the run's photos are where the config says now. Raises ConfigError if those there are others."""
+    photos = read_data(config)
+    if photos.fingerprint != run.data()["fingerprint"]:
+        raise ConfigError(
+            f"{run.folder} holds a run on other photos than those in {str(config.data)!r}; give another --out, or "
+            "delete that folder."
+        )
+    record_place(run, data=config.data, unlabeled=config.unlabeled, photos=photos)
 
 
 def _run(config: TrainConfig) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Photo:
     label: int
     split: Split
     sha256: str
+    group: str | None = None
+    """What --group-by assigns it to: photos of one group are in one split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,11 @@ class PhotoSet:
             listed = format_first(f"{leak.evaluated} and {leak.other}" for leak in self.near_leaks)
             lines.append(f"{len(self.near_leaks)} near-duplicate pairs across splits: {listed}")
         return "\n".join(lines)
+
+    @property
+    def labeled_fingerprint(self) -> str:
+        """Return the fingerprint without the unlabeled photos."""
+        return replace(self, unlabeled=()).fingerprint
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.config import TrainConfig
 from training.data.files import BadFile, check_bad_share, check_files, list_files
-from training.data.photos import Photo, PhotoSet, read_photos
+from training.data.photos import Photo, PhotoSet, ScannedPhotos, assign_splits, scan_photos
 from training.data.splitting import hash_fraction
 from training.data.torchvision_sets import (
     PARTS,
@@ -18,27 +18,28 @@ from training.data.torchvision_sets import (
 from training.errors import DataError
 
 NO_LABEL = -1
+WEIGHT_NAMES = ("imagenet", "embedded", "none")
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
-    """Return all photos the config trains and evaluates on: `read_labeled`, and the unlabeled ones.
+    """Return all photos the config trains and evaluates on, and the unlabeled ones.
 
     Photos that `photos_per_class` leaves out may come back as unlabeled, if they lie in `unlabeled`.
 
     Raises:
         DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
     """
-    photos = read_labeled(config)
+    photos = split_labeled(scan_photos(find_folder(config.data)), config)
     return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
 
 
-def read_labeled(config: TrainConfig) -> PhotoSet:
-    """Return the config's photos, split; at most `photos_per_class` training photos of each class.
+def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:
+    """Return a folder's photos as the config splits them, at most `photos_per_class` training photos of each class.
 
     Raises:
-        DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
+        DataError: a class has no photo in a split.
     """
-    photos = read_photos(find_folder(config.data), seed=config.seed)
+    photos = assign_splits(scanned, seed=config.seed)
     if config.photos_per_class:
         photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
     return photos
@@ -59,6 +60,25 @@ def find_folder(data: Path) -> Path:
             f"one folder of photos per class, or one of {', '.join(name.lower() for name in PARTS)}."
         )
     return unpack_dataset(dataset)
+
+
+def with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the config with absolute paths, so that its photos are found from any folder; names stay as they are."""
+    unlabeled = config.unlabeled and _absolute(config.unlabeled)
+    weights = config.weights
+    if weights not in WEIGHT_NAMES:
+        weights = str(_absolute(Path(weights)))
+    return replace(
+        config,
+        data=_absolute(config.data),
+        out=config.out.absolute(),
+        unlabeled=unlabeled,
+        weights=weights,
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute() if path.exists() else path
 
 
 def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:

@@ -6,7 +6,7 @@ Legend: N photos, K classes, T top classes.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,8 +17,7 @@ from handlers.engines.network import Network, build_network
 from handlers.images.preprocessing import PreprocessingSpec
 from storage import sha256_of
 from training.data.dataset import preprocessing_of, served_pixels
-from training.data.photos import Photo, PhotoSet, Split, read_photos
-from training.data.source import find_folder, read_data, read_labeled
+from training.data.photos import Photo
 from training.errors import RunError
 from training.evaluation.metrics import (
     Accuracy,
@@ -28,14 +27,13 @@ from training.evaluation.metrics import (
     class_results,
     fit_temperature,
 )
+from training.evaluation.selection import EvaluatedSplit, select_photos
 from training.run import Run, open_finished_run, write_json
 
 BATCH_SIZE = 64
 TOP_K = 3
 # All 1000 probabilities of each of 2,000 photos would be 72 MB.
 TOP_CLASSES_KEPT = 5
-
-EvaluatedSplit = Literal["val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +48,8 @@ class PhotoPrediction:
     """A photo, its label and the classes predicted for it."""
 
     path: str
+    """Absolute when it was evaluated."""
+    sha256: str
     label: int
     top_classes: list[ClassProbability]
     """The 5 most likely classes, most likely first."""
@@ -80,6 +80,8 @@ class Evaluation:
     photos: list[PhotoPrediction]
     weights_sha256: str
     """Of the best.safetensors that was evaluated."""
+    left_out: int
+    """Photos of the split that were not evaluated, because the run was trained on or selected by them."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -112,61 +114,54 @@ def evaluate(
     """Return the run's evaluation on a split, and write it to evaluation.json.
 
     The temperature is fitted on the run's own val photos. With `data`, all photos of a folder without splits are
-    evaluated, except those the run was trained on or selected by.
+    evaluated. Photos that the run was trained on or selected by are left out, whatever their name and folder; `data`
+    may also be the new place of the run's own.
 
     Raises:
-        RunError: not a finished run, or photos of other classes.
+        RunError: not a finished run, photos of other classes, or none that the run has not used.
         DataError: the photo folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     run = open_finished_run(run_folder)
-    config = run.config()
     network = load_network(run)
-    spec = preprocessing_of(config)
-    # The run's unlabeled photos, possibly very many, matter only where other photos might be among them.
-    own = read_labeled(config) if data is None else read_data(config)
-    class_names = run.data()["class_names"]
-    evaluated = own
-    if data is not None:
-        evaluated = read_photos(find_folder(data), seed=config.seed, unsplit_as=split)
-    for photo_set in (own, evaluated):
-        _check_classes(photo_set, class_names)
-    photos = evaluated.of(split)
-    if data is not None:
-        photos = _unseen(photos, own, split=split)
-    val_logits, val_labels = compute_logits(network, own.of("val"), spec)
-    temperature = fit_temperature(val_logits, val_labels)
-    logits, labels = compute_logits(network, photos, spec)
+    spec = preprocessing_of(run.config())
+    weights_sha256 = sha256_of(run.best_path)
+    selection = select_photos(run, split=split, data=data)
+    temperature, val = _calibrate(run, network, selection.val, weights_sha256=weights_sha256)
+    logits, labels = compute_logits(network, selection.photos, spec)
     evaluation = summarise(
         logits,
         labels,
         split=split,
         temperature=temperature,
-        class_names=class_names,
-        val=accuracy_of(val_logits, val_labels),
-        paths=[str(photo.path) for photo in photos],
-        weights_sha256=sha256_of(run.best_path),
+        class_names=run.data()["class_names"],
+        val=val,
+        photos=selection.photos,
+        weights_sha256=weights_sha256,
+        left_out=selection.left_out,
     )
     write_json(run.evaluation_path, evaluation.to_dict())
     return evaluation
 
 
-def _check_classes(photos: PhotoSet, class_names: Sequence[str]) -> None:
-    if list(photos.class_names) != list(class_names):
-        raise RunError(
-            f"the photos in {photos.folder} have the classes {', '.join(photos.class_names)}; "
-            f"the run was trained on {', '.join(class_names)}. Give photos of the run's classes."
-        )
+def _calibrate(
+    run: Run, network: Network, val: Sequence[Photo], *, weights_sha256: str
+) -> tuple[float, Accuracy]:
+    """Return the temperature and the accuracy on val; those of the last evaluation where the val photos are gone.
 
-
-def _unseen(photos: Sequence[Photo], own: PhotoSet, *, split: Split) -> tuple[Photo, ...]:
-    seen = {photo.sha256 for photo in own.photos if photo.split != split}
-    seen |= {photo.sha256 for photo in own.unlabeled}
-    unseen = tuple(photo for photo in photos if photo.sha256 not in seen)
-    if not unseen:
+    Raises:
+        RunError: they are gone, and these weights have not been evaluated yet.
+    """
+    if val:
+        logits, labels = compute_logits(network, val, preprocessing_of(run.config()))
+        return fit_temperature(logits, labels), accuracy_of(logits, labels)
+    before = run.evaluation() if run.evaluation_path.exists() else {}
+    if before.get("weights_sha256") != weights_sha256:
         raise RunError(
-            f"the run was trained on or selected by all of the {len(photos)} photos given; evaluate it on others."
+            f"the val photos of {str(run.folder)!r}, on which the temperature is fitted, are gone from "
+            f"{str(run.config().data)!r}. If they have moved, run `headswap evaluate {run.folder} --data FOLDER` with "
+            "their new place first."
         )
-    return unseen
+    return before["temperature"], before["val"]
 
 
 @torch.inference_mode()
@@ -189,10 +184,11 @@ def summarise(
     temperature: float,
     class_names: list[str],
     val: Accuracy,
-    paths: Sequence[str],
+    photos: Sequence[Photo],
     weights_sha256: str,
+    left_out: int = 0,
 ) -> Evaluation:
-    """Return the evaluation of logits `(N, K) float32` against labels `(N,) int64`; `paths` are the photos'."""
+    """Return the evaluation of logits `(N, K) float32` of photos against labels `(N,) int64`."""
     class_count = len(class_names)
     probabilities = torch.softmax(logits / temperature, 1)
     probabilities_before = torch.softmax(logits, 1)
@@ -218,14 +214,15 @@ def summarise(
         confusion=confusion.tolist(),
         val=val,
         weights_sha256=weights_sha256,
+        left_out=left_out,
         photos=_predictions(
-            paths, labels, top, probabilities=probabilities, before=probabilities_before
+            photos, labels, top, probabilities=probabilities, before=probabilities_before
         ),
     )
 
 
 def _predictions(
-    paths: Sequence[str],
+    photos: Sequence[Photo],
     labels: torch.Tensor,
     top: torch.Tensor,
     *,
@@ -234,10 +231,11 @@ def _predictions(
 ) -> list[PhotoPrediction]:
     """Return one prediction per photo; `top` `(N, T) int64` are its classes, most likely first."""
     columns = (labels, top, probabilities.gather(1, top), before.amax(1))
-    rows = zip(paths, *(column.tolist() for column in columns), strict=True)
+    rows = zip(photos, *(column.tolist() for column in columns), strict=True)
     return [
         PhotoPrediction(
-            path=path,
+            path=str(photo.path.absolute()),
+            sha256=photo.sha256,
             label=label,
             top_classes=[
                 ClassProbability(index=index, probability=probability)
@@ -245,5 +243,5 @@ def _predictions(
             ],
             confidence_before=confidence_before,
         )
-        for path, label, indices, row, confidence_before in rows
+        for photo, label, indices, row, confidence_before in rows
     ]

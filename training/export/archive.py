@@ -40,7 +40,6 @@ from handlers.model_card import ArchivePrecision, ModelCard, installed_versions
 from handlers.settings import FRONTEND_DEFAULTS
 from storage import sha256_of
 from training.data.dataset import preprocessing_of
-from training.data.source import read_labeled
 from training.errors import ExportError, TrainingInputError
 from training.evaluation.evaluation import load_network
 from training.export.mnn import CpuEngine, add_mnn, make_mnn_engine
@@ -48,6 +47,7 @@ from training.export.model_config import check_name, check_version
 from training.export.onnx import check_engine, export_onnx
 from training.export.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, write_probes
 from training.export.quantisation import QuantisationCost, quantise_and_compare
+from training.own_photos import read_own_photos
 from training.run import Run, open_finished_run
 
 
@@ -57,6 +57,7 @@ def export_archive(
     name: str,
     version: str,
     model_store: Path,
+    data: Path | None = None,
     overwrite: bool = False,
     model_config: Mapping[str, Any] = FRONTEND_DEFAULTS,
     precision: ArchivePrecision = "float32",
@@ -65,6 +66,7 @@ def export_archive(
 ) -> Path:
     """Write `NAME-VERSION.mar` to the model store and return its path; `model_config` are its TorchServe settings.
 
+    `data` is the folder to which the run's photos have moved.
     With `cpu_engine` auto, ONNX Runtime and MNN are timed here and the faster one is chosen. For int8, agreement and
     speed against float32 are measured on the run's val photos. `report` receives these results, line by line.
 
@@ -85,6 +87,8 @@ def export_archive(
             f"{target} already exists; give a new --version, or --overwrite to replace it."
         )
     run = open_finished_run(run_folder)
+    if data is not None:
+        read_own_photos(run, data)
     evaluation = run.evaluation()
     if evaluation["weights_sha256"] != sha256_of(run.best_path):
         raise TrainingInputError(
@@ -162,7 +166,7 @@ def _write_network(
         mnn_path = float32_path.with_suffix(".mnn")
         others.append(make_mnn_engine(float32_path, mnn_path, pixels=pixels, expected=rows))
     cost = quantise_and_compare(
-        float32_path, onnx_path, photos=read_labeled(run.config()), spec=spec, others=others
+        float32_path, onnx_path, photos=read_own_photos(run), spec=spec, others=others
     )
     rows = OnnxEngine(onnx_path, thread_count=1).probabilities(pixels)
     write_probes(stage / PROBES_FILE, photos, rows, tolerance=INT8_TOLERANCE)

@@ -33,7 +33,8 @@ def choose_probes(evaluation: dict[str, Any]) -> list[Path]:
         other = next((photo for photo in photos if _is_portrait(photo) not in shapes), None)
     except OSError as error:
         raise ExportError(
-            f"a photo the run was evaluated on cannot be read ({error}); evaluate the run again."
+            f"a photo the run was evaluated on cannot be read ({error}). If the photos have moved, give --data FOLDER "
+            "with their new place; otherwise evaluate the run again."
         ) from None
     return chosen if other is None else [*chosen[:-1], other]
 

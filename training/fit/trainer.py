@@ -50,6 +50,7 @@ from training.fit.precision import choose_precision, make_autocast, make_scaler
 from training.fit.pretrained import load_pretrained
 from training.fit.progress import Progress, ProgressDisplay, no_progress, show_progress
 from training.fit.schedule import learning_rate_at
+from training.own_photos import record_place
 from training.run import Run, begin_run, check_run
 
 
@@ -103,6 +104,7 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     photos = read_data(config)
     check_run(run, config, photos)
     if config.resume:
+        record_place(run, data=config.data, unlabeled=config.unlabeled, photos=photos)
         return replace(photos, near_leaks=run.near_leaks())
     return with_near_leaks(photos)
 

@@ -27,6 +27,8 @@ class Command:
     """Folder for the archive (or set HEADSWAP_MODEL_STORE)."""
     model_config: Path | None = None
     """A model-config.yaml, such as `headswap tune` writes; by default one that suits most hosts."""
+    data: Path | None = None
+    """Folder to which the photos have moved since the run was evaluated."""
     precision: Literal["float32", "int8"] = "float32"
     """int8 is faster on CPUs for some networks and less accurate for all; the loss of accuracy on the val photos is
     measured and printed. GPUs, and hosts without ONNX Runtime, serve such an archive in float32."""
@@ -50,6 +52,7 @@ def run(command: Command) -> int:
         name=command.name,
         version=command.version,
         model_store=command.model_store,
+        data=command.data,
         overwrite=command.overwrite,
         model_config=config,
         precision=command.precision,

@@ -28,7 +28,7 @@ class Command:
     run: RunPath
     """The run folder that `headswap train` created."""
     data: Path | None = None
-    """Other photos of the same classes, a folder or a dataset's name; by default the run's own."""
+    """Other photos of the same classes, or the run's own where they have moved; a folder or a dataset's name."""
     split: Literal["val", "test"] = "test"
     """Photos to evaluate on. Compare runs on val; report the figures of test."""
 
@@ -56,6 +56,12 @@ def show(evaluation: "Evaluation") -> None:
         f"{low:.3f} to {high:.3f}), top-{evaluation.top_k} {evaluation.top_k_accuracy:.3f}, macro F1 "
         f"{evaluation.macro_f1:.3f}, calibration error {evaluation.calibration_error:.3f}"
     )
+    if evaluation.left_out:
+        offered = evaluation.n + evaluation.left_out
+        stdout.print(
+            f"left out {evaluation.left_out} of {offered} {evaluation.split} photos: the run was trained on or "
+            "selected by them, or by others of their group"
+        )
     table = Table("class", "photos", "precision", "recall", "F1")
     for row in evaluation.classes:
         table.add_row(

@@ -1,11 +1,13 @@
 """The summary of a split: counted by hand, small for many classes, and printed without too wide a matrix."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from headswap.commands.training.evaluate import show
+from training.data.photos import Photo
 from training.evaluation.evaluation import Evaluation, summarise
 
 
@@ -20,7 +22,10 @@ def evaluation_of(
         temperature=temperature,
         class_names=[f"class {index}" for index in range(logits.shape[1])],
         val={"accuracy": 1.0, "n": 1, "interval": (0.0, 1.0)},
-        paths=[f"{index}.jpg" for index in range(len(labels))],
+        photos=[
+            Photo(path=Path(f"/photos/{index}.jpg"), label=label, split="test", sha256=str(index))
+            for index, label in enumerate(labels.tolist())
+        ],
         weights_sha256="",
     )
 
@@ -39,7 +44,7 @@ def test_the_summary_is_the_one_counted_by_hand() -> None:
     assert [row.f1 for row in result.classes] == pytest.approx([4 / 5, 1 / 2, 2 / 3])
     assert result.macro_f1 == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
     third = result.photos[2]
-    assert third.path == "2.jpg"
+    assert (third.path, third.sha256) == ("/photos/2.jpg", "2")
     assert [top.index for top in third.top_classes] == [1, 0, 2]
     expected = torch.softmax(logits[2] / 2, 0)[[1, 0, 2]].tolist()
     assert [top.probability for top in third.top_classes] == pytest.approx(expected)

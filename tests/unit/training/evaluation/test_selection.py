@@ -1,0 +1,214 @@
+"""What a run is evaluated on: its own photos wherever they lie, and never one that it was trained on or selected by."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.config import TrainConfig
+from training.data.photos import Photo
+from training.data.source import read_data
+from training.errors import RunError
+from training.evaluation.selection import EvaluatedSplit, Selection, select_photos
+from training.own_photos import read_own_photos
+from training.run import Run, begin_run, write_json
+
+COUNTS = {"train": 5, "val": 2, "test": 3}
+
+
+def put(folder: Path, seeds: range) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{seed}.png")
+
+
+def begin(config: TrainConfig) -> Run:
+    run = Run(folder=config.out)
+    begin_run(run, config, read_data(config), licence_note="")
+    return run
+
+
+@pytest.fixture
+def split_run(tmp_path: Path) -> Run:
+    """Return a run on 2 classes, each with 5 train, 2 val and 3 test photos in folders of their own."""
+    for number, (split, count) in enumerate(COUNTS.items()):
+        put(tmp_path / "photos" / split / "cat", range(100 * number, 100 * number + count))
+        put(
+            tmp_path / "photos" / split / "dog", range(100 * number + 50, 100 * number + 50 + count)
+        )
+    return begin(TrainConfig(data=tmp_path / "photos", out=tmp_path / "run"))
+
+
+@pytest.fixture
+def flat_run(tmp_path: Path) -> Run:
+    """Return a run on 2 classes of 20 photos without split folders."""
+    put(tmp_path / "photos" / "cat", range(20))
+    put(tmp_path / "photos" / "dog", range(100, 120))
+    return begin(TrainConfig(data=tmp_path / "photos", out=tmp_path / "run"))
+
+
+def names(photos: tuple[Photo, ...]) -> set[str]:
+    return {photo.path.name for photo in photos}
+
+
+def select(run: Run, *, split: EvaluatedSplit = "test", data: Path | None = None) -> Selection:
+    return select_photos(run, split=split, data=data)
+
+
+def rename(run: Run, *pairs: tuple[str, str]) -> None:
+    folder = run.config().data
+    for old, new in pairs:
+        (folder / old).rename(folder / new)
+
+
+def test_the_runs_own_photos_are_evaluated_whole(split_run: Run) -> None:
+    for split in ("val", "test"):
+        selection = select(split_run, split=split)
+        assert len(selection.photos) == 2 * COUNTS[split]
+        assert selection.left_out == 0
+        assert len(selection.val) == 4
+
+
+def test_train_and_test_exchanged_are_refused(split_run: Run) -> None:
+    rename(split_run, ("train", "kept"), ("test", "train"), ("kept", "test"))
+    with pytest.raises(RunError, match="trained on or selected by all of the 10 test photos"):
+        select(split_run)
+
+
+def test_photos_that_the_run_has_used_are_left_out_of_a_changed_test(split_run: Run) -> None:
+    folder = split_run.config().data
+    # 4 photos it was trained on, one of val under another name, and one that is new.
+    for number in range(2):
+        (folder / "train/cat" / f"{number}.png").rename(folder / "test/cat" / f"{number}.png")
+        shutil.copy(folder / "train/dog" / f"{50 + number}.png", folder / "test/dog")
+    shutil.copy(folder / "val/cat/100.png", folder / "test/cat/renamed.png")
+    put(folder / "test/dog", range(900, 901))
+    selection = select(split_run)
+    assert selection.left_out == 5
+    assert names(selection.photos) == {
+        "200.png", "201.png", "202.png", "250.png", "251.png", "252.png", "900.png"
+    }  # fmt: skip
+    assert names(selection.val) == {"100.png", "renamed.png", "101.png", "150.png", "151.png"}
+
+
+def test_other_photos_are_evaluated_without_those_the_run_has_used(
+    split_run: Run, tmp_path: Path
+) -> None:
+    folder = split_run.config().data
+    put(tmp_path / "other" / "cat", range(900, 902))
+    put(tmp_path / "other" / "dog", range(950, 952))
+    for split, seed in (("train", 0), ("val", 100), ("test", 200)):
+        shutil.copy(folder / split / "cat" / f"{seed}.png", tmp_path / "other" / "cat")
+    selection = select(split_run, data=tmp_path / "other")
+    assert selection.left_out == 2
+    assert names(selection.photos) == {"900.png", "901.png", "200.png", "950.png", "951.png"}
+    assert names(selection.val) == {"100.png", "101.png", "150.png", "151.png"}
+
+
+def test_unlabeled_photos_count_as_trained_on_even_where_they_are_gone(
+    split_run: Run, tmp_path: Path
+) -> None:
+    put(tmp_path / "more", range(700, 705))
+    config = replace(split_run.config(), unlabeled=tmp_path / "more", out=tmp_path / "second")
+    run = begin(config)
+    put(tmp_path / "other" / "cat", range(700, 703))
+    put(tmp_path / "other" / "dog", range(800, 803))
+    shutil.rmtree(tmp_path / "more")
+    assert select(run).left_out == 0
+    selection = select(run, data=tmp_path / "other")
+    assert (len(selection.photos), selection.left_out) == (3, 3)
+
+
+def move(run: Run) -> Path:
+    return run.config().data.rename(run.config().data.with_name("moved"))
+
+
+def test_photos_that_moved_are_the_runs_own_and_found_again(
+    flat_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = select(flat_run)
+    move(flat_run)
+    with pytest.raises(RunError, match=r"photos', which does not exist.*--data FOLDER"):
+        select(flat_run)
+    monkeypatch.chdir(tmp_path)
+    after = select(flat_run, data=Path("moved"))
+    # Not all 40 photos of a folder without splits, but the run's own test photos.
+    assert names(after.photos) == names(before.photos)
+    assert (names(after.val), after.left_out) == (names(before.val), 0)
+    monkeypatch.chdir("/")
+    assert names(select(flat_run).photos) == names(before.photos)
+    assert flat_run.config().data == tmp_path / "moved"
+
+
+def test_a_copy_elsewhere_does_not_take_the_place_of_photos_that_are_still_there(
+    flat_run: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(flat_run.config().data, tmp_path / "copy")
+    selection = select(flat_run, data=tmp_path / "copy")
+    assert {photo.path.parents[1] for photo in selection.photos} == {tmp_path / "copy"}
+    assert flat_run.config().data == tmp_path / "photos"
+
+
+def test_val_photos_are_none_where_the_runs_own_are_gone(flat_run: Run, tmp_path: Path) -> None:
+    put(tmp_path / "other" / "cat", range(900, 902))
+    put(tmp_path / "other" / "dog", range(950, 952))
+    move(flat_run)
+    selection = select(flat_run, data=tmp_path / "other")
+    assert (len(selection.photos), selection.val) == (4, ())
+
+
+def test_the_evaluation_follows_the_photos(flat_run: Run) -> None:
+    photos = select(flat_run).photos
+    listed = [{"path": str(photo.path), "sha256": photo.sha256} for photo in photos]
+    write_json(flat_run.evaluation_path, {"photos": listed})
+    moved = move(flat_run)
+    (moved / "cat").rename(moved / "cat2")
+    (moved / "cat2").rename(moved / "cat")
+    read_own_photos(flat_run, moved)
+    paths = [Path(photo["path"]) for photo in flat_run.evaluation()["photos"]]
+    assert all(path.exists() for path in paths)
+    assert {path.name for path in paths} == names(photos)
+
+
+def test_other_photos_are_not_taken_for_the_runs_own(split_run: Run, tmp_path: Path) -> None:
+    put(tmp_path / "other" / "cat", range(900, 930))
+    put(tmp_path / "other" / "dog", range(950, 980))
+    with pytest.raises(RunError, match="other' does not hold the photos"):
+        read_own_photos(split_run, tmp_path / "other")
+
+
+def forget(run: Run) -> None:
+    """Make it a run of a version that recorded the fingerprint alone."""
+    run.photos_path.unlink()
+    data = run.data()
+    del data["labeled_fingerprint"]
+    write_json(run.data_path, data)
+
+
+@pytest.mark.parametrize("prepare", [forget, lambda run: (forget(run), move(run))])
+def test_a_run_of_an_earlier_version_is_known_by_its_fingerprint(
+    flat_run: Run, prepare: Callable[[Run], object]
+) -> None:
+    count = len(select(flat_run).photos)
+    prepare(flat_run)
+    moved = flat_run.config().data.with_name("moved")
+    assert len(select(flat_run, data=moved if moved.exists() else None).photos) == count
+
+
+def test_a_run_of_an_earlier_version_whose_photos_changed_is_refused(split_run: Run) -> None:
+    forget(split_run)
+    rename(split_run, ("train", "kept"), ("test", "train"), ("kept", "test"))
+    with pytest.raises(RunError, match="earlier version, which did not record the photos"):
+        select(split_run)
+
+
+def test_a_damaged_record_is_one_sentence(split_run: Run) -> None:
+    split_run.photos_path.write_text('{"sha256s": 3}')
+    rename(split_run, ("train", "kept"), ("test", "train"), ("kept", "test"))
+    with pytest.raises(RunError, match=r"photos\.json cannot be read"):
+        select(split_run)

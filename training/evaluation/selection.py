@@ -1,0 +1,83 @@
+"""Which photos a run is evaluated on: never one that it was trained on or selected by, wherever that lies now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from training.data.photos import Photo, ScannedPhotos, assign_splits, scan_photos
+from training.data.source import find_folder, split_labeled
+from training.errors import RunError
+from training.own_photos import (
+    is_gone,
+    own_photos,
+    read_record,
+    record_place,
+    scan_own_folder,
+    split_as_own,
+)
+from training.photo_record import PhotoRecord
+from training.run import Run
+
+EvaluatedSplit = Literal["val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    photos: tuple[Photo, ...]
+    val: tuple[Photo, ...]
+    """The run's own val photos, on which the temperature is fitted; none where they are gone."""
+    left_out: int
+    """Photos of the split that the run has used otherwise, or others of whose group it has."""
+
+
+def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Selection:
+    """Return the photos of the run's own split, or those of `data`, without those the run has used.
+
+    Where `data` holds the run's own photos, which have moved there, its new place is recorded.
+
+    Raises:
+        RunError: the run has used all of them, they are of other classes, or its own are gone.
+        DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
+    """
+    scanned = scan_own_folder(run) if data is None else scan_photos(find_folder(data))
+    _check_classes(scanned, run.data()["class_names"])
+    own = split_as_own(run, scanned)
+    if own is not None:
+        if data is not None and is_gone(run.config().data):
+            record_place(run, data=data, photos=own)
+        return Selection(photos=own.of(split), val=own.of("val"), left_out=0)
+    record = read_record(run)
+    if data is None:
+        offered = split_labeled(scanned, run.config()).of(split)
+        val = _val_photos(scanned, record)
+    else:
+        offered = assign_splits(scanned, seed=run.config().seed, unsplit_as=split).of(split)
+        is_here = not is_gone(run.config().data)
+        val = _val_photos(scan_own_folder(run), record) if is_here else ()
+    photos = _unseen(offered, record, split=split, folder=scanned.folder)
+    return Selection(photos=photos, val=val, left_out=len(offered) - len(photos))
+
+
+def _val_photos(scanned: ScannedPhotos, record: PhotoRecord) -> tuple[Photo, ...]:
+    return tuple(photo for photo in own_photos(scanned, record) if photo.split == "val")
+
+
+def _check_classes(scanned: ScannedPhotos, class_names: Sequence[str]) -> None:
+    if list(scanned.class_names) != list(class_names):
+        raise RunError(
+            f"the photos in {scanned.folder} have the classes {', '.join(scanned.class_names)}; "
+            f"the run was trained on {', '.join(class_names)}. Give photos of the run's classes."
+        )
+
+
+def _unseen(
+    photos: Sequence[Photo], record: PhotoRecord, *, split: EvaluatedSplit, folder: Path
+) -> tuple[Photo, ...]:
+    unseen = tuple(photo for photo in photos if not record.is_seen(photo, split=split))
+    if not unseen:
+        raise RunError(
+            f"the run was trained on or selected by all of the {len(photos)} {split} photos in {str(folder)!r}, or "
+            "by others of their groups; evaluate it on others: --data FOLDER."
+        )
+    return unseen

@@ -1,0 +1,128 @@
+"""A run's own photos: where they are now, and which of a folder's photos they are.
+
+They are known by their bytes, so they may have moved: a folder whose fingerprint is the run's is the run's own.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from training.data.photos import Photo, PhotoSet, ScannedPhotos, scan_photos
+from training.data.source import (
+    find_folder,
+    read_data,
+    split_labeled,
+    with_unlabeled,
+)
+from training.data.torchvision_sets import find_dataset
+from training.errors import DataError, RunError
+from training.photo_record import PhotoRecord
+from training.run import Run, has_places_of, write_config, write_json
+
+
+def scan_own_folder(run: Run) -> ScannedPhotos:
+    """Return what lies in the folder that the run was trained on.
+
+    Raises:
+        RunError: the folder is gone. DataError: it holds no photos of classes.
+    """
+    data = run.config().data
+    if is_gone(data):
+        raise RunError(
+            f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
+            "moved, give --data FOLDER with their new place."
+        )
+    return scan_photos(find_folder(data))
+
+
+def is_gone(data: Path) -> bool:
+    """Return whether --data names neither a folder nor a dataset."""
+    return not data.exists() and find_dataset(str(data)) is None
+
+
+def split_as_own(run: Run, scanned: ScannedPhotos) -> PhotoSet | None:
+    """Return the folder's photos, split, if they are those the run was trained on, and None if not."""
+    try:
+        photos = split_labeled(scanned, run.config())
+    except DataError:
+        return None
+    return photos if is_own(run, photos) else None
+
+
+def is_own(run: Run, photos: PhotoSet) -> bool:
+    """Return whether these labelled photos, in these splits, are those the run was trained on."""
+    data = run.data()
+    if "labeled_fingerprint" in data:
+        return bool(photos.labeled_fingerprint == data["labeled_fingerprint"])
+    # A run of an earlier version: the one fingerprint covers its unlabeled photos too.
+    unlabeled = run.config().unlabeled
+    if unlabeled is not None:
+        photos = with_unlabeled(photos, unlabeled)
+    return bool(photos.fingerprint == data["fingerprint"])
+
+
+def read_record(run: Run) -> PhotoRecord:
+    """Return which photos the run has used; those of a run of an earlier version are read from its unchanged folder.
+
+    Raises:
+        RunError: the run is of an earlier version, and its photos have changed or are gone.
+    """
+    record = run.photo_record()
+    if record is not None:
+        return record
+    if not is_gone(run.config().data):
+        photos = read_data(run.config())
+        if photos.fingerprint == run.data()["fingerprint"]:
+            return PhotoRecord.of(photos)
+    raise RunError(
+        f"{str(run.folder)!r} was trained by an earlier version, which did not record the photos, and those in "
+        f"{str(run.config().data)!r} have changed since: nobody can say which ones it was trained on. Give --data "
+        "FOLDER with the unchanged photos, or train again."
+    )
+
+
+def own_photos(scanned: ScannedPhotos, record: PhotoRecord) -> tuple[Photo, ...]:
+    """Return those of the folder's photos that the run has used, each in the split it was in then."""
+    splits = [(photo, record.split_of(photo)) for photo in scanned.photos]
+    return tuple(replace(photo, split=split) for photo, split in splits if split is not None)
+
+
+def read_own_photos(run: Run, data: Path | None = None) -> PhotoSet:
+    """Return the run's labelled photos; from `data` if they are there now, which is recorded.
+
+    Raises:
+        RunError: `data` holds other photos, or the run's own are gone. DataError: the folder cannot be used.
+    """
+    if data is not None:
+        photos = split_as_own(run, scan_photos(find_folder(data)))
+        if photos is None:
+            raise RunError(
+                f"--data {str(data)!r} does not hold the photos that {str(run.folder)!r} was trained on: other "
+                "photos, classes or splits. Give the folder to which these have moved."
+            )
+        record_place(run, data=data, photos=photos)
+        return photos
+    scanned = scan_own_folder(run)
+    photos = split_as_own(run, scanned)
+    if photos is not None:
+        return photos
+    return PhotoSet(
+        folder=scanned.folder,
+        class_names=scanned.class_names,
+        photos=own_photos(scanned, read_record(run)),
+    )
+
+
+def record_place(run: Run, *, data: Path, photos: PhotoSet, unlabeled: Path | None = None) -> None:
+    """Record where the run's photos are now, in config.json and in the paths of evaluation.json."""
+    before = run.config()
+    now = replace(before, data=data, unlabeled=unlabeled or before.unlabeled)
+    if has_places_of(before, now):
+        return
+    write_config(run, now)
+    if not run.evaluation_path.exists():
+        return
+    evaluation = run.evaluation()
+    paths = {photo.sha256: str(photo.path.absolute()) for photo in photos.photos}
+    for photo in evaluation["photos"]:
+        photo["path"] = paths.get(photo.get("sha256"), photo["path"])
+    write_json(run.evaluation_path, evaluation)
