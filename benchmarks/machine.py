@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from handlers.cgroup import cpu_count
+
 PACKAGES = ("torch", "torchvision", "onnxruntime", "MNN", "torchserve", "pillow", "simplejpeg")
 
 
@@ -19,7 +21,7 @@ def describe() -> dict[str, Any]:
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": cpu[0] if cpu else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cpu_count(),
         "memory_gb": round(memory_bytes / 1e9, 1),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

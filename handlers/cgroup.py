@@ -54,28 +54,23 @@ def cpu_count() -> int:
     return available_cpus().count
 
 
-def memory_limit_bytes(root: Path = ROOT) -> int | None:
-    """Return the smallest memory limit of this process's cgroups; None if none is below the host's memory."""
-    limits = [
-        limit
-        for folder in _cgroups("memory", root)
-        if (limit := _first_number(folder, MEMORY_FILES)) is not None
-    ]
-    # Version 1 has no word for `no limit` and shows the largest number of pages instead.
+def usable_memory_bytes(root: Path = ROOT) -> int:
+    """Return the host's memory, or the smallest memory limit of this process's cgroups if that is less."""
+    limits = [_first_number(folder, MEMORY_FILES) for folder in _cgroups("memory", root)]
     host_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = min(limits, default=host_bytes)
-    return limit if limit < host_bytes else None
+    # Version 1 has no word for `no limit` and shows the largest number of pages instead.
+    return min([host_bytes, *(limit for limit in limits if limit is not None)])
 
 
 def memory_left_bytes(root: Path = ROOT) -> int | None:
-    """Return how much more memory the limits allow; None if there is no limit."""
+    """Return how much more memory the limits of the cgroups allow; None if there is none."""
     left = [
         limit - used + _unused_cache_bytes(folder)
         for folder in _cgroups("memory", root)
         if (limit := _first_number(folder, MEMORY_FILES)) is not None
         and (used := _first_number(folder, MEMORY_USAGE_FILES)) is not None
     ]
-    return max(0, min(left)) if left and memory_limit_bytes(root) is not None else None
+    return max(0, min(left)) if left else None
 
 
 def _cpus(count: int) -> str:
@@ -137,7 +132,7 @@ def _cgroups(controller: str, root: Path) -> Iterator[Path]:
 
 
 def _cgroup_paths(controller: str, root: Path) -> dict[str, str]:
-    """Return the process's cgroup in version 2, under the empty name, and in the controller's hierarchy of version 1."""
+    """Return the process's cgroup in version 2, under the name "", and in version 1, under that of the controller."""
     paths = {}
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")

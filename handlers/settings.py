@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
+from handlers.cgroup import cpu_count
 from handlers.errors import HandlerSettingsError
 from handlers.images.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
 
@@ -39,7 +40,7 @@ class HandlerSettings:
     precision: Precision = "auto"
     """Of the network on a GPU; auto: float16. A CPU always computes in float32."""
     threads_per_worker: int | None = None
-    """CPU threads of a worker. Default: OMP_NUM_THREADS, else 1, because the workers share the cores."""
+    """CPU threads of a worker, at most one per core. Default: OMP_NUM_THREADS, else 1: the workers share the cores."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Of one image, checked before it is decoded."""
     max_bytes: int = DEFAULT_MAX_BYTES
@@ -75,11 +76,15 @@ class HandlerSettings:
 
     @property
     def thread_count(self) -> int:
-        """CPU threads of a worker, at least 1."""
-        if self.threads_per_worker is not None:
-            return self.threads_per_worker
-        from_environment = os.environ.get("OMP_NUM_THREADS", "")
-        return max(1, int(from_environment)) if from_environment.isdecimal() else 1
+        """CPU threads of a worker: at least 1, and no more than can compute at once.
+
+        Threads beyond a container's quota only use up its time sooner, and then all of them wait.
+        """
+        wanted = self.threads_per_worker
+        if wanted is None:
+            from_environment = os.environ.get("OMP_NUM_THREADS", "")
+            wanted = int(from_environment) if from_environment.isdecimal() else 1
+        return max(1, min(wanted, cpu_count()))
 
     @classmethod
     def from_model_config(cls, model_config: Mapping[str, Any] | None) -> Self:

@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from serving.errors import SettingsError
-from serving.gpus import count_gpus, read_visible_gpus
+from serving.gpus import read_visible_gpus
 from serving.tls import Tls, check_key, pinned
+from serving.workers import WorkerCount, count_workers
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -73,12 +74,13 @@ class ServerSettings:
         return self.state / "key_file.json"
 
     @property
+    def workers(self) -> WorkerCount:
+        """Return the number of workers per version, and why. Raises SettingsError as `count_workers` does."""
+        return count_workers(self.properties, os.environ)
+
+    @property
     def worker_count(self) -> int:
-        """Return the number of workers per version: the user's, else one per GPU, else one per core."""
-        given = self.properties.get("default_workers_per_model")
-        if given:
-            return int(given)
-        return count_gpus(os.environ) or len(os.sched_getaffinity(0))
+        return self.workers.count
 
     def ports(self) -> dict[str, int]:
         """Return the five ports that the server opens, by their key in config.properties."""

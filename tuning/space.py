@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from handlers.cgroup import cpu_count
 from handlers.contract import ENGINE_FILES
 from serving.gpus import count_gpus
 from tuning.serving_config import ServingConfig
@@ -48,7 +49,7 @@ class Space:
 def read_host(archive_files: Collection[str]) -> Host:
     """Return the cores, GPUs and engines with which this host would serve an archive of these files."""
     return Host(
-        cores=len(os.sched_getaffinity(0)),
+        cores=cpu_count(),
         gpus=count_gpus(os.environ),
         engines=(
             *(
@@ -95,6 +96,7 @@ def _shares_of(cores: int) -> Iterator[Choice]:
     while threads <= cores:
         pairs.append((max(1, cores // threads), threads))
         threads *= 2
-    pairs.append((cores, 2))
+    if cores >= 2:
+        pairs.append((cores, 2))
     for workers, count in dict.fromkeys(pairs):
         yield {"workers": workers, "threads": count}

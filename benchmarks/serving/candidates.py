@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from benchmarks.measurements import ROOT
 from benchmarks.serving import processes
+from handlers.cgroup import cpu_count
 from serving.archive.reader import read_archive
 from serving.archive.repack import read_model_config, repack
 from serving.loadtest.http_target import HttpTarget
@@ -23,7 +24,7 @@ from serving.server.ports import free_ports
 
 PEERS = ROOT / "benchmarks" / "peers"
 PEER_ENVIRONMENT = ROOT / "benchmarks" / ".peers"
-CORES = len(os.sched_getaffinity(0))
+CORES = cpu_count()
 JPEG = "image/jpeg"
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from training.data.augmentation import Augmentation, StrongView
 from training.data.balance import draw_order
 from training.data.photos import Photo
 from training.distributed import SINGLE_PROCESS, ProcessGroup
+from training.threads import file_threads
 
 # Decoded photos are cached up to this size; the rest of a larger set is decoded again every epoch.
 CACHE_LIMIT_BYTES = 2 * 2**30
@@ -84,7 +85,7 @@ class TrainingPhotos:
         if len(ends) > 1 and len(order) % batch_size == 1:
             # BatchNorm cannot train on a single photo.
             del ends[-2]
-        with ThreadPoolExecutor() as pool:
+        with file_threads() as pool:
             pending: list[tuple[list[Future[np.ndarray]], list[int]]] = []
             for first, end in pairwise([0, *ends]):
                 part = group.shard_of_batch(first, end)
@@ -153,7 +154,7 @@ def served_pixels(
     photos: Sequence[Photo], spec: PreprocessingSpec, *, batch_size: int
 ) -> Iterator[Batch]:
     """Yield the pixels that serving computes, `(B, S, S, 3) uint8`, and labels `(B,) int64`, in the order given."""
-    with ThreadPoolExecutor() as pool:
+    with file_threads() as pool:
         for start in range(0, len(photos), batch_size):
             part = photos[start : start + batch_size]
             views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]

@@ -6,7 +6,6 @@ frequencies of a 32x32 grey copy; Zauner, 2010; computed by imagehash).
 
 import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from handlers.images.decoding import decode_photo
 from training.data.photos import SPLITS, NearLeak, Photo, PhotoSet
+from training.threads import file_threads
 
 # Measured on the 500 sample photos: 499 copies at half the size and JPEG quality 50 are within 4 bits of their
 # originals, and no two of the 124,750 pairs of different photos are closer than 8.
@@ -42,7 +42,7 @@ def find_near_duplicates(
 
     With `is_across_splits`, only pairs whose photos are in different splits. The search stops at `PAIRS_MAX` pairs.
     """
-    with ThreadPoolExecutor() as pool:
+    with file_threads() as pool:
         hashes = np.fromiter(pool.map(_hash, (photo.path for photo in photos)), dtype=np.uint64)
     pairs = (
         NearDuplicate(first=photos[first], second=photos[second], distance=distance)

@@ -3,13 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from handlers.errors import PhotoError
 from handlers.images.decoding import decode_photo
 from training.errors import DataError
+from training.threads import file_threads
 
 BAD_FILES_SHARE_ALLOWED = 0.05
 # At most this many files of a kind are printed by name; data.json lists all of them.
@@ -41,7 +41,7 @@ def list_files(folder: Path) -> Iterator[Path]:
 def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
     """Return for each file, in order, its sha256, or a `BadFile` if it cannot be fully decoded."""
     # Reading and decoding release the GIL, so threads are enough.
-    with ThreadPoolExecutor() as pool:
+    with file_threads() as pool:
         return list(pool.map(_sha256_of_photo, paths))
 
 

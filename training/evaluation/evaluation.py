@@ -29,6 +29,7 @@ from training.evaluation.metrics import (
 )
 from training.evaluation.selection import EvaluatedSplit, select_photos
 from training.run import Run, open_finished_run, write_json
+from training.threads import limit_torch_threads
 
 BATCH_SIZE = 64
 TOP_K = 3
@@ -93,6 +94,7 @@ def load_network(run: Run, *, temperature: float = 1.0) -> Network:
     Raises:
         RunError: best.safetensors is damaged.
     """
+    limit_torch_threads()
     config = run.config()
     network = build_network(
         architecture=config.architecture,

@@ -52,6 +52,7 @@ from training.fit.progress import Progress, ProgressDisplay, no_progress, show_p
 from training.fit.schedule import learning_rate_at
 from training.own_photos import record_place
 from training.run import Run, begin_run, check_run
+from training.threads import limit_torch_threads
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
@@ -144,6 +145,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> None:
         self.config, self.group, self.device = config, group, group.device
+        limit_torch_threads()
         if self.device.type == "cpu":
             keep_freed_memory()
         self.dtype = choose_precision(config.precision, self.device)

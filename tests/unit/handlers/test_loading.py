@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handlers import settings
 from handlers.errors import HandlerSettingsError
 from handlers.images import decoding
 from handlers.settings import HandlerSettings
@@ -164,11 +165,17 @@ def test_an_invalid_setting_is_named(section: object) -> None:
         HandlerSettings.from_model_config({"handler": section})
 
 
-@pytest.mark.parametrize(("value", "count"), [("3", 3), ("", 1), ("0", 1), ("x", 1)])
+@pytest.mark.parametrize(("value", "count"), [("3", 3), ("", 1), ("0", 1), ("x", 1), ("64", 4)])
 def test_threads_follow_the_environment_unless_set(monkeypatch, value: str, count: int) -> None:
+    monkeypatch.setattr(settings, "cpu_count", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert HandlerSettings().thread_count == count
     assert HandlerSettings(threads_per_worker=2).thread_count == 2
+
+
+def test_a_worker_has_no_more_threads_than_the_quota_allows(monkeypatch) -> None:
+    monkeypatch.setattr(settings, "cpu_count", lambda: 4)
+    assert HandlerSettings(threads_per_worker=16).thread_count == 4
 
 
 def test_a_large_batch_is_split(archive_folder, photos) -> None:
