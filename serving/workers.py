@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.cgroup import available_cpus
 from serving.errors import SettingsError
 from serving.gpus import count_gpus
 
@@ -44,5 +43,8 @@ def count_workers(properties: Mapping[str, str], environment: Mapping[str, str])
     gpus = count_gpus(environment)
     if gpus:
         return WorkerCount(count=gpus, reason="one per GPU")
+    # Not at the top: the client imports the settings, and needs no code of the handlers.
+    from handlers.cgroup import available_cpus
+
     cpus = available_cpus()
     return WorkerCount(count=cpus.count, reason=f"one per CPU: {cpus.reason}")

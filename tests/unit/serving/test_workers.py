@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from handlers import cgroup
-from serving import workers
 from serving.errors import SettingsError
 from serving.workers import count_workers
 from tests.cgroups import write_v2
@@ -20,7 +19,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod limited to 4 CPUs on a node of 64."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     root = write_v2(tmp_path, cpu_max="400000 100000")
-    monkeypatch.setattr(workers, "available_cpus", partial(cgroup.available_cpus, root))
+    monkeypatch.setattr(cgroup, "available_cpus", partial(cgroup.available_cpus, root))
 
 
 def test_a_pod_of_4_cpus_on_a_node_of_64_gets_4_workers() -> None:
