@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"handlers", "training", "serving", "storage", "reports", "tuning", "headswap"}
+PACKAGES = {
+    "handlers", "training", "serving", "storage", "photo_folder", "reports", "tuning", "headswap",
+}  # fmt: skip
 # Of the code that travels in the archive, serving may import only what needs neither torch nor numpy: the archive
 # format's contract, and what counts CPUs and memory.
 MAY_IMPORT = {
     "handlers": {"handlers"},
-    "training": {"training", "handlers", "reports", "storage"},
-    "serving": {"serving", "storage", "handlers.contract", "handlers.cgroup"},
+    "training": {"training", "handlers", "reports", "storage", "photo_folder"},
+    "serving": {"serving", "storage", "photo_folder", "handlers.contract", "handlers.cgroup"},
     "storage": {"storage"},
+    "photo_folder": {"photo_folder", "handlers.images.magic"},
     "reports": {"reports", "storage"},
     "tuning": {
         "tuning",

@@ -1,0 +1,1 @@
+"""Folders of photos as people have them: every command that reads one reads it by this code; nothing is decoded."""
