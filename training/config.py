@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from training.errors import ConfigError
+from training.group_by import check_group_by
 
 Freeze = Literal["none", "backbone", "gradual"]
 BatchNormStats = Literal["auto", "frozen", "train"]
@@ -51,6 +52,9 @@ class TrainConfig:
     """Initial weights: imagenet (torchvision's, downloaded), embedded (small, included), none (random), or a file."""
     photos_per_class: int = 0
     """Train on at most this many photos per class; 0 uses all. Validation and test sets stay complete."""
+    group_by: str | None = None
+    """Keep photos of one group (a product, patient or video) in one split: folder (inside the class folder), exif-burst
+    (one camera, at most 5 s apart), or a regular expression searched in the path, such as 'patient[0-9]+'."""
     unlabeled: Path | None = None
     """Unlabeled photos to train on as well (FixMatch), in the epochs of the whole network: any folder, or stl10."""
     image_size_px: int = 224
@@ -134,6 +138,8 @@ class TrainConfig:
         self._check_range("crop_area_min", 0.01, 1)
         self._check_range("ema_decay", 0, 0.99999)
         self._check_range("clip_norm", 1e-6, 1e6)
+        if self.group_by is not None:
+            check_group_by(self.group_by)
         if self.weights == "none" and self.freeze != "none":
             raise ConfigError(
                 f"--freeze {self.freeze} cannot be combined with --weights none: it would freeze a backbone of random "

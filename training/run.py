@@ -216,6 +216,7 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
             "labeled_fingerprint": photos.labeled_fingerprint,
             "bad_files": [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],
             "leaks": [f"{leak.dropped} = {leak.kept}" for leak in photos.leaks],
+            "group_leaks": [f"{leak.dropped} ({leak.group})" for leak in photos.group_leaks],
             "near_leaks": [
                 f"{leak.evaluated}{PAIR_SEPARATOR}{leak.other}" for leak in photos.near_leaks
             ],

@@ -29,6 +29,14 @@ class DataCheck:
         return [pair for pair in self.near_duplicates if pair.first.split != pair.second.split]
 
     @property
+    def near_leaked(self) -> set[Path]:
+        """Return the photos of val and test that have a near-duplicate in another split."""
+        return {
+            max(pair.first, pair.second, key=lambda photo: SPLITS.index(photo.split)).path
+            for pair in self.leaking
+        }
+
+    @property
     def is_truncated(self) -> bool:
         """Return whether the search stopped at the limit, so that there may be more pairs."""
         return len(self.near_duplicates) >= PAIRS_MAX

@@ -39,7 +39,7 @@ def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:
     Raises:
         DataError: a class has no photo in a split.
     """
-    photos = assign_splits(scanned, seed=config.seed)
+    photos = assign_splits(scanned, seed=config.seed, group_by=config.group_by)
     if config.photos_per_class:
         photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
     return photos

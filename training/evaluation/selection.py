@@ -52,7 +52,10 @@ def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Sele
         offered = split_labeled(scanned, run.config()).of(split)
         val = _val_photos(scanned, record)
     else:
-        offered = assign_splits(scanned, seed=run.config().seed, unsplit_as=split).of(split)
+        config = run.config()
+        offered = assign_splits(
+            scanned, seed=config.seed, unsplit_as=split, group_by=config.group_by
+        ).of(split)
         is_here = not is_gone(run.config().data)
         val = _val_photos(scan_own_folder(run), record) if is_here else ()
     photos = _unseen(offered, record, split=split, folder=scanned.folder)

@@ -23,6 +23,7 @@ from handlers.engines.network import build_network
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
+from training.data.group_hints import suggest_group_by
 from training.data.photos import PhotoSet
 from training.data.source import check_photos_are_here, read_data
 from training.distributed import ProcessGroup, init_process_group
@@ -75,6 +76,10 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
         first_epoch = resume(run, trainer.state, group) if config.resume else 0
         with progress or _progress(config, first_epoch, group) as display:
             display.message(photos.describe())
+            if hint := suggest_group_by(
+                photos, group_by=config.group_by, near_duplicates=photos.near_leaked
+            ):
+                display.message(hint)
             if trainer.has_local_statistics:
                 display.message(
                     f"BatchNorm: each of the {group.world_size} CPU processes normalises by its own photos; process "

@@ -39,6 +39,8 @@ class Command:
     """Epochs of the head alone, before those of the whole network."""
     epochs: int = 10
     """Epochs of the whole network. With --weights none or --freeze backbone, --head-epochs are added to them."""
+    group_by: str | None = None
+    """Keep groups of photos in one split: folder, exif-burst or a regular expression; see `headswap train --help`."""
     photos_per_class: int = 0
     """Train on at most this many photos per class; 0 uses all."""
 
@@ -59,6 +61,7 @@ def run(command: Command) -> int:
         head_epochs=command.head_epochs,
         epochs=command.epochs,
         photos_per_class=command.photos_per_class,
+        group_by=command.group_by,
     )
     candidates = list_candidates(command.models, command.weights, command.freeze)
     comparison = compare(candidates, shared, seed_count=command.seeds, report=stderr.print)

@@ -31,6 +31,8 @@ class Command:
     """Folder of class folders, or of train/, val/ and test/ with class folders in each; or a dataset's name."""
     contact_sheet: Path = Path("contact_sheet.png")
     """File for a picture with one row of photos per class."""
+    group_by: str | None = None
+    """Keep groups of photos in one split: folder, exif-burst or a regular expression; see `headswap train --help`."""
     seed: int = 0
     """Seed of the split, for a folder that is not split yet; headswap train has the same flag."""
 
@@ -40,10 +42,14 @@ def run(command: Command) -> int:
     from training.data.contact_sheet import write_contact_sheets
     from training.data.photos import read_photos
     from training.data.source import find_folder
+    from training.group_by import check_group_by
 
-    photos = read_photos(find_folder(command.data), seed=command.seed)
+    if command.group_by is not None:
+        check_group_by(command.group_by)
+    photos = read_photos(find_folder(command.data), seed=command.seed, group_by=command.group_by)
     check = check_data(photos)
     _show(check)
+    _show_groups(check, command.group_by)
     for sheet in write_contact_sheets(photos, command.contact_sheet):
         stdout.print(f"{sheet}")
     return 1 if photos.leaks or check.leaking or check.mislabelled else 0
@@ -83,6 +89,21 @@ def _show_files(photos: "PhotoSet") -> None:
         f"{len(photos.leaks)} exact copies across splits, left out of training",
         [f"{leak.dropped} is a copy of {leak.kept}" for leak in photos.leaks],
     )
+
+
+def _show_groups(check: "DataCheck", group_by: str | None) -> None:
+    from training.data.group_hints import suggest_group_by
+
+    photos = check.photos
+    if group_by is not None:
+        groups = {photo.group for photo in photos.photos} - {None}
+        stdout.print(f"{len(groups)} groups of photos, each in one split")
+        _show_some(
+            f"{len(photos.group_leaks)} photos whose group is in another split, left out",
+            [f"{leak.dropped}: {leak.group}" for leak in photos.group_leaks],
+        )
+    if hint := suggest_group_by(photos, group_by=group_by, near_duplicates=check.near_leaked):
+        stdout.print(hint)
 
 
 def _show_pairs(description: str, pairs: "list[NearDuplicate]") -> None:

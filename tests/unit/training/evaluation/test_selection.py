@@ -212,3 +212,25 @@ def test_a_damaged_record_is_one_sentence(split_run: Run) -> None:
     rename(split_run, ("train", "kept"), ("test", "train"), ("kept", "test"))
     with pytest.raises(RunError, match=r"photos\.json cannot be read"):
         select(split_run)
+
+
+def test_photos_of_a_group_that_was_trained_on_are_left_out(tmp_path: Path) -> None:
+    for name, first in (("cat", 0), ("dog", 100)):
+        for group in range(8):
+            put(
+                tmp_path / "photos" / name / f"{name}{group}",
+                range(first + 4 * group, first + 4 * group + 4),
+            )
+    config = TrainConfig(data=tmp_path / "photos", out=tmp_path / "run", group_by="folder")
+    run = begin(config)
+    own = select(run)
+    assert own.left_out == 0
+    tested = {photo.group for photo in own.photos}
+    other = tmp_path / "other"
+    for name, first in (("cat", 900), ("dog", 950)):
+        for group in range(8):
+            put(other / name / f"{name}{group}", range(first + group, first + group + 1))
+        put(other / name / "new", range(first + 20, first + 21))
+    selection = select(run, data=other)
+    assert {photo.group for photo in selection.photos} == {*tested, "new"}
+    assert selection.left_out == 16 - len(tested)

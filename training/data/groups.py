@@ -1,0 +1,130 @@
+"""Groups of photos: those of one product, patient, video or burst, of which a split must hold all or none.
+
+`--group-by` is `folder` (the topmost folder inside the class folder), `exif-burst` (one camera, each photo taken within
+5 s of the one before) or a regular expression that is searched in the path inside the data folder: its groups, or all
+that it matches, name the group. A photo in no group is a group of its own.
+"""
+
+import datetime
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+from training.data.splitting import SPLITS, TEST_SHARE, VAL_SHARE, Split, hash_fraction
+from training.group_by import EXIF_BURST, FOLDER
+
+# A phone's burst takes several photos a second; turning to the next thing takes longer.
+BURST_GAP_S = 5
+
+Camera = tuple[str, str, str]
+
+
+def find_groups(
+    group_by: str, paths: Sequence[Path], *, folder: Path, subfolders: Sequence[str]
+) -> list[str | None]:
+    """Return each photo's group, None where it is in none; `subfolders` are the topmost ones in the class folders."""
+    if group_by == EXIF_BURST:
+        return burst_groups(paths)
+    if group_by == FOLDER:
+        return [subfolder or None for subfolder in subfolders]
+    return [regex_group(group_by, path.relative_to(folder).as_posix()) for path in paths]
+
+
+def regex_group(pattern: str, path: str) -> str | None:
+    """Return the group that a regular expression finds in a path: its own groups, or else all it matches."""
+    match = re.search(pattern, path)
+    if match is None:
+        return None
+    named = [part for part in match.groups() if part is not None]
+    return ("/".join(named) if match.re.groups else match.group()) or None
+
+
+def burst_groups(paths: Sequence[Path]) -> list[str | None]:
+    """Return for each photo its burst, named by the camera and the time of its first photo; None without a time."""
+    with ThreadPoolExecutor() as pool:
+        taken = list(pool.map(_taken, paths))
+    by_camera: dict[Camera, list[tuple[datetime.datetime, int]]] = defaultdict(list)
+    for index, entry in enumerate(taken):
+        if entry is not None:
+            camera, time = entry
+            by_camera[camera].append((time, index))
+    groups: list[str | None] = [None] * len(paths)
+    for camera, times in by_camera.items():
+        first = last = datetime.datetime.min
+        for time, index in sorted(times):
+            if (time - last).total_seconds() > BURST_GAP_S:
+                first = time
+            last = time
+            groups[index] = " ".join([*filter(None, camera), first.isoformat()])
+    return groups
+
+
+def _taken(path: Path) -> tuple[Camera, datetime.datetime] | None:
+    """Return the camera and the time of a photo, if its EXIF data has a time."""
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+        text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        time = datetime.datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        tags = (
+            exif.get(ExifTags.Base.Make),
+            exif.get(ExifTags.Base.Model),
+            details.get(ExifTags.Base.BodySerialNumber),
+        )
+        make, model, serial = (str(tag or "").strip("\0 ") for tag in tags)
+        return (make, model, serial), time
+    except Exception:
+        # Pillow has no error of its own for damaged EXIF data: struct, zlib, TypeError and others come out of it.
+        return None
+
+
+def split_groups(
+    members: Mapping[str, Collection[int]], *, missing: Collection[Split], seed: int
+) -> dict[str, Split]:
+    """Return the split of each group, given the labels in it; `missing` are the splits without a folder.
+
+    As for single photos (splitting.py), the hash of the group's name decides, and where a label has no group in a
+    split, the one whose hash is nearest is moved there, if its labels keep another group where it was.
+    """
+    fractions = {group: hash_fraction(group, seed=seed) for group in members}
+    ordered = sorted(members, key=lambda group: (fractions[group], group))
+    splits = {group: _split_at(fractions[group], missing) for group in ordered}
+    counts = Counter((label, splits[group]) for group in ordered for label in members[group])
+    labels = sorted({label for held in members.values() for label in held})
+    for split in SPLITS:
+        if split != "train" and split not in missing:
+            continue
+        for label in labels:
+            if counts[label, split]:
+                continue
+            movable = [
+                group
+                for group in ordered
+                if label in members[group]
+                and all(counts[other, splits[group]] > 1 for other in members[group])
+            ]
+            if not movable:
+                continue
+            moved = min(movable, key=lambda group: _distance(fractions[group], split))
+            counts.subtract((other, splits[moved]) for other in members[moved])
+            splits[moved] = split
+            counts.update((other, split) for other in members[moved])
+    return splits
+
+
+def _split_at(fraction: float, missing: Collection[Split]) -> Split:
+    if fraction < TEST_SHARE and "test" in missing:
+        return "test"
+    return "val" if fraction >= 1 - VAL_SHARE and "val" in missing else "train"
+
+
+def _distance(fraction: float, split: Split) -> float:
+    low, high = {"test": (0, TEST_SHARE), "val": (1 - VAL_SHARE, 1)}.get(
+        split, (TEST_SHARE, 1 - VAL_SHARE)
+    )
+    return max(low - fraction, fraction - high, 0)
