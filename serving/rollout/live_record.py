@@ -1,16 +1,20 @@
 """`live.json`: per model the live version and those kept for a rollback, so that a restart serves what was promoted."""
 
+import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from handlers.contract import is_plain_name
 from serving.archive.reader import Archive, read_stored
 from serving.errors import ArchiveError, BusyError, InputError
 from storage.atomic import atomic_write
+from storage.hashing import SHA256, remembered_sha256, sha256_of
 
 FILE_NAME = "live.json"
 LOCK_NAME = ".promotion.lock"
@@ -63,7 +67,7 @@ def entry_of(archive: Archive, *, why: str) -> Entry:
     """Return the archive's entry as of now."""
     return Entry(
         version=archive.version,
-        archive=archive.file_name,
+        archive=archive.path.name,
         sha256=archive.sha256,
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         why=why,
@@ -74,24 +78,61 @@ def read_record(model_store: Path) -> dict[str, Deployment]:
     """Return the deployment of every model by name; empty if nothing was ever live.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or was edited by hand into something else; says which entry and what is wrong.
     """
     path = model_store / FILE_NAME
-    if not path.exists():
-        return {}
     try:
-        models = json.loads(path.read_text())["models"]
-        return {
-            name: Deployment(
-                live=Entry(**deployment["live"]),
-                kept=tuple(Entry(**entry) for entry in deployment["kept"]),
-            )
-            for name, deployment in models.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _parse(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"{path} cannot be read ({error!r:.100}); restore it, or move it away and name the live archive to serve."
+            f"{path} cannot be read: {reason:.300}. Restore it, or move it away and name the live archive to serve."
         ) from None
+
+
+def _parse(content: object) -> dict[str, Deployment]:
+    """Return the record. Raises ValueError, whose message names the entry."""
+    models = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(models, dict):
+        raise ValueError('it must be {"models": {NAME: {"live": ENTRY, "kept": [ENTRY, ...]}}}')
+    return {name: _parse_deployment(name, value) for name, value in models.items()}
+
+
+def _parse_deployment(name: str, value: object) -> Deployment:
+    if not isinstance(value, dict) or not isinstance(value.get("kept"), list):
+        raise ValueError(f"the model {name!r:.100} must have an entry `live` and a list `kept`")
+    deployment = Deployment(
+        live=_parse_entry(f"the live entry of {name!r:.100}", value.get("live")),
+        kept=tuple(
+            _parse_entry(f"kept entry {number} of {name!r:.100}", entry)
+            for number, entry in enumerate(value["kept"], 1)
+        ),
+    )
+    versions = [entry.version for entry in deployment.entries]
+    if len(set(versions)) < len(versions):
+        raise ValueError(f"the model {name!r:.100} has a version twice: {', '.join(versions):.100}")
+    return deployment
+
+
+def _parse_entry(where: str, value: object) -> Entry:
+    names = [field.name for field in fields(Entry)]
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise ValueError(f"{where} must have the keys {', '.join(names)} and no other")
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{where}: {key} must be a text, not {text!r:.100}")
+    entry = Entry(**value)
+    if not is_plain_name(entry.archive):
+        raise ValueError(
+            f"{where}: archive must be a file name in the model store, not {entry.archive!r:.100}"
+        )
+    if not SHA256.fullmatch(entry.sha256):
+        raise ValueError(
+            f"{where}: sha256 must have 64 hexadecimal digits, not {entry.sha256!r:.100}"
+        )
+    return entry
 
 
 def write_record(model_store: Path, record: dict[str, Deployment]) -> None:
@@ -101,20 +142,59 @@ def write_record(model_store: Path, record: dict[str, Deployment]) -> None:
     atomic_write(model_store / FILE_NAME, content, is_durable=True)
 
 
-def open_entry(model_store: Path, entry: Entry, *, rehash: bool = False) -> Archive:
-    """Return the entry's archive; `rehash` makes this process read the whole file, unchanged or not.
+def open_entry(model_store: Path, entry: Entry, *, model: str, rehash: bool = False) -> Archive:
+    """Return the archive of a model's entry; `rehash` makes this process read the whole file, unchanged or not.
+
+    An archive that was renamed is found by its sha256.
 
     Raises:
-        ArchiveError: it is gone, or is not the file that was promoted.
+        ArchiveError: it is gone, is not the file that was promoted, or holds another model or version than the entry.
     """
     path = model_store / entry.archive
+    named = f"{model_store / FILE_NAME} names {entry.archive} as {model} {entry.version}"
+    remedy = f"Restore it, or move {FILE_NAME} away and name the archive to serve."
+    if not _is_content(path, entry, rehash=rehash):
+        renamed = _find_renamed(model_store, entry)
+        if renamed is None:
+            raise ArchiveError(f"{named}, but {_describe_missing(path, entry)}. {remedy}")
+        path = renamed
     archive = read_stored(path, rehash=rehash)
-    if archive.sha256 != entry.sha256:
+    if (archive.name, archive.version) != (model, entry.version):
         raise ArchiveError(
-            f"{path} is not what was promoted on {entry.since}: its sha256 is not {entry.sha256[:12]}…. Restore the "
-            f"file, or move {model_store / FILE_NAME} away and name the archive to serve."
+            f"{named}, but the archive with its sha256, {path}, holds {archive.name} {archive.version}: headswap did "
+            f"not write that entry. {remedy}"
         )
     return archive
+
+
+def _describe_missing(path: Path, entry: Entry) -> str:
+    sha256 = f"{entry.sha256[:12]}…"
+    if path.exists():
+        return (
+            f"{path} is not what was promoted on {entry.since}: its sha256 is not {sha256}, which no other archive "
+            "there has"
+        )
+    return f"there is no archive {path}, and no other one there has its sha256 {sha256}"
+
+
+def _is_content(path: Path, entry: Entry, *, rehash: bool) -> bool:
+    """Return whether the file is the one that was promoted. Raises ArchiveError if it may not be read."""
+    try:
+        sha256 = sha256_of(path, remember=True) if rehash else remembered_sha256(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error.strerror or error}.") from None
+    return sha256 == entry.sha256
+
+
+def _find_renamed(model_store: Path, entry: Entry) -> Path | None:
+    for path in sorted(model_store.glob("*.mar")):
+        # One that cannot be read is not the one that is looked for.
+        with contextlib.suppress(ArchiveError):
+            if _is_content(path, entry, rehash=False):
+                return path
+    return None
 
 
 def refuse_overwrite(model_store: Path, name: str, version: str) -> None:
@@ -128,9 +208,18 @@ def refuse_overwrite(model_store: Path, name: str, version: str) -> None:
 
 @contextmanager
 def locked(model_store: Path) -> Iterator[None]:
-    """Hold the model store while what is live changes. Raises BusyError if another process holds it."""
-    model_store.mkdir(parents=True, exist_ok=True)
-    with (model_store / LOCK_NAME).open("w") as lock:
+    """Hold the model store while what is live changes.
+
+    Raises:
+        BusyError: another process holds it. InputError: it cannot be made or read.
+    """
+    try:
+        model_store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the model store {model_store} cannot be made: {error.strerror or error}; give another --model-store."
+        ) from None
+    with _open_lock(model_store) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -138,3 +227,21 @@ def locked(model_store: Path) -> Iterator[None]:
                 f"another promotion or rollback holds {model_store}; wait until it is done and try again."
             ) from None
         yield
+
+
+@contextmanager
+def _open_lock(model_store: Path) -> Iterator[int]:
+    """Yield a descriptor to lock: of the lock file, or, where a full or read-only store has none, of the folder."""
+    path = model_store / LOCK_NAME
+    attempts = ((path, os.O_RDWR | os.O_CREAT), (path, os.O_RDONLY), (model_store, os.O_RDONLY))
+    descriptor = -1
+    for target, flags in attempts:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(target, flags | os.O_CLOEXEC, 0o644)
+            break
+    if descriptor < 0:
+        raise InputError(f"the model store {model_store} cannot be read; check its owner and mode.")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

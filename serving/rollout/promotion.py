@@ -110,7 +110,7 @@ def _check_succession(
     """Raise InputError if the candidate is live already, or has other classes although they must not change."""
     if deployment.live.version == candidate.version:
         raise InputError(f"{candidate.name} {candidate.version} is live already.")
-    live = open_entry(session.settings.model_store, deployment.live)
+    live = open_entry(session.settings.model_store, deployment.live, model=candidate.name)
     if live.class_names != candidate.class_names and not options.allow_class_change:
         raise InputError(
             f"{candidate.name} {candidate.version} has the classes {', '.join(candidate.class_names)}, the live "

@@ -27,8 +27,8 @@ def check_live(session: ServerSession) -> list[str]:
     if not record:
         raise NotReadyError(f"nothing is live: {model_store} has no live.json.")
     sentences = []
-    for deployment in record.values():
-        archive = open_entry(model_store, deployment.live)
+    for model, deployment in record.items():
+        archive = open_entry(model_store, deployment.live, model=model)
         check_workers(session, archive)
         difference = check_probes(session.http, archive, version=None)
         sentences.append(

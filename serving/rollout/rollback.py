@@ -30,7 +30,7 @@ def rollback(
             raise InputError(
                 f"{name} {deployment.live.version} has no version before it to go back to; promote one instead."
             )
-        archive = open_entry(model_store, deployment.previous)
+        archive = open_entry(model_store, deployment.previous, model=name)
         load(session, archive, live=deployment.live, gates=Gates(), report=report)
         before = switch(session, archive, report=report)
         entry = entry_of(archive, why=why or f"rolled back from {deployment.live.version}")

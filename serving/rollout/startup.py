@@ -21,7 +21,8 @@ def choose_live(model_store: Path, archives: Sequence[Path], *, trust: Trust = S
         ArchiveError: an archive, or one in the live record, cannot be read or may not run here.
     """
     with locked(model_store):
-        record = read_record(model_store)
+        before = read_record(model_store)
+        record = dict(before)
         chosen = [install(trust.accept(read_archive(path)), model_store) for path in archives]
         if not chosen and not record:
             chosen = [trust.accept(archive) for archive in _only_archives(model_store)]
@@ -34,12 +35,26 @@ def choose_live(model_store: Path, archives: Sequence[Path], *, trust: Trust = S
                     deployment.succeeded_by(entry, keep=1) if deployment else Deployment(live=entry)
                 )
         trust.check_record(model_store, record)
+        if record != before:
+            _write(model_store, record)
+
+
+def _write(model_store: Path, record: dict[str, Deployment]) -> None:
+    try:
         write_record(model_store, record)
+    except OSError as error:
+        raise InputError(
+            f"{model_store} cannot be written ({error.strerror or error}), so what is live cannot be recorded there; "
+            "give --model-store a folder that this user may write to, with space for live.json."
+        ) from None
 
 
 def discard_interrupted_promotion(model_store: Path) -> None:
-    """Remove the files of an interrupted promotion. TorchServe is not running, so it has no version to unload."""
-    with contextlib.suppress(BusyError), locked(model_store):
+    """Remove the files of an interrupted promotion. TorchServe is not running, so it has no version to unload.
+
+    In a read-only store they stay, which hinders nothing.
+    """
+    with contextlib.suppress(BusyError, OSError), locked(model_store):
         clear_leftovers(model_store)
         journal.end(model_store)
 
@@ -49,7 +64,10 @@ def _only_archives(model_store: Path) -> list[Archive]:
     by_model: dict[str, list[Archive]] = {}
     for path in sorted(model_store.glob("*.mar")):
         archive = read_archive(path)
-        by_model.setdefault(archive.name, []).append(archive)
+        versions = by_model.setdefault(archive.name, [])
+        # A copy under another name is the same archive.
+        if archive.sha256 not in [each.sha256 for each in versions]:
+            versions.append(archive)
     if not by_model:
         raise InputError(
             f"the model store {model_store} holds no archive; create one with headswap export."

@@ -44,9 +44,9 @@ class Trust:
         """
         if self.public_key is None:
             return
-        for deployment in record.values():
+        for model, deployment in record.items():
             for entry in deployment.entries:
-                self._check_signature(open_entry(model_store, entry, rehash=True))
+                self._check_signature(open_entry(model_store, entry, model=model, rehash=True))
 
     def _check_signature(self, archive: Archive) -> None:
         if self.public_key is None:

@@ -78,8 +78,8 @@ class Server:
         discard_interrupted_promotion(settings.model_store)
         record = read_record(settings.model_store)
         live = [
-            open_entry(settings.model_store, deployment.live, rehash=True)
-            for deployment in record.values()
+            open_entry(settings.model_store, deployment.live, model=model, rehash=True)
+            for model, deployment in record.items()
         ]
         # Archives that a killed server had unpacked, and the sockets of its workers.
         shutil.rmtree(settings.state / "tmp", ignore_errors=True)
@@ -174,7 +174,7 @@ class Server:
                 loaded = management.versions(name)
                 for entry in deployment.kept:
                     if entry.version not in loaded:
-                        kept = open_entry(settings.model_store, entry, rehash=True)
+                        kept = open_entry(settings.model_store, entry, model=name, rehash=True)
                         management.register(kept.path.name, workers=settings.worker_count)
 
 

@@ -1,8 +1,11 @@
 """live.json: what is live survives, one change at a time, and a changed archive is not what was promoted."""
 
+import contextlib
+import json
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from serving.archive.reader import read_archive
 from serving.errors import ArchiveError, BusyError, InputError
+from serving.rollout import live_record
 from serving.rollout.live_record import (
     Deployment,
     Entry,
@@ -37,15 +41,19 @@ def test_the_record_comes_back_as_it_was_written(tmp_path, archive):
     record = {"tiny": Deployment(live=entry)}
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
-    record["tiny"] = Deployment(live=entry, kept=(entry,))
+    record["tiny"] = Deployment(live=entry, kept=(replace(entry, version="0.9"),))
     write_record(tmp_path, record)
     assert read_record(tmp_path) == record
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"models": []}', '{"models": {"a": {}}}', '{"models": {"a": 1}}']
-)
+    "content",
+    [
+        "", "{", "[]", '{"models": []}', '{"models": {"a": {}}}', '{"models": {"a": 1}}', "[" * 100_000,
+        '{"models": {"a": {"live": null, "kept": []}}}', '{"models": {"a": {"live": {}, "kept": []}}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_record_is_named_and_left_alone(tmp_path, content):
     (tmp_path / "live.json").write_text(content)
     with pytest.raises(InputError, match=r"live\.json cannot be read"):
@@ -61,16 +69,90 @@ def test_no_bytes_raise_another_error(tmp_path, content):
         read_record(tmp_path)
 
 
+ENTRY = {"version": "1", "archive": "a-1.mar", "sha256": "0" * 64, "since": "now", "why": ""}
+
+
+@pytest.mark.parametrize(
+    ("live", "kept", "reason"),
+    [
+        ({"version": 1}, [], "the live entry of 'a': version must be a text, not 1"),
+        ({"why": None}, [], "the live entry of 'a': why must be a text, not None"),
+        (
+            {"note": "mine"},
+            [],
+            "the live entry of 'a' must have the keys version, archive, sha256, ",
+        ),
+        ({"archive": "../a-1.mar"}, [], "must be a file name in the model store, not '../a-1.mar'"),
+        ({"archive": "/etc/a.mar"}, [], "must be a file name in the model store"),
+        ({"archive": ""}, [], "must be a file name in the model store"),
+        ({"sha256": "abc"}, [], "sha256 must have 64 hexadecimal digits, not 'abc'"),
+        ({}, [{"version": "0"}, {"version": 2}], "kept entry 2 of 'a': version must be a text"),
+        ({}, [{}], "the model 'a' has a version twice: 1, 1"),
+    ],
+)
+def test_an_edited_record_is_rejected_with_the_entry_and_the_value(tmp_path, live, kept, reason):
+    entries = [ENTRY | entry for entry in kept]
+    content = {"models": {"a": {"live": ENTRY | live, "kept": entries}}}
+    (tmp_path / "live.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as caught:
+        read_record(tmp_path)
+    assert str(tmp_path / "live.json") in str(caught.value)
+    assert reason in str(caught.value)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from([*ENTRY, "more"]), JSON_VALUES), JSON_VALUES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_edited_entry_raises_another_error(tmp_path, live, kept):
+    content = {"models": {"a": {"live": ENTRY | live, "kept": kept}}}
+    (tmp_path / "live.json").write_text(json.dumps(content))
+    with contextlib.suppress(InputError):
+        assert read_record(tmp_path)["a"].live.version == live.get("version", "1")
+
+
 def test_a_changed_archive_is_not_what_was_promoted(archive, archive_maker):
     entry = entry_of(archive, why="test")
     store = archive.path.parent
-    assert open_entry(store, entry) == archive
+    assert open_entry(store, entry, model="tiny") == archive
     archive_maker(files={"notes.txt": b"changed"})
-    with pytest.raises(ArchiveError, match="not what was promoted"):
-        open_entry(store, entry)
+    with pytest.raises(ArchiveError, match="not what was promoted") as changed:
+        open_entry(store, entry, model="tiny")
     archive.path.unlink()
-    with pytest.raises(ArchiveError, match="there is no archive"):
-        open_entry(store, entry)
+    with pytest.raises(ArchiveError, match="there is no archive") as gone:
+        open_entry(store, entry, model="tiny")
+    for caught in (changed, gone):
+        assert f"{store / 'live.json'} names tiny-1.0.mar as tiny 1.0" in str(caught.value)
+        assert str(store / "tiny-1.0.mar") in str(caught.value)
+        assert entry.sha256[:12] in str(caught.value)
+
+
+@pytest.mark.parametrize("rehash", [True, False])
+def test_a_renamed_archive_is_found_by_what_is_in_it(archive, archive_maker, rehash):
+    entry = entry_of(archive, why="test")
+    store = archive.path.parent
+    (store / "broken.mar").write_bytes(b"no zip")
+    (store / "folder.mar").mkdir()
+    archive.path.rename(store / "clothes (1).mar")
+    found = open_entry(store, entry, model="tiny", rehash=rehash)
+    assert (found.path.name, found.sha256) == ("clothes (1).mar", entry.sha256)
+    # Another version has taken its name.
+    archive_maker(files={"notes.txt": b"changed"})
+    assert open_entry(store, entry, model="tiny", rehash=rehash).path.name == "clothes (1).mar"
+
+
+@pytest.mark.parametrize(("model", "version"), [("tiny", "2.0"), ("other", "1.0")])
+def test_an_entry_that_names_what_its_archive_does_not_hold_is_rejected(archive, model, version):
+    entry = replace(entry_of(archive, why="test"), version=version)
+    with pytest.raises(ArchiveError) as caught:
+        open_entry(archive.path.parent, entry, model=model)
+    assert f"live.json names tiny-1.0.mar as {model} {version}" in str(caught.value)
+    assert f"{archive.path}, holds tiny 1.0" in str(caught.value)
 
 
 def test_an_earlier_process_is_believed_of_an_unchanged_archive_except_at_a_start(
@@ -79,14 +161,14 @@ def test_an_earlier_process_is_believed_of_an_unchanged_archive_except_at_a_star
     store = archive.path.parent
     entry = entry_of(archive, why="test")
     os.utime(archive.path, (time.time() - 60, time.time() - 60))
-    open_entry(store, entry)
+    open_entry(store, entry, model="tiny")
     read = []
     monkeypatch.setattr(hashing, "_read_here", {})
     monkeypatch.setattr(hashing, "hash_file", lambda path: read.append(path) or entry.sha256)
     for _ in range(3):
-        open_entry(store, entry)
+        open_entry(store, entry, model="tiny")
     assert read == []
-    open_entry(store, entry, rehash=True)
+    open_entry(store, entry, model="tiny", rehash=True)
     assert read == [archive.path]
 
 
@@ -140,3 +222,32 @@ def test_the_lock_goes_with_an_error(tmp_path):
         raise ValueError("inside")
     with locked(tmp_path / "made"):
         assert (tmp_path / "made").is_dir()
+
+
+READ_ONLY = OSError(30, "Read-only file system")
+
+
+@pytest.mark.parametrize("has_lock_file", [True, False])
+def test_a_read_only_store_is_locked_all_the_same(tmp_path, monkeypatch, has_lock_file):
+    if has_lock_file:
+        (tmp_path / ".promotion.lock").touch()
+    opened = os.open
+
+    def read_only(path, flags, *rest):
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise READ_ONLY
+        return opened(path, flags, *rest)
+
+    monkeypatch.setattr(live_record.os, "open", read_only)
+    with locked(tmp_path), pytest.raises(BusyError), locked(tmp_path):
+        pass
+    assert (tmp_path / ".promotion.lock").exists() == has_lock_file
+
+
+def test_a_store_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"the model store .*file/store cannot be made"),
+        locked(tmp_path / "file" / "store"),
+    ):
+        pass

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from serving.errors import ForeignCodeError, InputError
-from serving.rollout.live_record import read_record
+from serving.rollout import startup
+from serving.rollout.live_record import open_entry, read_record
 from serving.rollout.startup import choose_live, discard_interrupted_promotion
 from serving.rollout.trust import Trust
 
@@ -79,6 +80,49 @@ def test_foreign_code_is_rejected(archive_maker: Maker, store: Path):
     with pytest.raises(ForeignCodeError):
         choose_live(store, [path])
     assert read_record(store) == {}
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(30, "Read-only file system")
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_restart_writes_nothing_where_nothing_changes(
+    archive_maker: Maker, store: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+):
+    archive = archive_of(archive_maker, "1.0")
+    choose_live(store, [archive], trust=TRUSTED)
+    before = (store / "live.json").stat()
+    monkeypatch.setattr(startup, "write_record", refuse)
+    choose_live(store, [archive] if is_named else [], trust=TRUSTED)
+    assert (store / "live.json").stat() == before
+
+
+def test_a_store_that_cannot_be_written_is_named_when_what_is_live_changes(
+    archive_maker: Maker, store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(startup, "write_record", refuse)
+    with pytest.raises(InputError, match=r"cannot be written \(Read-only file system\)"):
+        choose_live(store, [archive_of(archive_maker, "1.0")], trust=TRUSTED)
+
+
+def test_leftovers_that_cannot_be_removed_hinder_no_start(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (store / ".tiny-2.0.mar.part").write_bytes(b"half")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    discard_interrupted_promotion(store)
+
+
+def test_a_models_only_archive_is_live_under_any_name_and_beside_a_copy(
+    archive_maker: Maker, store: Path
+):
+    path = archive_of(archive_maker, "1.0").rename(store / "clothes.mar")
+    (store / "clothes (copy).mar").write_bytes(path.read_bytes())
+    choose_live(store, [], trust=TRUSTED)
+    live = read_record(store)["tiny"].live
+    assert (live.version, live.archive) == ("1.0", "clothes (copy).mar")
+    assert open_entry(store, live, model="tiny").version == "1.0"
 
 
 def test_incomplete_copies_are_removed(store: Path):
