@@ -24,6 +24,8 @@ TIMEOUT_S = (5.0, 30.0)
 # Writing 300 bytes takes microseconds; a file still incomplete after this long is damaged.
 REWRITE_TIMEOUT_S = 0.5
 POLL_S = 0.005
+# What parsing an incomplete or foreign file raises.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def read_token(key_file: Path, kind: TokenKind) -> str:
@@ -46,11 +48,10 @@ def _read(key_file: Path) -> dict[str, Token]:
     deadline = time.monotonic() + REWRITE_TIMEOUT_S
     while True:
         try:
-            entries = json.loads(key_file.read_text())
-            return {kind: _token(entries[kind]) for kind in KINDS}
+            return _parse(key_file.read_bytes())
         except OSError:
             break
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGE:
             # Java rewrites the file in place: for a moment it is empty or incomplete.
             if time.monotonic() > deadline:
                 break
@@ -59,6 +60,20 @@ def _read(key_file: Path) -> dict[str, Token]:
         f"no server is running with the state folder {str(key_file.parent)!r}: it has no key_file.json. "
         "Start one with headswap serve, or give --state."
     )
+
+
+def is_complete(content: bytes) -> bool:
+    """Return whether this is a key file with all its tokens."""
+    try:
+        _parse(content)
+    except DAMAGE:
+        return False
+    return True
+
+
+def _parse(content: bytes) -> dict[str, Token]:
+    entries = json.loads(content)
+    return {kind: _token(entries[kind]) for kind in KINDS}
 
 
 def _token(entry: Mapping[str, str]) -> Token:

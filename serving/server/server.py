@@ -4,15 +4,12 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from serving.client import tokens
 from serving.errors import (
@@ -25,11 +22,12 @@ from serving.errors import (
 )
 from serving.rollout.live_record import open_entry, read_record
 from serving.rollout.readiness import check_live
-from serving.rollout.session import Report, ServerSession
-from serving.rollout.startup import choose_live, discard_interrupted_promotion
-from serving.rollout.trust import STRICT, Trust
+from serving.rollout.session import ServerSession
+from serving.rollout.startup import discard_interrupted_promotion
+from serving.server import state_folder
 from serving.server.process import start_process
 from serving.server.shutdown import finish_requests
+from serving.server.state_folder import KeyFileKeeper
 from serving.settings import ServerSettings
 
 START_TIMEOUT_S = 180.0
@@ -48,6 +46,8 @@ class Server:
         self.settings = settings
         self.session = ServerSession(settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+        self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_ready = False
 
@@ -67,14 +67,24 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def claim(self) -> None:
+        """Take the state folder for this server, before anything in it or in the model store changes.
+
+        Raises:
+            BusyError: another server uses the folder, or a port is in use. SettingsError: it cannot be written to.
+        """
+        if self._lock is None:
+            self._lock = state_folder.lock(self.settings.state)
+            _check_ports(self.settings)
+
     def start(self) -> None:
         """Start TorchServe with the live versions and return at once.
 
         Raises:
-            BusyError: a port is in use. SettingsError: there is no Java. ArchiveError: a live archive has changed.
+            BusyError, SettingsError: as in `claim`, or there is no Java. ArchiveError: a live archive has changed.
         """
         settings = self.settings
-        _check_ports(settings)
+        self.claim()
         discard_interrupted_promotion(settings.model_store)
         record = read_record(settings.model_store)
         live = [
@@ -90,6 +100,11 @@ class Server:
         rendered.write_text(settings.render(load_models))
         settings.key_file.unlink(missing_ok=True)
         self._process = start_process(settings, rendered)
+        if settings.uses_tokens:
+            self._keeper = threading.Thread(
+                target=KeyFileKeeper(settings.key_file).run, args=(self._stopping,), daemon=True
+            )
+            self._keeper.start()
         details = {
             "pid": self._process.pid,
             "serve_pid": os.getpid(),
@@ -136,17 +151,24 @@ class Server:
         self._stopping.set()
         # Our own connections would be waited for as a client's.
         self.session.close()
-        if self._process is None:
-            return
-        if self._process.poll() is None and self._is_ready:
+        if self._process is not None:
+            self._end(self._process, timeout_s)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _end(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        if process.poll() is None and self._is_ready:
             with self.session:
-                finish_requests(self.session, self._process.pid)
-        self._process.terminate()
+                finish_requests(self.session, process.pid)
+        process.terminate()
         try:
-            self._process.wait(timeout_s)
+            process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            process.kill()
+            process.wait()
+        if self._keeper is not None:
+            self._keeper.join()
         self.settings.key_file.unlink(missing_ok=True)
         (self.settings.state / "server.json").unlink(missing_ok=True)
 
@@ -176,56 +198,6 @@ class Server:
                     if entry.version not in loaded:
                         kept = open_entry(settings.model_store, entry, model=name, rehash=True)
                         management.register(kept.path.name, workers=settings.worker_count)
-
-
-def serve(
-    settings: ServerSettings, *, archives: Sequence[Path], report: Report, trust: Trust = STRICT
-) -> int:
-    """Run in the foreground until TERM, INT or the end of TorchServe; return the exit code.
-
-    Raises:
-        ServerError: TorchServe did not become ready, or ended by itself. The errors of `choose_live` and `start`.
-    """
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    choose_live(settings.model_store, archives, trust=trust)
-    with Server(settings) as server:
-        server.start()
-        readiness = _ReadinessThread(server)
-        is_reported = False
-        while not stopping.wait(POLL_S):
-            if readiness.error is not None:
-                raise readiness.error
-            if readiness.is_ready and not is_reported:
-                is_reported = True
-                for sentence in check_live(server.session):
-                    report(
-                        f"{sentence} on {settings.inference_url} and gRPC {settings.grpc_target}"
-                    )
-            if server.exit_code() is not None:
-                raise ServerError(
-                    f"TorchServe exited with {server.exit_code()}. {server.last_error()}"
-                )
-        report("draining")
-    report("stopped")
-    return 0
-
-
-class _ReadinessThread:
-    """Waits for readiness in a thread, so that the main thread can handle signals meanwhile."""
-
-    def __init__(self, server: Server) -> None:
-        self.is_ready = False
-        self.error: ServerError | None = None
-        threading.Thread(target=self._wait, args=(server,), daemon=True).start()
-
-    def _wait(self, server: Server) -> None:
-        try:
-            server.wait_ready()
-            self.is_ready = True
-        except ServerError as error:
-            self.error = error
 
 
 def _check_ports(settings: ServerSettings) -> None:

@@ -30,7 +30,7 @@ class Command:
 
 
 def run(command: Command) -> int:
-    from serving.server.server import serve
+    from serving.server.serve import serve
 
     settings = command.server.settings(listen=command.listen)
     return serve(

@@ -57,7 +57,9 @@ def test_the_commands_on_a_running_server(
     try:
         second = run(settings, "serve", str(archives["1.0"]))
         assert second.returncode == 2
-        assert "is in use" in second.stderr
+        assert f"in use by another server (process {process.pid})" in second.stderr
+        settings.key_file.unlink()
+        wait_until_ready(settings, process)
         folder = tmp_path / "photos"
         folder.mkdir()
         (folder / "a.jpg").write_bytes(photos[0])
