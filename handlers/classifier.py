@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.api.request import Request, read_headers, read_request, read_transport
-from handlers.api.responses import ImageResult, Response, ResponseWriter, echo_headers
+from handlers.api.request import Request, Transport, read_headers, read_request, read_transport
+from handlers.api.responses import (
+    ImageResult,
+    Response,
+    ResponseWriter,
+    echo_headers,
+    transport_headers,
+)
 from handlers.draining import DrainMarker
 from handlers.engines.explanation import Explainer
 from handlers.engines.pipelines import Pipeline, choose_pipeline
@@ -32,7 +38,7 @@ class _Pending:
     """A request of the batch while it is processed."""
 
     headers: dict[str, str]
-    transport: str
+    transport: Transport
     request: Request | None = None
     results: list[ImageResult] | None = None
     rejection: RequestRejectedError | None = None
@@ -90,10 +96,10 @@ class Classifier:
         raw_headers: list[Mapping[str, Any]],
     ) -> list[Response]:
         batch = [read_headers(raw, item) for raw, item in zip(raw_headers, items, strict=True)]
-        responses = [self._writer.rejection(rejection) for _ in batch]
-        for response, headers in zip(responses, batch, strict=True):
-            response.headers.update(echo_headers(headers))
         transports = [read_transport(headers) for headers in batch]
+        responses = [self._writer.rejection(rejection) for _ in batch]
+        for response, headers, transport in zip(responses, batch, transports, strict=True):
+            response.headers.update(echo_headers(headers) | transport_headers(transport))
         self._request_log.write(responses, transports=transports, duration_ms=0.0)
         # This worker may be killed at any moment.
         self._buffer.flush()
@@ -142,7 +148,9 @@ class Classifier:
             response = self._writer.rejection(error)
         except Exception:
             response = self._writer.rejection(_internal_error("writing a response"))
-        response.headers.update(echo_headers(pending.headers))
+        response.headers.update(
+            echo_headers(pending.headers) | transport_headers(pending.transport)
+        )
         return response
 
     def _write_response(self, pending: _Pending) -> Response:

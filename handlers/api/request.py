@@ -16,6 +16,9 @@ from handlers.images.decoding import Bytes
 
 Transport = Literal["http", "grpc"]
 
+# TorchServe sets the first with every request of HTTP, even of HTTP/1.0, which requires no `Host`.
+_HTTP_HEADERS = frozenset({"content-length", "host", "url_path", "explain"})
+
 # Form fields and gRPC keys that do not hold images.
 _NOT_IMAGES = OPTION_NAMES.union(ID_NAMES)
 
@@ -44,7 +47,7 @@ def read_headers(raw: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, s
 
 def read_transport(headers: Mapping[str, str]) -> Transport:
     """Return how the request arrived: TorchServe passes on headers of HTTP, but no metadata of gRPC."""
-    return "http" if {"host", "url_path", "explain"} & headers.keys() else "grpc"
+    return "http" if _HTTP_HEADERS & headers.keys() else "grpc"
 
 
 def read_request(
@@ -73,7 +76,7 @@ def read_request(
         images = _read_images(parts, max_images, _read_part)
         return Request(images=images, shape=shape, options=read_options(headers, options))
     # TorchServe sets url_path for /predictions and /explanations, but not for KServe's own paths.
-    is_kserve_path = "host" in headers and "url_path" not in headers
+    is_kserve_path = read_transport(headers) == "http" and "url_path" not in headers
     request = read_json(json_content, is_kserve_path=is_kserve_path)
     return Request(
         images=_read_images(request.images, max_images, decode_image),

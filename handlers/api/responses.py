@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from handlers.api.options import ID_NAMES, MAX_ID_LENGTH
+from handlers.api.request import Transport
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.model_card import ModelCard
 
@@ -140,6 +141,15 @@ def echo_headers(request_headers: Mapping[str, str]) -> dict[str, str]:
     """Return the request headers that the response repeats, by lower-case name."""
     echoed = {name: request_headers.get(name, "") for name in ID_NAMES}
     return {name: value for name, value in echoed.items() if _SAFE_HEADER.fullmatch(value)}
+
+
+def transport_headers(transport: Transport) -> dict[str, str]:
+    """Return the headers that TorchServe itself reads.
+
+    Its `StreamPredictions` of gRPC kills the worker if the response does not say whether it is the last of the stream.
+    Over HTTP the same header would turn a response into a chunked one.
+    """
+    return {"ts_stream_next": "false"} if transport == "grpc" else {}
 
 
 def to_json(content: dict[str, Any]) -> bytes:

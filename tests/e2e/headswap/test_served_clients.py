@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
+from serving import stubs
 from serving.archive.reader import read_archive
 from serving.client import Client, Endpoint, GrpcClient, HttpClient, Prediction, map_in_order
+from serving.client.grpc_channel import metadata_of
+from serving.client.http_management import HttpManagement
 from serving.client.token_sources import TokenFile
 from serving.client.tokens import read_token
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
@@ -49,6 +53,28 @@ def test_a_list_has_an_outcome_per_photo_in_its_order(
     ]
     # Errors compare by identity, predictions by value.
     assert [str(outcome) for outcome in outcomes] == [str(outcome) for outcome in singly]
+
+
+def test_a_grpc_stream_has_one_answer_and_the_worker_lives(
+    steady: ServerSettings, photos: list[bytes]
+) -> None:
+    """Without the response header `ts_stream_next`, each of these calls kills a worker."""
+    messages, _ = stubs.load("inference")
+    service = "/org.pytorch.serve.grpc.inference.InferenceAPIsService"
+    token = metadata_of(read_token(steady.key_file, "inference"))
+    pids = HttpManagement(steady).versions("clothing")["1.0"].ready_pids
+    with grpc.insecure_channel(steady.grpc_target) as channel:
+        arguments = {
+            "request_serializer": messages.PredictionsRequest.SerializeToString,
+            "response_deserializer": messages.PredictionResponse.FromString,
+        }
+        stream = channel.unary_stream(f"{service}/StreamPredictions", **arguments)
+        single = channel.unary_unary(f"{service}/Predictions", **arguments)
+        for photo in (photos[0], b"no photo", photos[1]):
+            request = messages.PredictionsRequest(model_name="clothing", input={"data": photo})
+            answers = list(stream(request, timeout=DEADLINE_S, metadata=token))
+            assert answers == [single(request, timeout=DEADLINE_S, metadata=token)]
+    assert HttpManagement(steady).versions("clothing")["1.0"].ready_pids == pids
 
 
 def test_explanations_are_the_same_over_both_transports(

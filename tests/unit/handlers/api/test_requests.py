@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handlers.contract import DRAIN_MARKER_FILE, VERSION_RETIRED
 from tests.unit.handlers.helpers import HTTP
 
 GRPC: dict = {}
@@ -46,6 +47,24 @@ def test_both_transports_give_the_same_bytes(worker, photos) -> None:
     items = [{"body": bytearray(photos["red"])}, {"data": bytearray(photos["red"])}]
     http, grpc = worker.respond(items, [HTTP, GRPC])
     assert http[2] == grpc[2]
+
+
+def test_a_response_over_grpc_is_the_last_of_its_stream(worker, photos) -> None:
+    """Without this header, TorchServe's StreamPredictions kills the worker; over HTTP it would change the response."""
+    items = [{"data": bytearray(data)} for data in (photos["red"], b"no photo", photos["red"])]
+    _, over_grpc, _ = worker.respond(items, [GRPC] * 3)[1]
+    assert over_grpc["ts_stream_next"] == "false"
+    http_1_0 = {"content-length": "700"}
+    for _, headers, _ in worker.respond(items, [HTTP, http_1_0, HTTP]):
+        assert "ts_stream_next" not in headers
+
+
+def test_a_stream_ends_while_the_version_is_drained(worker, photos, archive_folder) -> None:
+    (archive_folder / DRAIN_MARKER_FILE).write_text(VERSION_RETIRED)
+    item = {"data": bytearray(photos["red"])}
+    grpc, http = worker.respond([item, item], [GRPC, HTTP])
+    assert (grpc[0], grpc[1]["ts_stream_next"]) == (404, "false")
+    assert "ts_stream_next" not in http[1]
 
 
 def test_a_multipart_form_with_several_files_is_answered_in_order(worker, photos) -> None:
