@@ -3,6 +3,7 @@
 import copy
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -11,8 +12,13 @@ import pytest
 import yaml
 from referencing import Registry, Resource
 
+from handlers import cgroup
+from handlers.settings import HandlerSettings
 from headswap import cli
 from headswap.commands import find_command
+from serving.server.memory import LoadedWorkers, find_shortage
+from serving.workers import count_workers
+from tests.cgroups import write_v2
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES_VERSION = "1.37.0"
@@ -203,3 +209,33 @@ def test_the_canary_differs_from_the_service_by_archive_and_share_alone():
     for service in (first, canary):
         service["spec"]["predictor"]["model"].pop("storageUri")
     assert first == canary
+
+
+def container_limits(path):
+    container = next(
+        each
+        for each in yaml.safe_load((DEPLOY / path).read_text())["spec"]["template"]["spec"][
+            "containers"
+        ]
+        if each["name"] == "headswap"
+    )
+    return container["resources"]["limits"]
+
+
+def test_the_workers_of_a_cpu_pod_are_counted_from_its_limit_and_fit_into_its_memory(
+    tmp_path, monkeypatch
+):
+    cpus = int(container_limits("kubernetes/cpu/threads.yaml")["cpu"])
+    memory = container_limits("kubernetes/base/deployment.yaml")["memory"]
+    assert memory.endswith("Gi")
+    memory_bytes = int(memory.removesuffix("Gi")) << 30
+    # As the kubelet writes the two limits, on a node of 64 CPUs.
+    root = write_v2(tmp_path, cpu_max=f"{cpus}00000 100000", memory_max=str(memory_bytes))
+    monkeypatch.setattr(cgroup.os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(cgroup, "available_cpus", partial(cgroup.available_cpus, root))
+    workers = count_workers({}, {"CUDA_VISIBLE_DEVICES": ""})
+    assert workers.count == cpus == 4
+    assert HandlerSettings(threads_per_worker=64).thread_count == cpus
+    # A worker of ResNet-18 grows to 644 MB under load; two versions of it, and 0.5 GB for the server.
+    loaded = [LoadedWorkers(count=workers.count, worker_bytes=644_000_000)]
+    assert find_shortage(loaded, server_bytes=500_000_000, usable_bytes=memory_bytes) is None

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.server.memory import (
-    SMALLEST_WORKER_BYTES,
     LoadedWorkers,
     find_shortage,
     process_bytes,
@@ -49,10 +48,10 @@ def test_far_too_many_workers_are_reported_before_they_start() -> None:
     assert warn_before_start(4, usable_bytes=8 * GB) is None
     warning = warn_before_start(64, usable_bytes=8 * GB)
     assert (
-        "64 workers take 21.12 GB or more, but this server may use 8.00 GB; 24 at most fit"
+        "64 workers take 20.48 GB or more, but this server may use 8.00 GB; 25 at most fit"
         in warning
     )
-    assert warn_before_start(24, usable_bytes=24 * SMALLEST_WORKER_BYTES) is None
+    assert warn_before_start(25, usable_bytes=8 * GB) is None
 
 
 @given(

@@ -38,7 +38,7 @@ def test_the_workers_of_each_live_version_are_said_with_the_reason(
     said: list[str] = []
     report_workers(settings, report=said.append)
     assert said[0] == "tiny 1.0: 64 workers, one per CPU: 64 CPUs in the affinity mask"
-    assert "24 at most fit" in said[1]
+    assert "25 at most fit" in said[1]
     write_v2(pod, cpu_max="400000 100000", memory_max=str(8 * GB))
     said.clear()
     report_workers(settings, report=said.append)
