@@ -13,11 +13,10 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from headswap.commands import CommandEntry, find_command, overview
-from headswap.errors import ArgumentError
+from headswap.errors import INTERRUPTED, ArgumentError
 from headswap.output import print_error
 from headswap.tyro_errors import one_sentence
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it.
 # tyro draws its errors in a box as wide as the terminal: wide enough that no sentence is broken.
 ERROR_WIDTH_COLUMNS = "10000"
 OPTIONAL_KINDS: tuple[Any, ...] = (str, float, Path)

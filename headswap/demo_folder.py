@@ -28,12 +28,14 @@ class DemoFolder:
         """Clear an earlier demo's folder and return the settings of a server in it, on free ports.
 
         Raises:
-            ArgumentError: the folder holds a server's files that no demo wrote, or its demo is still running.
+            ArgumentError: the folder holds a server's files that no demo wrote, its demo is still running, or its
+            path is too long.
             SettingsError: `config` cannot be read.
         """
         from serving.settings import load_settings
 
         properties = _own_properties(config)
+        self._check_length()
         self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
         lines = [HEADER, *(f"{key}={value}" for key, value in properties.items())]
@@ -51,6 +53,17 @@ class DemoFolder:
             for name, folder in folders.items()
         )
         return f"export {' '.join(variables)}"
+
+    def _check_length(self) -> None:
+        """Raise ArgumentError now for a path that the server would refuse after minutes of training."""
+        from serving.settings import SOCKET_PATH_LIMIT_BYTES, socket_path_excess_bytes
+
+        excess = socket_path_excess_bytes(self.path / STATE)
+        if excess > 0:
+            raise ArgumentError(
+                f"--out {str(self.path.resolve())!r} is {excess} bytes too long: the sockets of the demo's workers in "
+                f"it must fit into {SOCKET_PATH_LIMIT_BYTES} bytes; give a shorter --out."
+            )
 
     def _clear(self) -> None:
         config = self.path / CONFIG

@@ -8,6 +8,8 @@ CommandError                 exit code 2: the command cannot be run as typed
 import difflib
 from collections.abc import Sequence
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it: the exit code after Ctrl-C.
+
 
 class CommandError(Exception):
     exit_code = 2

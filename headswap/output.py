@@ -4,15 +4,26 @@ import sys
 import time
 
 from rich.console import Console
+from rich.table import Table
+
+# Wider than any table: one that is cut to the terminal, or to 80 columns in a pipe, loses version numbers.
+TABLE_WIDTH_MAX = 100_000
 
 
-def _console(*, stderr: bool = False) -> Console:
+def _console(*, stderr: bool = False, width: int | None = None) -> Console:
     # Names of classes and files are the user's: "[/old]" is not markup and ":cat:" is not an emoji.
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(
+        stderr=stderr, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
 
 
 stdout = _console()
 stderr = _console(stderr=True)
+
+
+def print_table(table: Table) -> None:
+    """Write the table to standard output with every cell whole, however narrow the terminal."""
+    _console(width=TABLE_WIDTH_MAX).print(table)
 
 
 def print_error(message: str) -> None:

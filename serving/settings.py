@@ -147,14 +147,18 @@ class ServerSettings:
         return "".join(f"{key}={value}\n" for key, value in properties.items())
 
     def _check_socket_path(self) -> None:
-        socket = self.state.resolve() / "tmp" / LONGEST_SOCKET_NAME
-        excess = len(os.fsencode(socket)) - SOCKET_PATH_LIMIT_BYTES
+        excess = socket_path_excess_bytes(self.state)
         if excess > 0:
             raise SettingsError(
                 f"the state folder {str(self.state.resolve())!r} is {excess} bytes too long: the sockets of its "
-                f"workers, {socket.parent.name}/{socket.name}, must fit into {SOCKET_PATH_LIMIT_BYTES} bytes; give a "
+                f"workers, tmp/{LONGEST_SOCKET_NAME}, must fit into {SOCKET_PATH_LIMIT_BYTES} bytes; give a "
                 "shorter --state."
             )
+
+
+def socket_path_excess_bytes(state: Path) -> int:
+    """Return by how many bytes the paths of the workers' sockets in this state folder are too long; 0 or less: none."""
+    return len(os.fsencode(state.resolve() / "tmp" / LONGEST_SOCKET_NAME)) - SOCKET_PATH_LIMIT_BYTES
 
 
 def load_settings(

@@ -63,9 +63,17 @@ class Run:
             return TrainConfig.from_dict(read_json(self.config_path))
         except (OSError, ValueError, ConfigError) as error:
             raise RunError(
-                f"{str(self.folder)!r} is not a run folder: {error}. "
+                f"{str(self.folder)!r} is not a run folder: {self._fault_of_config(error)}. "
                 "Give one that `headswap train` created."
             ) from None
+
+    def _fault_of_config(self, error: Exception) -> str:
+        """Return why config.json cannot be read."""
+        if not self.folder.is_dir():
+            return "there is no such folder" if not self.folder.exists() else "it is not a folder"
+        if not self.config_path.exists():
+            return f"it has no {self.config_path.name}"
+        return f"its {self.config_path.name} cannot be read: {_reason(error)}"
 
     def history(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, one dict per finished epoch.
@@ -238,7 +246,14 @@ def _differences(before: TrainConfig, now: TrainConfig) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path} cannot be read: {error}. Start a new run, or restore the file.")
+    return RunError(
+        f"{path} cannot be read: {_reason(error)}. Start a new run, or restore the file."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return what the kernel or the parser says, without the number and the path of an OSError."""
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

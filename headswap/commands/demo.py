@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from headswap.demo_folder import DemoFolder
 from headswap.options import path_option
-from headswap.output import stdout
+from headswap.output import print_table, stdout
 from headswap.promotion_log import PromotionLog
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _compare_transports(session: "ServerSession") -> dict[str, list[str]]:
             f"{photo.parent.name}/{photo.name}", describe(over_http), describe(over_grpc),
             "yes" if over_http == over_grpc else "NO",
         )  # fmt: skip
-    stdout.print(table)
+    print_table(table)
     answers = {"http_top1": by_http, "grpc_top1": by_grpc}
     return {
         key: [prediction.top.label for prediction in predictions]

@@ -62,8 +62,9 @@ class TokenFile:
         try:
             text = self._path.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise SettingsError(
-                f"the token file {str(self._path)!r} cannot be read ({error})."
+                f"the token file {str(self._path)!r} cannot be read ({reason})."
             ) from None
         if text.startswith("{"):
             return tokens.read_token(self._path, self._kind)

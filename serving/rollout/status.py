@@ -1,9 +1,11 @@
 """What is live, kept and loaded, and how it is doing: from the record, TorchServe and the handler's counters."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from serving.client.management import LoadedVersion
-from serving.rollout.live_record import Entry, read_record
+from serving.errors import ArchiveError
+from serving.rollout.live_record import Entry, open_entry, read_record
 from serving.rollout.metrics_page import Counts, read_counts
 from serving.rollout.session import ServerSession
 
@@ -29,6 +31,8 @@ class VersionStatus:
     sha256: str
     since: str
     why: str
+    problem: str
+    """Why its archive could not be loaded again, after a restart or for a rollback; empty if it could."""
 
 
 def read_status(session: ServerSession) -> list[VersionStatus]:
@@ -50,9 +54,16 @@ def read_status(session: ServerSession) -> list[VersionStatus]:
             entries |= {entry.version: ("kept", entry) for entry in deployment.kept}
         for version in [*entries, *sorted(set(loaded) - set(entries))]:
             state, entry = entries.get(version, ("loaded", None))
-            counted = counts.get((model, version), Counts())
             rows.append(
-                _row(model, version, state, entry, loaded=loaded.get(version), counts=counted)
+                _row(
+                    model,
+                    version,
+                    state,
+                    entry,
+                    loaded=loaded.get(version),
+                    counts=counts.get((model, version), Counts()),
+                    problem=_problem(session.settings.model_store, model, entry),
+                )
             )
     return rows
 
@@ -65,6 +76,7 @@ def _row(
     *,
     loaded: LoadedVersion | None,
     counts: Counts,
+    problem: str,
 ) -> VersionStatus:
     return VersionStatus(
         model=model,
@@ -81,4 +93,16 @@ def _row(
         sha256=entry.sha256 if entry else "",
         since=entry.since if entry else "",
         why=entry.why if entry else "",
+        problem=problem,
     )
+
+
+def _problem(model_store: Path, model: str, entry: Entry | None) -> str:
+    """Return what is wrong with the archive of a live or kept version; it may be gone while its workers still serve."""
+    if entry is None:
+        return ""
+    try:
+        open_entry(model_store, entry, model=model)
+    except ArchiveError as error:
+        return str(error)
+    return ""

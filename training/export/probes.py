@@ -32,8 +32,9 @@ def choose_probes(evaluation: dict[str, Any]) -> list[Path]:
         shapes = {_is_portrait(photo) for photo in chosen}
         other = next((photo for photo in photos if _is_portrait(photo) not in shapes), None)
     except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.strerror else str(error)
         raise ExportError(
-            f"a photo the run was evaluated on cannot be read ({error}). If the photos have moved, give --data FOLDER "
+            f"a photo the run was evaluated on cannot be read ({reason}). If the photos have moved, give --data FOLDER "
             "with their new place; otherwise evaluate the run again."
         ) from None
     return chosen if other is None else [*chosen[:-1], other]

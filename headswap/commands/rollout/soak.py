@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from headswap.options import PhotoPaths, ServerOptions
-from headswap.output import stdout
+from headswap.output import print_table, stdout
 from headswap.promotion_log import PromotionLog
 
 
@@ -78,7 +78,7 @@ def _show(figures: dict[str, Any]) -> None:
             swap["to"], f"{swap['at_s']:.1f}", f"{swap['seconds']:.2f}", str(swap["during"]["requests"]),
             *(f"{swap[span]['p99_ms']:.0f}" for span in ("before", "during", "after")),
         )  # fmt: skip
-    stdout.print(table)
+    print_table(table)
     by_version = ", ".join(
         f"{version}: {count}" for version, count in figures["answered_by"].items()
     )

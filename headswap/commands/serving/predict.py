@@ -73,8 +73,9 @@ def run(command: Command) -> int:
     model = command.model or _only_model(command)
     output = prediction_format(command.format_name, top_k=command.top_k)
     failures = _Failures()
-    # Linux file names are bytes; those that are not UTF-8 are printed unchanged.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    if sys.stdout.encoding.lower() == "utf-8":
+        # Linux file names are bytes; those that are not UTF-8 are printed unchanged.
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     with (
         command.client.connect(
             command.server, command.transport, connections=command.in_flight

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from headswap.options import ServerOptions
-from headswap.output import stdout
+from headswap.output import print_table, stdout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,15 @@ def run(command: Command) -> int:
             str(row.pending_requests), str(row.requests), _errors(row.errors, row.faults),
             _rounded(row.p50_ms), _rounded(row.p99_ms),
         )  # fmt: skip
-    stdout.print(table)
+    print_table(table)
     for row in rows:
         if row.sha256:
             stdout.print(
-                f"{row.model} {row.version} {row.sha256[:12]} {row.state} since {row.since}: {row.why}",
-                soft_wrap=True,
+                f"{row.model} {row.version} {row.sha256[:12]} {row.state} since {row.since}: {row.why}"
             )
+    for row in rows:
+        if row.problem:
+            stdout.print(f"{row.model} {row.version}: {row.problem}")
     return 0
 
 

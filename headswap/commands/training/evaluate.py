@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from headswap.options import RunPath
-from headswap.output import stdout
+from headswap.output import print_table, stdout
 
 if TYPE_CHECKING:
     from training.evaluation.evaluation import Evaluation
@@ -67,7 +67,7 @@ def show(evaluation: "Evaluation") -> None:
         table.add_row(
             row.name, str(row.n), f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
         )
-    stdout.print(table)
+    print_table(table)
     _show_confusion(evaluation)
 
 
@@ -83,4 +83,4 @@ def _show_confusion(evaluation: "Evaluation") -> None:
     confusion = Table("true \\ predicted", *evaluation.class_names)
     for name, row in zip(evaluation.class_names, evaluation.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
-    stdout.print(confusion)
+    print_table(confusion)

@@ -72,3 +72,10 @@ def test_the_environment_names_the_folders_from_anywhere(tmp_path: Path, monkeyp
         f"export HEADSWAP_CONFIG='{tmp_path}/my demo/config.properties' "
         f"HEADSWAP_MODEL_STORE='{tmp_path}/my demo/model_store' HEADSWAP_STATE='{tmp_path}/my demo/state'"
     )
+
+
+def test_a_path_too_long_for_the_workers_sockets_is_refused_before_training(tmp_path: Path) -> None:
+    out = tmp_path / ("d" * 107)
+    with pytest.raises(ArgumentError, match=r"bytes too long.*107 bytes; give a shorter --out\.$"):
+        DemoFolder(out).create(CONFIG)
+    assert not out.exists()

@@ -38,3 +38,16 @@ def test_a_kept_version_that_is_not_loaded_has_no_workers(
     server.loaded.discard("1.0")
     (row,) = (row for row in read_status(session) if row.version == "1.0")
     assert (row.state, row.ready_workers, row.workers) == ("kept", 0, 0)
+
+
+def test_an_archive_that_is_gone_is_said_though_its_version_is_still_loaded(
+    server: FakeTorchServe, session: FakeSession, archives: dict[str, Path]
+) -> None:
+    promote(session, archives["2.0"], report=quiet)
+    assert [row.problem for row in read_status(session)] == ["", ""]
+    kept = session.settings.model_store / "tiny-1.0.mar"
+    kept.unlink()
+    live, gone = read_status(session)
+    assert (live.problem, gone.version, gone.ready_workers) == ("", "1.0", 1)
+    assert "live.json names tiny-1.0.mar as tiny 1.0" in gone.problem
+    assert f"there is no archive {kept}" in gone.problem
