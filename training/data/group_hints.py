@@ -1,5 +1,6 @@
 """Say when photos that belong together seem to lie on both sides of a split although no --group-by was given."""
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -8,8 +9,13 @@ from training.data.groups import find_groups
 from training.data.photo_set import Photo, PhotoSet
 from training.group_by import FOLDER
 
-# The first part of a name (p12_front_3.jpg: p12), or all of it before its last number (shoe-12 (3).jpg: shoe-12).
-NAME_PATTERNS = (r"([^/_ -]+)[_ -][^/]*$", r"([^/]*[^/\d])\d+\D*$")
+# The first part of a name (p12_front_3.jpg: p12), all of it before its last number (shoe-12 (3).jpg: shoe-12), or all
+# but a letter at its end (p12b.jpg: p12).
+NAME_PATTERNS = (
+    r"([^/_ -]+)[_ -][^/]*$",
+    r"([^/]*[^/\d])\d+\D*$",
+    r"([^/]*\d)[A-Za-z]\.[^/.]*$",
+)
 # Below these, names or near-duplicates are more likely to agree by chance.
 GROUPS_MIN = 3
 GROUPED_SHARE_MIN = 0.5
@@ -40,11 +46,11 @@ def suggest_group_by(
         shared = _shared(photos.photos, groups)
         if len(shared) >= max(SHARED_PHOTOS_MIN, SHARED_SHARE_MIN * len(evaluated)):
             photo, group, other = shared[0]
-            flag = candidate if candidate == FOLDER else repr(candidate)
             return (
                 f"{len(shared)} of {len(evaluated)} photos of val and test seem to belong to a group that is also in "
                 f"train: {photo.path} and {other.path} (group {group!r}). If these show the same thing, person or "
-                f"scene, accuracy on val and test is too optimistic; --group-by {flag} keeps each group in one split."
+                "scene, accuracy on val and test is too optimistic; --group-by "
+                f"{shlex.quote(candidate)} keeps each group in one split."
             )
     if len(near_duplicates) >= max(SHARED_PHOTOS_MIN, NEAR_SHARE_MIN * len(evaluated)):
         return (
