@@ -10,7 +10,12 @@ from typing import Any, Literal, Self, get_args
 
 from handlers.cgroup import cpu_count
 from handlers.errors import HandlerSettingsError
-from handlers.images.decoding import DEFAULT_MAX_BYTES, DEFAULT_MAX_PIXELS, DecodeLimits
+from handlers.images.limits import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_HEADER_PIXELS,
+    DEFAULT_MAX_PIXELS,
+    DecodeLimits,
+)
 
 # TorchServe's part of model-config.yaml. minWorkers and maxWorkers are left to the host.
 FRONTEND_DEFAULTS: Mapping[str, int] = {
@@ -42,7 +47,9 @@ class HandlerSettings:
     threads_per_worker: int | None = None
     """CPU threads of a worker, at most one per core. Default: OMP_NUM_THREADS, else 1: the workers share the cores."""
     max_pixels: int = DEFAULT_MAX_PIXELS
-    """Of one image, checked before it is decoded."""
+    """Of one image, checked before it is decoded; of a baseline JPEG those after scaling."""
+    max_header_pixels: int = DEFAULT_MAX_HEADER_PIXELS
+    """That the header of a baseline JPEG may claim, before scaling."""
     max_bytes: int = DEFAULT_MAX_BYTES
     """Of one image as sent."""
     max_images_per_request: int = 64
@@ -60,6 +67,7 @@ class HandlerSettings:
             _check_count("threads_per_worker", self.threads_per_worker)
         for name in (
             "max_pixels",
+            "max_header_pixels",
             "max_bytes",
             "max_images_per_request",
             "default_top_k",
@@ -72,7 +80,11 @@ class HandlerSettings:
 
     @property
     def limits(self) -> DecodeLimits:
-        return DecodeLimits(max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+        return DecodeLimits(
+            max_pixels=self.max_pixels,
+            max_header_pixels=self.max_header_pixels,
+            max_bytes=self.max_bytes,
+        )
 
     @property
     def thread_count(self) -> int:

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from handlers.engines.cuda_engine import exit_if_sticky
 from handlers.errors import RequestRejectedError
-from handlers.images.decoding import Bytes, DecodeLimits, JpegHeader, read_jpeg_header
+from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
+from handlers.images.limits import DecodeLimits
 from handlers.images.loaders import CpuLoader, DecodeBudget, EncodedPhoto, PhotoTiming, Timings
 from handlers.images.preprocessing import PreprocessingSpec, central_square
 

@@ -10,7 +10,7 @@ from handlers.engines.cpu_choice import choose_cpu_engine
 from handlers.engines.cpu_engines import Engine
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.extracted import ExtractedArchive
-from handlers.images import decoding
+from handlers.images import jpeg
 from handlers.images.loaders import (
     CpuLoader,
     DecodeBudget,
@@ -93,7 +93,7 @@ def choose_pipeline(
         logger.warning(
             "TorchServe assigned GPU %d, but PyTorch finds none: the CPU serves.", gpu_id
         )
-    if decoding.simplejpeg is None:
+    if jpeg.simplejpeg is None:
         logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs instead, slower.")
     loader = CpuLoader(archive.card.preprocessing, settings.limits)
     return Pipeline(loader, choose_cpu_engine(archive, settings), settings)

@@ -1,8 +1,9 @@
 """The supported image formats, detected by their first bytes, never by file name or content type."""
 
 import importlib
+import io
 
-from PIL import features
+from PIL import Image, features
 
 from handlers.errors import EmptyBodyError, UndecodableImageError, UnsupportedMediaTypeError
 from handlers.images.magic import HEAD_BYTES, describe_other, photo_format
@@ -48,9 +49,15 @@ def detect_format(data: bytes | bytearray | memoryview) -> str:
     )
 
 
-def import_plugin(format_name: str) -> None:
-    """Import the one Pillow plugin that reads `format_name`."""
+def open_image(data: bytes | bytearray | memoryview, format_name: str) -> Image.Image:
+    """Return the image, not decoded yet, by the one plugin that reads `format_name`.
+
+    Unlike Image.open, this keeps the plugin's reason, and leaves the limit of pixels to the caller. Raises nearly
+    anything if the file is broken.
+    """
     importlib.import_module(_PLUGINS[format_name])
+    factory, _ = Image.OPEN[format_name]
+    return factory(io.BytesIO(data), "")
 
 
 def _unsupported(name: str) -> UnsupportedMediaTypeError:

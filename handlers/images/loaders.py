@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from handlers.errors import ImageTooLargeError, RequestRejectedError
-from handlers.images import decoding
-from handlers.images.decoding import Bytes, DecodeLimits, decode_as_stored
+from handlers.images import jpeg
+from handlers.images.decoding import Bytes, decode_as_stored
+from handlers.images.limits import DecodeLimits
 from handlers.images.preprocessing import PreprocessingSpec, crop_pixels
 
 Pixels = TypeVar("Pixels", covariant=True)
@@ -91,7 +92,7 @@ class CpuLoader:
     def __init__(self, spec: PreprocessingSpec, limits: DecodeLimits) -> None:
         self._spec = spec
         self._limits = limits
-        self.name = "Pillow" if decoding.simplejpeg is None else "simplejpeg"
+        self.name = "Pillow" if jpeg.simplejpeg is None else "simplejpeg"
 
     def load(
         self, photos: Sequence[EncodedPhoto], timings: Timings, budget: DecodeBudget
@@ -112,7 +113,10 @@ class CpuLoader:
     def _load(self, photo: EncodedPhoto, timings: Timings) -> np.ndarray:
         started = time.perf_counter()
         decoded = decode_as_stored(
-            photo.data, shorter_side_px=self._spec.shorter_side_px, limits=self._limits
+            photo.data,
+            shorter_side_px=self._spec.shorter_side_px,
+            limits=self._limits,
+            grey_range=self._spec.grey_range,
         )
         cropping = time.perf_counter()
         pixels = crop_pixels(decoded, self._spec)

@@ -9,12 +9,17 @@ import numpy as np
 from PIL import Image
 
 from handlers.errors import PreprocessingError
-from handlers.images.decoding import Bytes, DecodedPhoto, DecodeLimits, decode_as_stored
+from handlers.images.colour import MAX_WHITE_LEVEL, GreyRange
+from handlers.images.decoding import Bytes, DecodedPhoto, decode_as_stored
+from handlers.images.limits import DecodeLimits
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_IMAGE_SIZE_PX = 4096
+
+# Fields that archives of earlier versions lack; without them, photos become what they did then.
+_LATER_FIELDS = {"grey_range"}
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -37,6 +42,8 @@ class PreprocessingSpec:
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    grey_range: GreyRange = "full"
+    """Of greyscale of more than 8 bits: what becomes black, and what white."""
 
     def __post_init__(self) -> None:
         if not _is_int(self.image_size_px) or not 1 <= self.image_size_px <= MAX_IMAGE_SIZE_PX:
@@ -51,6 +58,11 @@ class PreprocessingSpec:
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
         if min(self.std) <= 0:
             raise _invalid("std", self.std, "three numbers above 0")
+        if self.grey_range not in ("full", "minmax") and not (
+            _is_int(self.grey_range) and 1 <= int(self.grey_range) <= MAX_WHITE_LEVEL
+        ):
+            allowed = f"full, minmax, or a white level from 1 to {MAX_WHITE_LEVEL}"
+            raise _invalid("grey_range", self.grey_range, allowed)
 
     @property
     def shorter_side_px(self) -> int:
@@ -68,12 +80,12 @@ class PreprocessingSpec:
             PreprocessingError: a field is missing, or its value is not allowed.
         """
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values]
+        missing = [name for name in names if name not in values and name not in _LATER_FIELDS]
         if missing:
             raise PreprocessingError(
                 f"preprocessing lacks {', '.join(missing)}; it needs {', '.join(names)}."
             )
-        return cls(**{name: values[name] for name in names})
+        return cls(**{name: values[name] for name in names if name in values})
 
 
 def load_pixels(
@@ -85,7 +97,13 @@ def load_pixels(
         PhotoError: the bytes are not an image in a supported format, or exceed `limits`.
     """
     return crop_pixels(
-        decode_as_stored(data, shorter_side_px=spec.shorter_side_px, limits=limits), spec
+        decode_as_stored(
+            data,
+            shorter_side_px=spec.shorter_side_px,
+            limits=limits,
+            grey_range=spec.grey_range,
+        ),
+        spec,
     )
 
 

@@ -12,7 +12,7 @@ from handlers.engines.cuda_engine import CudaEngine, choose_dtype, exit_if_stick
 from handlers.engines.cuda_loader import CudaLoader, transpose
 from handlers.engines.network import Network
 from handlers.errors import PhotoError
-from handlers.images.decoding import DecodeLimits
+from handlers.images.limits import DecodeLimits
 from handlers.images.loaders import DecodeBudget, EncodedPhoto, Timings
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 

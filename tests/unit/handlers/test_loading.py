@@ -9,7 +9,7 @@ from PIL import Image
 
 from handlers import settings
 from handlers.errors import HandlerSettingsError
-from handlers.images import decoding
+from handlers.images import jpeg
 from handlers.settings import HandlerSettings
 from tests.unit.handlers.helpers import Worker, encode
 
@@ -134,7 +134,7 @@ def test_without_simplejpeg_the_log_says_so_and_the_response_is_the_same(
 ) -> None:
     item = {"body": bytearray(photos["red"])}
     fast = Worker(archive_folder).respond_one(item)
-    monkeypatch.setattr(decoding, "simplejpeg", None)
+    monkeypatch.setattr(jpeg, "simplejpeg", None)
     assert Worker(archive_folder).respond_one(item) == fast
     assert "simplejpeg is not installed" in caplog.text
 

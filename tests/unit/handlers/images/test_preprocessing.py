@@ -63,7 +63,24 @@ def test_a_spec_survives_the_way_to_json_and_back() -> None:
     assert PreprocessingSpec.from_dict(spec.to_dict() | {"of_a_later_version": 1}) == spec
 
 
-@pytest.mark.parametrize("field", PreprocessingSpec().to_dict())
+def test_a_spec_of_an_earlier_version_scales_grey_as_it_did_then() -> None:
+    values = PreprocessingSpec().to_dict()
+    del values["grey_range"]
+    assert PreprocessingSpec.from_dict(values).grey_range == "full"
+
+
+@pytest.mark.parametrize("grey_range", ["full", "minmax", 4095])
+def test_the_grey_range_survives_and_decides_the_pixels(grey_range) -> None:
+    spec = PreprocessingSpec(image_size_px=1, resize_ratio=1, grey_range=grey_range)
+    assert PreprocessingSpec.from_dict(spec.to_dict()) == spec
+    values = np.full((4, 4), 2048, np.uint16)
+    values[0, 0], values[0, 1] = 1024, 3072
+    expected = {"full": 8, "minmax": 127, 4095: 128}
+    pixels = load_pixels(encode(Image.fromarray(values), "PNG"), spec)
+    assert abs(int(pixels[0, 0, 0]) - expected[grey_range]) <= 3
+
+
+@pytest.mark.parametrize("field", sorted(set(PreprocessingSpec().to_dict()) - {"grey_range"}))
 def test_a_missing_field_is_named(field: str) -> None:
     values = PreprocessingSpec().to_dict()
     del values[field]
@@ -85,6 +102,11 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("mean", "abc"),
         ("mean", (0.1, math.inf, 0.2)),
         ("std", (0.1, 0.0, 0.2)),
+        ("grey_range", 0),
+        ("grey_range", True),
+        ("grey_range", 4095.0),
+        ("grey_range", "auto"),
+        ("grey_range", 2**32),
     ],
 )
 def test_an_invalid_value_is_named(field: str, value: object) -> None:
