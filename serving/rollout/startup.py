@@ -1,14 +1,25 @@
-"""What happens to a model store before TorchServe starts: which version of each model is live, leftovers removed."""
+"""What happens to a model store when TorchServe starts: what is live is chosen, leftovers are removed, and once it is
+ready the versions kept for a rollback are loaded.
+"""
 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from serving.archive.reader import Archive, read_archive
-from serving.errors import BusyError, InputError
+from serving.errors import BusyError, InputError, RequestError
 from serving.rollout import journal
-from serving.rollout.live_record import Deployment, entry_of, locked, read_record, write_record
+from serving.rollout.live_record import (
+    Deployment,
+    Entry,
+    entry_of,
+    locked,
+    open_entry,
+    read_record,
+    write_record,
+)
 from serving.rollout.recovery import clear_leftovers
+from serving.rollout.session import ServerSession
 from serving.rollout.steps import install
 from serving.rollout.trust import STRICT, Trust
 
@@ -57,6 +68,35 @@ def discard_interrupted_promotion(model_store: Path) -> None:
     with contextlib.suppress(BusyError, OSError), locked(model_store):
         clear_leftovers(model_store)
         journal.end(model_store)
+
+
+def load_kept(session: ServerSession) -> list[str]:
+    """Load the versions kept for a rollback into a ready server; return a sentence for each that cannot be.
+
+    It raises nothing, because the live versions serve without them.
+    """
+    model_store = session.settings.model_store
+    try:
+        record = read_record(model_store)
+    except InputError as error:
+        return [f"the versions kept for a rollback are not loaded: {error}"]
+    problems = []
+    for model, deployment in record.items():
+        for entry in deployment.kept:
+            try:
+                _load(session, model, entry)
+            except (RequestError, InputError) as error:
+                problems.append(
+                    f"{model} {entry.version}, kept for a rollback, is not loaded: {error}"
+                )
+    return problems
+
+
+def _load(session: ServerSession, model: str, entry: Entry) -> None:
+    if entry.version in session.management.versions(model):
+        return
+    archive = open_entry(session.settings.model_store, entry, model=model, rehash=True)
+    session.management.register(archive.path.name, workers=session.settings.worker_count)
 
 
 def _only_archives(model_store: Path) -> list[Archive]:

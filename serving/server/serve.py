@@ -53,6 +53,8 @@ def serve(
                     report(
                         f"{sentence} on {settings.inference_url} and gRPC {settings.grpc_target}"
                     )
+                for sentence in server.not_loaded:
+                    report(sentence)
                 report_memory(server, report=report)
             if server.exit_code() is not None:
                 raise ServerError(

@@ -23,7 +23,7 @@ from serving.errors import (
 from serving.rollout.live_record import open_entry, read_record
 from serving.rollout.readiness import check_live
 from serving.rollout.session import ServerSession
-from serving.rollout.startup import discard_interrupted_promotion
+from serving.rollout.startup import discard_interrupted_promotion, load_kept
 from serving.server import state_folder
 from serving.server.process import start_process
 from serving.server.shutdown import finish_requests
@@ -50,6 +50,8 @@ class Server:
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
         self._is_ready = False
+        self.not_loaded: list[str] = []
+        """Once it is ready: a sentence for each version kept for a rollback that could not be loaded."""
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +137,7 @@ class Server:
                 if time.monotonic() > deadline or PROBE_FAILURE in self.last_error():
                     raise ServerError(f"not ready: {error} {self.last_error()}") from None
             time.sleep(POLL_S)
-        self._load_kept()
+        self.not_loaded = load_kept(self.session)
         if self.settings.uses_tokens:
             renewal = threading.Thread(
                 target=tokens.keep_renewing, args=(self.settings, self._stopping), daemon=True
@@ -186,18 +188,6 @@ class Server:
                     ):
                         return f"The log says: {line.strip()[:400]}"
         return f"See {log}."
-
-    def _load_kept(self) -> None:
-        settings = self.settings
-        # A version that cannot be loaded for a rollback must not keep the live one from serving.
-        with contextlib.suppress(RequestError, InputError):
-            management = self.session.management
-            for name, deployment in read_record(settings.model_store).items():
-                loaded = management.versions(name)
-                for entry in deployment.kept:
-                    if entry.version not in loaded:
-                        kept = open_entry(settings.model_store, entry, model=name, rehash=True)
-                        management.register(kept.path.name, workers=settings.worker_count)
 
 
 def _check_ports(settings: ServerSettings) -> None:

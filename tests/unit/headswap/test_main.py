@@ -41,7 +41,7 @@ def test_file_names_are_utf_8_in_an_ascii_locale_and_so_in_every_child() -> None
     assert completed.stdout.split() == [b"['utf-8',", b"'gr\\xf6\\xdfe']", b"utf-8"]
 
 
-def test_a_locale_that_python_was_told_to_keep_is_kept() -> None:
+def test_utf_8_mode_switched_off_on_the_command_line_stays_off() -> None:
     code = "import sys; from headswap.__main__ import _use_utf8; _use_utf8(); print('here')"
     assert run("-X", "utf8=0", "-c", code, **ASCII).stdout == b"here\n"
 
