@@ -79,8 +79,9 @@ def _unseen(
 ) -> tuple[Photo, ...]:
     unseen = tuple(photo for photo in photos if not record.is_seen(photo, split=split))
     if not unseen:
+        of_group = ", or by others of their groups" if any(record.groups.values()) else ""
         raise RunError(
-            f"the run was trained on or selected by all of the {len(photos)} {split} photos in {str(folder)!r}, or "
-            "by others of their groups; evaluate it on others: --data FOLDER."
+            f"the run was trained on or selected by all of the {len(photos)} {split} photos in "
+            f"{str(folder)!r}{of_group}; evaluate it on others: --data FOLDER."
         )
     return unseen
