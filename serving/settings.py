@@ -17,6 +17,7 @@ CERTIFICATE, PRIVATE_KEY = "certificate_file", "private_key_file"
 # The length of sockaddr_un.sun_path without its final zero. TorchServe numbers the sockets from 9000.
 SOCKET_PATH_LIMIT_BYTES = 107
 LONGEST_SOCKET_NAME = ".ts.sock.65535"
+TORCHSERVE_REQUEST_LIMIT = "6553500"
 METRICS_CONFIG = Path(__file__).with_name("metrics.yaml")
 
 
@@ -72,6 +73,16 @@ class ServerSettings:
     @property
     def key_file(self) -> Path:
         return self.state / "key_file.json"
+
+    @property
+    def request_limit_bytes(self) -> int:
+        """Return how large a request may be. Raises SettingsError if the configuration has no number there."""
+        value = self.properties.get("max_request_size", TORCHSERVE_REQUEST_LIMIT)
+        if not value.isdecimal():
+            raise SettingsError(
+                f"{self.config} has max_request_size={value}; it must be a whole number of bytes."
+            )
+        return int(value)
 
     @property
     def workers(self) -> WorkerCount:

@@ -26,6 +26,8 @@ class Endpoint:
     """None: requests carry no token."""
     tls: Tls | None = None
     """None: an https address is verified by the system's certificate authorities."""
+    request_limit_bytes: int | None = None
+    """The server's max_request_size; None where its settings are not known."""
 
     @property
     def target(self) -> str:
@@ -93,7 +95,12 @@ def grpc_endpoint(settings: ServerSettings, kind: TokenKind) -> Endpoint:
 
 def _local(settings: ServerSettings, kind: TokenKind, address: str) -> Endpoint:
     token = ServerToken(settings, kind) if settings.uses_tokens else None
-    return Endpoint(address=address, token=token, tls=settings.tls)
+    return Endpoint(
+        address=address,
+        token=token,
+        tls=settings.tls,
+        request_limit_bytes=settings.request_limit_bytes,
+    )
 
 
 def endpoint_at(

@@ -17,7 +17,7 @@ from serving.errors import (
     request_error,
 )
 
-# The same as in config.properties. The server aborts a larger message without giving the reason.
+# Of a response; the same as max_response_size in config.properties.
 MESSAGE_LIMIT_BYTES = 20_000_000
 CONNECT_TIMEOUT_MS = 5000
 # By default gRPC fails every call for a second after a refused connection; a server restarts faster.
@@ -35,7 +35,8 @@ STATUS_OF: dict[grpc.StatusCode, tuple[type[RequestError], int]] = {
 def open_channel(endpoint: Endpoint) -> grpc.Channel:
     """Return a channel, which connects on the first call. Raises SettingsError for an unreadable CA file."""
     options: list[tuple[str, Any]] = [
-        ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
+        # request_limit.py checks it, with the server's own limit where that is known.
+        ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
         ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),

@@ -5,6 +5,7 @@ import grpc
 from serving import stubs
 from serving.client.endpoint import Endpoint
 from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
+from serving.client.request_limit import is_over_limit, too_large
 from serving.client.transport import Request
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
@@ -35,6 +36,9 @@ class GrpcTransport:
             model_version=request.version or "",
             input=_fields(request),
         )
+        if is_over_limit(message.ByteSize(), self.endpoint):
+            # The server would abort it without giving the reason.
+            raise too_large(message.ByteSize(), self.endpoint)
         try:
             response = self._predictions(message, timeout=timeout_s, metadata=metadata_of(token))
         except grpc.RpcError as error:

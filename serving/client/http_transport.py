@@ -5,6 +5,7 @@ from urllib.parse import quote
 import requests
 
 from serving.client.endpoint import Endpoint
+from serving.client.request_limit import is_over_limit, too_large
 from serving.client.responses import parse_error, shorten
 from serving.client.sessions import session_to
 from serving.client.transport import CONNECT_TIMEOUT_S, Option, Request
@@ -48,7 +49,14 @@ class HttpTransport:
                 f"{url} did not answer within {timeout_s:.3g} s.", status=504
             ) from None
         except requests.RequestException as error:
+            size_bytes = _body_bytes(error.request)
+            if is_over_limit(size_bytes, self.endpoint):
+                # TorchServe closes the connection before it has read a larger request to its end.
+                raise too_large(size_bytes, self.endpoint) from None
             raise UnreachableError(f"{url} cannot be reached: {_reason(error)}.") from None
+        if response.status_code == 413 and not response.content:
+            # TorchServe's own; the handler's has a body.
+            raise too_large(_body_bytes(response.request), self.endpoint)
         if response.status_code >= 400:
             raise parse_error(response.content, status=response.status_code)
         return response.content
@@ -64,6 +72,11 @@ def _reason(error: BaseException) -> str:
     cause = error.__cause__ or error.__context__
     source = cause if isinstance(cause, OSError) and cause.strerror else error
     return shorten(getattr(source, "strerror", None) or source)
+
+
+def _body_bytes(sent: requests.PreparedRequest | requests.Request | None) -> int:
+    body = getattr(sent, "body", None)
+    return len(body) if isinstance(body, bytes) else 0
 
 
 def _path(request: Request) -> str:

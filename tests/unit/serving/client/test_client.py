@@ -1,6 +1,7 @@
 """The client against a local HTTP server: what is retried, what is not, and what each response becomes."""
 
 import json
+import socket
 import threading
 import time
 
@@ -109,6 +110,30 @@ def test_what_would_only_fail_again_is_not_retried(httpserver, client, status, b
     assert type(caught.value) is kind
     assert caught.value.status == status
     assert len(received) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "named"), [(4, "accepts: 4 "), (None, "accepts: by default 20,000,000 ")]
+)
+def test_torchserves_empty_413_names_the_limit(httpserver, limit_bytes, named):
+    httpserver.expect_request(PATH).respond_with_data(b"", status=413)
+    endpoint = Endpoint(address=httpserver.url_for("").rstrip("/"), request_limit_bytes=limit_bytes)
+    with HttpClient(endpoint) as client, pytest.raises(TooLargeError) as caught:
+        client.predict("clothing", b"photo")
+    assert "the request has 5 bytes, more" in str(caught.value)
+    assert f"{named}(max_request_size in its config.properties)" in str(caught.value)
+    assert (caught.value.status, caught.value.code) == (413, "request_too_large")
+
+
+def test_a_connection_closed_over_a_larger_request_names_the_limit():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        endpoint = Endpoint(address=address, request_limit_bytes=1000)
+        with HttpClient(endpoint) as client, pytest.raises(TooLargeError, match="accepts: 1,000 "):
+            client.predict("clothing", bytes(5_000_000))
+        thread.join(10)
 
 
 def test_an_error_in_the_body_is_raised_even_with_status_200(httpserver, client):

@@ -178,9 +178,21 @@ def test_a_closed_port_is_unreachable_at_once(monkeypatch):
 
 
 def test_what_exceeds_the_servers_limit_is_not_sent(client, inference):
-    with pytest.raises(TooLargeError):
+    with pytest.raises(
+        TooLargeError, match=r"has 20,000,0\d\d bytes.*by default 20,000,000"
+    ) as caught:
         client.predict("clothing", bytes(20_000_001))
+    assert (caught.value.status, caught.value.code) == (413, "request_too_large")
     assert inference.received == []
+
+
+def test_the_limit_is_the_servers_own_where_it_is_known(address, inference, answer):
+    inference.script = [{"model": answer["model"], "results": [answer, answer]}]
+    with GrpcClient(Endpoint(address=address, request_limit_bytes=200)) as client:
+        assert len(client.predict("clothing", [bytes(70), bytes(70)])) == 2
+        with pytest.raises(TooLargeError, match=r"has 2\d\d bytes, .*accepts: 200 \("):
+            client.predict("clothing", [bytes(100), bytes(100)])
+    assert len(inference.received) == 1
 
 
 def test_a_model_is_ready_if_its_handler_rejects_an_empty_photo(client, inference):
