@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -46,10 +47,11 @@ class TrainConfig:
     a dataset: stl10, cifar10, food101, ..."""
     out: Path = Path("runs/latest")
     """Run folder to create."""
-    architecture: str = "efficientnet_b0"
-    """A torchvision classification model whose head is a single linear layer."""
-    weights: str = "imagenet"
-    """Initial weights: imagenet (torchvision's, downloaded), embedded (small, included), none (random), or a file."""
+    architecture: str = "efficientnet_lite0"
+    """efficientnet_lite0, 1 or 2, or a torchvision classification model whose head is a single linear layer."""
+    weights: str = "auto"
+    """Initial weights: embedded (included), imagenet (torchvision's, downloaded), none (random), or a file. auto:
+    embedded for EfficientNet-Lite, whose included weights are those of ImageNet, and imagenet for all others."""
     photos_per_class: int = 0
     """Train on at most this many photos per class; 0 uses all. Validation and test sets stay complete."""
     group_by: str | None = None
@@ -165,6 +167,13 @@ class TrainConfig:
     def effective_label_smoothing(self) -> float:
         """Return the label smoothing; 0 with unlabeled photos, whose pseudo-labels have to be confident."""
         return self.label_smoothing if self.unlabeled is None else 0.0
+
+    @property
+    def effective_weights(self) -> str:
+        """Return the initial weights, `auto` resolved."""
+        if self.weights != "auto":
+            return self.weights
+        return "embedded" if self.architecture in EFFICIENTNET_LITES else "imagenet"
 
     @property
     def effective_batchnorm_stats(self) -> Literal["frozen", "train"]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES, build_efficientnet_lite
 from handlers.engines.weights import read_weights
 from handlers.errors import ArchitectureError, WeightsError
 from handlers.extracted import ExtractedArchive
@@ -18,7 +19,7 @@ from handlers.images.preprocessing import PreprocessingSpec
 class Network(nn.Module):
     """pixels `(B, S, S, 3) uint8`, 0..255 RGB -> probabilities `(B, K) float32`, each row with the sum 1.
 
-    `backbone_and_head` is the torchvision architecture; weights.safetensors holds its state dict.
+    `backbone_and_head` is the architecture; weights.safetensors holds its state dict.
     """
 
     mean: torch.Tensor
@@ -63,26 +64,34 @@ def build_network(
     """Return the network with random weights and `class_count` outputs.
 
     Raises:
-        ArchitectureError: torchvision has no such classifier, it cannot be built for this image size, or its head is
-        not a single linear layer.
+        ArchitectureError: there is no such classifier, it cannot be built for this image size, or its head is not a
+        single linear layer.
     """
+    classifier = _build_classifier(architecture, preprocessing.image_size_px)
+    replace_head(classifier, class_count)
+    return Network(classifier, preprocessing=preprocessing, temperature=temperature)
+
+
+def _build_classifier(architecture: str, image_size_px: int) -> nn.Module:
+    if architecture in EFFICIENTNET_LITES:
+        return build_efficientnet_lite(architecture)
     # torchvision takes seconds to import, and a worker that runs the ONNX file never needs it.
     from torchvision import models
 
     if architecture not in models.list_models(module=models):
         raise ArchitectureError(
-            f"torchvision has no classifier {architecture!r}; it has 'resnet18' and 'efficientnet_b0', for example."
+            f"there is no classifier {architecture!r}; allowed are {', '.join(EFFICIENTNET_LITES)} and those of "
+            "torchvision, such as 'resnet18'."
         )
-    options = _builder_options(architecture, preprocessing.image_size_px)
+    options = _builder_options(architecture, image_size_px)
     try:
-        classifier = models.get_model(architecture, weights=None, **options)
+        classifier: nn.Module = models.get_model(architecture, weights=None, **options)
     except (AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ArchitectureError(
-            f"{architecture} cannot be built for images of {preprocessing.image_size_px} px: {reason}"
+            f"{architecture} cannot be built for images of {image_size_px} px: {reason}"
         ) from None
-    replace_head(classifier, class_count)
-    return Network(classifier, preprocessing=preprocessing, temperature=temperature)
+    return classifier
 
 
 def find_head(classifier: nn.Module) -> str:
@@ -127,7 +136,7 @@ def load_network(archive: ExtractedArchive) -> Network:
 
     Raises:
         WeightsError: the file is broken or belongs to another architecture.
-        ArchitectureError: torchvision does not have the architecture.
+        ArchitectureError: there is no such architecture.
     """
     card = archive.card
     weights = read_weights(archive.weights_path, sha256=card.weights_sha256)

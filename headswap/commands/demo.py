@@ -89,7 +89,7 @@ def run(command: Command) -> int:
 def _first_config(out: Path) -> "TrainConfig":
     from training.config import quick
 
-    return replace(quick(), data=SAMPLE, out=out / "efficientnet_b0", weights="embedded")
+    return replace(quick(), data=SAMPLE, out=out / "efficientnet_lite0", weights="embedded")
 
 
 def _second_config(out: Path) -> "TrainConfig":
@@ -110,9 +110,7 @@ def _make_version(config: "TrainConfig", version: str, model_store: Path) -> "Ev
     from training.export.archive import export_archive
     from training.fit.trainer import train
 
-    stdout.print(
-        f"{config.architecture}, pretrained weights embedded in headswap, --freeze {config.freeze}"
-    )
+    stdout.print(f"{config.architecture}, included pretrained weights, --freeze {config.freeze}")
     train(config)
     evaluation = evaluate(config.out)
     show(evaluation)

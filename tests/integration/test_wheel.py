@@ -127,7 +127,11 @@ def test_templates_weights_settings_and_stubs_are_in_it(packed: set[str]) -> Non
     assert {
         "reports/templates/base.html.j2",
         "training/pretrained/resnet18-tiny-imagenet.safetensors",
-        "training/pretrained/efficientnet_b0-tiny-imagenet.safetensors",
+        "training/pretrained/efficientnet_lite0-imagenet.safetensors",
+        "training/pretrained/efficientnet_lite1-imagenet.safetensors",
+        "training/pretrained/efficientnet_lite2-imagenet.safetensors",
+        "training/pretrained/LICENSE-efficientnet-lite",
+        "training/pretrained/README.md",
         "serving/log4j2.xml",
         "serving/metrics.yaml",
         "serving/stubs/generated/inference_pb2.py",

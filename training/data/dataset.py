@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES, LITE_MEAN, LITE_STD
 from handlers.images.decoding import decode_photo
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from training.config import Augment, TrainConfig
@@ -30,8 +32,11 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
-    """Return how evaluation and serving turn a photo into pixels."""
-    return PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
+    """Return how evaluation and serving turn a photo into pixels, and how the network normalises them."""
+    spec = PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
+    if config.architecture in EFFICIENTNET_LITES:
+        return replace(spec, mean=LITE_MEAN, std=LITE_STD)
+    return spec
 
 
 def shape_of(spec: PreprocessingSpec) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from training.data.torchvision_sets import (
 from training.errors import DataError
 
 NO_LABEL = -1
-WEIGHT_NAMES = ("imagenet", "embedded", "none")
+WEIGHT_NAMES = ("auto", "imagenet", "embedded", "none")
 
 
 def read_data(config: TrainConfig) -> PhotoSet:

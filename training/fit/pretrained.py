@@ -9,6 +9,7 @@ from urllib.error import URLError
 import torch
 from torch import nn
 
+from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
 from handlers.engines.network import Network, find_head
 from training.errors import ConfigError, DownloadError, WeightsError
 
@@ -18,11 +19,23 @@ EMBEDDED: Mapping[str, tuple[str, str]] = {
         "resnet18-tiny-imagenet.safetensors",
         "6971795bd4b72793f68c920b94bde76c4cef6f8b8e0211f7d455df645a782c16",
     ),
-    "efficientnet_b0": (
-        "efficientnet_b0-tiny-imagenet.safetensors",
-        "c41eb63a475e6377e7f476d989e92f01340609f493f358137e6afabcd35213d8",
+    "efficientnet_lite0": (
+        "efficientnet_lite0-imagenet.safetensors",
+        "a9e52d61bb8740caf051e4b4ba224ef3c4182a933028bd12e6f7d5fced40f8ef",
+    ),
+    "efficientnet_lite1": (
+        "efficientnet_lite1-imagenet.safetensors",
+        "5847211195fb2c20f3b9ed2deacb7d6a5151e0933e930ffa1467ac65337deb78",
+    ),
+    "efficientnet_lite2": (
+        "efficientnet_lite2-imagenet.safetensors",
+        "a1792c0bfc6f54d61e7a0929c6b6154f335b2c05685eebee87201fc656b605fd",
     ),
 }
+LITE_NOTE = (
+    "Started from EfficientNet-Lite's ImageNet weights (Copyright 2020 The TensorFlow Authors, and for their "
+    "conversion ML Illustrated; Apache License 2.0); ImageNet's images are for non-commercial research and education."
+)
 LICENCE_NOTES = {
     "embedded": "Started from weights pretrained on Tiny ImageNet, a subset of ImageNet, whose "
     "images are for non-commercial research and education.",
@@ -65,13 +78,17 @@ def load_backbone(classifier: nn.Module, weights: str, *, architecture: str) -> 
     """
     if weights == "none":
         return LICENCE_NOTES["none"]
-    if weights == "embedded":
-        state_dict = _read_embedded(architecture)
+    is_lite = architecture in EFFICIENTNET_LITES
+    # What torchvision would download for others is included for these: weights trained on ImageNet.
+    if weights == "embedded" or (weights == "imagenet" and is_lite):
+        state_dict, weights = _read_embedded(architecture), "embedded"
     elif weights == "imagenet":
         state_dict = _read_imagenet(architecture)
     else:
         state_dict = _read_file(Path(weights))
     _copy_backbone(classifier, state_dict, source=weights, architecture=architecture)
+    if weights == "embedded" and is_lite:
+        return LITE_NOTE
     return LICENCE_NOTES.get(weights, f"Started from the file {Path(weights).name}.")
 
 
@@ -106,14 +123,15 @@ def _read_imagenet(architecture: str) -> dict[str, torch.Tensor]:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"torchvision's weights for {architecture} could not be downloaded ({reason}). "
-            f"Put {file_name} into {folder}, or use --weights embedded."
+            f"Put {file_name} into {folder}, or use an architecture whose weights are included: --weights embedded has "
+            f"them for {', '.join(EMBEDDED)}."
         ) from None
 
 
 def _read_file(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise WeightsError(
-            f"--weights must be imagenet, embedded, none or an existing file, not {str(path)!r}."
+            f"--weights must be auto, imagenet, embedded, none or an existing file, not {str(path)!r}."
         )
     try:
         if path.suffix == ".safetensors":

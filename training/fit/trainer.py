@@ -164,7 +164,7 @@ class Trainer:
         self.licence_note = group.on_rank_zero(
             load_pretrained,
             network,
-            weights=config.weights,
+            weights=config.effective_weights,
             architecture=config.architecture,
             image_size_px=config.image_size_px,
         )

@@ -2,7 +2,7 @@
 
 Example:
     headswap train --data photos --out runs/first
-    headswap train --preset quick --data photos --weights embedded
+    headswap train --preset quick --data photos --architecture resnet18 --weights imagenet
     torchrun --nproc-per-node 2 -m headswap train --data photos    (two GPUs, or two halves of a CPU)
 
 --data holds one folder per class, or train/, val/ and test/ with one folder per class in each. --preset quick (minutes

@@ -70,6 +70,22 @@ def test_batchnorm_statistics_are_frozen_unless_there_are_none_yet(
     assert config_of(**changes).effective_batchnorm_stats == stats
 
 
+@pytest.mark.parametrize(
+    ("changes", "weights"),
+    [
+        ({}, "embedded"),
+        ({"architecture": "efficientnet_lite2"}, "embedded"),
+        ({"architecture": "resnet18"}, "imagenet"),
+        ({"architecture": "resnet18", "weights": "embedded"}, "embedded"),
+        ({"architecture": "efficientnet_lite0", "weights": "none"}, "none"),
+    ],
+)
+def test_initial_weights_are_those_of_imagenet_unless_said_otherwise(
+    changes: dict[str, str], weights: str
+) -> None:
+    assert TrainConfig(data=Path("photos"), **changes).effective_weights == weights
+
+
 def test_random_weights_have_one_learning_rate() -> None:
     assert config_of(backbone_lr_ratio=0.25).effective_backbone_lr_ratio == 0.25
     assert config_of(weights="none", backbone_lr_ratio=0.25).effective_backbone_lr_ratio == 1

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
-from training.data.dataset import TrainingPhotos, random_crop, served_pixels
+from tests.unit.training.helpers import config_of
+from training.data.dataset import TrainingPhotos, preprocessing_of, random_crop, served_pixels
 from training.data.photos import Photo
 
 SPEC = PreprocessingSpec(image_size_px=16, resize_ratio=1.0)
+
+
+def test_a_network_gets_pixels_normalised_as_those_it_was_pretrained_on() -> None:
+    lite = preprocessing_of(config_of(architecture="efficientnet_lite1", image_size_px=240))
+    assert (lite.image_size_px, lite.mean, lite.std) == (240, (127 / 255,) * 3, (128 / 255,) * 3)
+    other = preprocessing_of(config_of(architecture="resnet18"))
+    assert (other.mean, other.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @pytest.fixture

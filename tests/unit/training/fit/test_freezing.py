@@ -26,6 +26,7 @@ def network() -> Network:
     [
         ("resnet18", 6),
         ("efficientnet_b0", 9),
+        ("efficientnet_lite0", 9),
         ("vgg16", 15),
         ("mobilenet_v3_small", 10),
         ("vit_b_16", 14),

@@ -4,10 +4,11 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer
 
+from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
 from handlers.engines.network import build_network, find_head, replace_head
 from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ConfigError, DownloadError, WeightsError
@@ -49,7 +50,36 @@ def test_embedded_weights_fill_the_backbone_and_not_the_head(network: torch.nn.M
     assert all(value.dtype == before[name].dtype for name, value in after.items())
     changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
     assert len(changed) == len(after)
+    assert "Tiny ImageNet" in note
     assert "non-commercial" in note
+
+
+@pytest.mark.parametrize("weights", ["embedded", "imagenet"])
+@pytest.mark.parametrize("architecture", EFFICIENTNET_LITES)
+def test_efficientnet_lites_start_from_imagenet_without_a_network(
+    architecture: str, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.hub.download_url_to_file", None)
+    spec = PreprocessingSpec(image_size_px=64)
+    built = build_network(architecture=architecture, class_count=3, preprocessing=spec)
+    note = load_pretrained(built, weights=weights, architecture=architecture, image_size_px=64)
+    original = load_file(PRETRAINED / EMBEDDED[architecture][0])
+    for name, value in backbone_of(built.backbone_and_head).items():
+        assert torch.equal(value, original[name].float()), name
+    for part in ("TensorFlow Authors", "ML Illustrated", "Apache License 2.0", "non-commercial"):
+        assert part in note
+
+
+def test_the_licence_lies_beside_the_weights_it_is_for() -> None:
+    licence = (PRETRAINED / "LICENSE-efficientnet-lite").read_text()
+    assert "Apache License" in licence
+    assert "Version 2.0, January 2004" in licence
+    origin = (PRETRAINED / "README.md").read_text()
+    for file_name, sha256 in EMBEDDED.values():
+        assert file_name in origin
+        assert sha256[:8] in origin
+    files = {path.name for path in PRETRAINED.glob("*.safetensors")}
+    assert files == {file_name for file_name, _ in EMBEDDED.values()}
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -104,7 +134,7 @@ def test_code_in_a_pickle_is_never_executed(network: torch.nn.Module, tmp_path: 
 
 
 def test_a_missing_file_lists_what_is_allowed(network: torch.nn.Module) -> None:
-    with pytest.raises(WeightsError, match="imagenet, embedded, none or an existing file"):
+    with pytest.raises(WeightsError, match="auto, imagenet, embedded, none or an existing file"):
         load_backbone(network, "imagnet", architecture="resnet18")
 
 
@@ -125,7 +155,7 @@ def test_a_failed_download_says_which_file_goes_where(
         load_backbone(network, "imagenet", architecture="resnet18")
     assert "resnet18-f37072fd.pth" in str(caught.value)
     assert str(tmp_path / "checkpoints") in str(caught.value)
-    assert "--weights embedded" in str(caught.value)
+    assert "--weights embedded has them for resnet18, efficientnet_lite0" in str(caught.value)
     assert caught.value.exit_code == 2
 
 

@@ -1,0 +1,192 @@
+"""Which included network is the default, and at which size: fine-tuned accuracy and time of a photo.
+
+    python -m benchmarks.training.backbones speed
+    python -m benchmarks.training.backbones accuracy --data sample_data/clothing --candidates efficientnet_lite0:224
+
+A candidate may be the default if it serves at least as many photos/s as EfficientNet-B0 at 224 px. `speed` times a
+photo of each, from its bytes to probabilities, in every engine and in turns; `accuracy` fine-tunes by the quick preset,
+and compares int8 with float32 on val. Finished runs are kept, and results of other candidates stay in the file.
+Writes benchmarks/results/backbones.json.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from benchmarks import machine
+from benchmarks.measurements import WORK, read, result_file, write
+from benchmarks.networks import SAMPLE
+from handlers.engines.cpu_engines import Engine, OnnxEngine
+from handlers.engines.mnn_engine import MnnEngine
+from handlers.engines.network import build_network
+from handlers.images.preprocessing import PreprocessingSpec, load_pixels
+from handlers.model_card import ArchivePrecision
+from training.compare.comparison import evaluated_run
+from training.config import Freeze, TrainConfig, quick
+from training.data.dataset import preprocessing_of
+from training.data.source import read_data
+from training.evaluation.evaluation import load_network
+from training.export.engine_speed import time_interleaved
+from training.export.mnn import convert
+from training.export.onnx import export_onnx
+from training.export.quantisation import quantise, quantise_and_compare, stratified_sample
+from training.fit.pretrained import EMBEDDED, load_pretrained
+from training.run import Run
+
+RESULTS = result_file("backbones")
+BASELINE = "efficientnet_b0:224"
+SPEED_CANDIDATES = tuple(
+    f"efficientnet_lite{number}:{size}" for number in range(3) for size in (160, 192, 224, 240, 260)
+)
+CLASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    candidates: tuple[str, ...] = SPEED_CANDIDATES
+    """ARCHITECTURE:PIXELS."""
+    results: Path = RESULTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    candidates: tuple[str, ...]
+    """ARCHITECTURE:PIXELS."""
+    data: Path = SAMPLE
+    photos_per_class: int = 0
+    freeze: Freeze = "none"
+    head_epochs: int = 20
+    epochs: int = 10
+    seeds: int = 1
+    int8: bool = False
+    """Also quantise the first seed's network and compare it with float32 on val."""
+    results: Path = RESULTS
+
+
+Command = (
+    Annotated[Speed, tyro.conf.subcommand("speed")]
+    | Annotated[Accuracy, tyro.conf.subcommand("accuracy")]
+)
+
+
+class WholePhoto:
+    """An engine that decodes a photo of its own for every pass, whatever pixels it is given."""
+
+    precision: ArchivePrecision = "float32"
+
+    def __init__(self, engine: Engine[np.ndarray], photo: bytes, spec: PreprocessingSpec) -> None:
+        self.name = engine.name
+        self._engine, self._photo, self._spec = engine, photo, spec
+
+    def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Return `(1, K) float32`; `batch` is ignored."""
+        return self._engine.probabilities([load_pixels(self._photo, self._spec)])
+
+
+def config_of(candidate: str, **changes: Any) -> TrainConfig:
+    """Return the quick preset for ARCHITECTURE:PIXELS."""
+    architecture, _, size = candidate.partition(":")
+    return replace(quick(), architecture=architecture, image_size_px=int(size), **changes)
+
+
+@contextmanager
+def engines_of(candidate: str) -> Iterator[dict[str, WholePhoto]]:
+    """Yield ONNX Runtime, MNN and int8 for the network, which is not fine-tuned: speed does not depend on it."""
+    config = config_of(candidate, data=SAMPLE)
+    spec, photos = preprocessing_of(config), read_data(config)
+    network = build_network(
+        architecture=config.architecture, class_count=CLASSES, preprocessing=spec
+    )
+    if config.architecture in EMBEDDED:
+        load_pretrained(
+            network,
+            weights="embedded",
+            architecture=config.architecture,
+            image_size_px=config.image_size_px,
+        )
+    photo = photos.of("test")[0].path.read_bytes()
+    with tempfile.TemporaryDirectory() as work:
+        onnx, mnn, int8 = (Path(work, name) for name in ("a.onnx", "a.mnn", "int8.onnx"))
+        export_onnx(network.eval(), onnx, spec)
+        convert(onnx, mnn)
+        quantise(onnx, int8, photos=stratified_sample(photos.of("train"), 16), spec=spec)
+        engines: dict[str, Engine[np.ndarray]] = {
+            "onnx": OnnxEngine(onnx, thread_count=1),
+            "mnn": MnnEngine(mnn, thread_count=1),
+            "int8": OnnxEngine(int8, thread_count=1, precision="int8"),
+        }
+        yield {name: WholePhoto(engine, photo, spec) for name, engine in engines.items()}
+
+
+def measure_speed(candidate: str) -> dict[str, float]:
+    """Return the milliseconds a photo takes in each engine, and the baseline's beside them."""
+    torch.set_num_threads(1)
+    with engines_of(candidate) as engines, engines_of(BASELINE) as baseline:
+        names = [*engines, "baseline_onnx"]
+        everything = [*engines.values(), baseline["onnx"]]
+        times_ms = time_interleaved(everything, np.zeros((1, 1, 3), np.uint8))
+    figures = {name: round(ms, 2) for name, ms in zip(names, times_ms, strict=True)}
+    fastest = min(figures["onnx"], figures["mnn"])
+    return {**figures, "photos_per_s_over_baseline": round(figures["baseline_onnx"] / fastest, 2)}
+
+
+def measure_accuracy(candidate: str, command: Accuracy) -> dict[str, Any]:
+    """Return test accuracy and training seconds of each seed, and if asked for what int8 costs the first."""
+    name = f"{command.data.name}-{command.photos_per_class}-{command.freeze}-{candidate}"
+    config = config_of(
+        candidate, data=command.data, photos_per_class=command.photos_per_class,
+        freeze=command.freeze, head_epochs=command.head_epochs, epochs=command.epochs,
+    )  # fmt: skip
+    runs = [
+        evaluated_run(
+            replace(config, seed=seed, out=WORK / "backbones" / f"{name}-{seed}".replace(":", "-"))
+        )
+        for seed in range(command.seeds)
+    ]
+    cost = {"int8": _int8_cost(Run(folder=Path(runs[0]["run"])))} if command.int8 else {}
+    return {
+        "accuracy": [run["accuracy"] for run in runs],
+        "training_s": [round(run["training_s"], 1) for run in runs],
+        "test_n": runs[0]["test_n"],
+        "train_n": runs[0]["train_n"],
+        "epochs": f"{config.head_epochs} + {config.total_epochs - config.frozen_epochs}",
+        **cost,
+    }
+
+
+def _int8_cost(run: Run) -> dict[str, Any]:
+    config = run.config()
+    spec = preprocessing_of(config)
+    with tempfile.TemporaryDirectory() as work:
+        onnx, int8 = Path(work, "a.onnx"), Path(work, "int8.onnx")
+        export_onnx(load_network(run), onnx, spec)
+        return quantise_and_compare(onnx, int8, photos=read_data(config), spec=spec).to_dict()
+
+
+def main() -> int:
+    command: Speed | Accuracy = tyro.cli(Command, description=__doc__)
+    path = command.results
+    results = {"speed_ms": {}, "accuracy": {}, **read(path)}
+    results["machine"] = machine.describe()
+    for candidate in command.candidates:
+        if isinstance(command, Speed):
+            figures = results["speed_ms"][candidate] = measure_speed(candidate)
+        else:
+            figures = measure_accuracy(candidate, command)
+            of_data = results["accuracy"].setdefault(command.data.name, {})
+            of_data[f"{candidate} {command.freeze} {figures['epochs']}"] = figures
+        write(path, results)
+        sys.stderr.write(f"{candidate}: {figures}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
