@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.api.request import Request, Transport, read_headers, read_request, read_transport
+from handlers.api.inputs import Transport, read_headers, read_transport
+from handlers.api.request import Request, read_request
 from handlers.api.responses import (
     ImageResult,
     Response,
@@ -110,7 +111,7 @@ class Classifier:
         pending = _Pending(headers=headers, transport=read_transport(headers))
         try:
             pending.request = read_request(
-                item, headers, max_images=self._settings.max_images_per_request
+                item, raw_headers, headers, max_images=self._settings.max_images_per_request
             )
             pending.request.options.check_deadline()
         except RequestRejectedError as error:
@@ -169,7 +170,7 @@ class Classifier:
         if request.shape == "open_inference":
             return self._write_open_inference(request, results, top_k)
         key = "predictions" if request.shape == "kserve_v1" else "results"
-        return self._writer.several(results, top_k=top_k, key=key)
+        return self._writer.several(results, names=request.names, top_k=top_k, key=key)
 
     def _write_open_inference(
         self, request: Request, results: list[ImageResult], top_k: int

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ if (_HERE / "handlers").is_dir() and sys.path[0] != str(_HERE):
     # The archive's own package, whatever version of it may be installed on the host.
     sys.path.insert(0, str(_HERE))
 
+from handlers.api.inputs import REPEATED_INPUTS  # noqa: E402
 from handlers.api.responses import JSON_TYPE, to_json  # noqa: E402
 from handlers.classifier import load_classifier  # noqa: E402
 from handlers.errors import HandlerError  # noqa: E402
@@ -39,6 +41,7 @@ class HeadswapHandler:
         # Pillow warns about odd but readable files: one line per such upload would flood the server's log.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         restore_gpu_names(os.environ)
+        record_repeated_inputs()
         properties = context.system_properties
         try:
             self._classifier = load_classifier(
@@ -70,6 +73,31 @@ class HeadswapHandler:
     def _describe(self, context: Any, index: int) -> bytes:
         context.set_response_content_type(index, JSON_TYPE)
         return to_json(self._classifier.describe())
+
+
+def record_repeated_inputs() -> None:
+    """Let each request know which of its inputs came more than once.
+
+    TorchServe's worker receives all fields of a form and passes them on in a dict, where the last of one name remains.
+    The difference to Content-Length would not show a lost photo smaller than the file names of a form may be.
+    """
+    from ts.service import Service
+
+    read_batch = Service.retrieve_data_for_inference
+    if getattr(read_batch, "records_repeated_inputs", False):
+        return
+
+    def read_batch_and_record(batch: Any) -> Any:
+        processors, items, request_ids = read_batch(batch)
+        for request, processor in zip(batch, processors, strict=True):
+            counts = Counter(parameter["name"] for parameter in request["parameters"])
+            if len(counts) < len(request["parameters"]):
+                repeated = [name for name, count in counts.items() if count > 1]
+                processor.get_request_properties()[REPEATED_INPUTS] = repeated
+        return processors, items, request_ids
+
+    read_batch_and_record.records_repeated_inputs = True  # type: ignore[attr-defined]
+    Service.retrieve_data_for_inference = staticmethod(read_batch_and_record)
 
 
 def restore_gpu_names(environment: MutableMapping[str, str]) -> None:

@@ -48,7 +48,9 @@ class JsonFormat:
 
     def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
         extra = {} if explanation is None else {"explanation": str(explanation)}
-        return _json({"photo": name, **asdict(prediction), **extra})
+        # Asked one photo at a time, the server has no name to repeat.
+        fields = {key: value for key, value in asdict(prediction).items() if key != "name"}
+        return _json({"photo": name, **fields, **extra})
 
     def failure(self, name: str, error: Exception) -> str:
         status, code = getattr(error, "status", 0), getattr(error, "code", "")

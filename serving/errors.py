@@ -55,6 +55,9 @@ class PromotionError(ServingError):
 class RequestError(ServingError):
     """`status` is HTTP's, 0 if there was no answer; `code` is the handler's, or the name of TorchServe's exception."""
 
+    name: str | None = None
+    """Of several photos of one request, the one that this error is about: its key, or its index in the list."""
+
     def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
         super().__init__(message)
         self.status = status

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from handlers.api.inputs import IMAGE_KEYS
 from handlers.api.options import OPTION_NAMES
 from handlers.errors import InvalidRequestError
 
 Shape = Literal["single", "several", "kserve_v1", "open_inference"]
-
-# Where the clients of TensorFlow Serving, of KServe and of TorchServe's own handlers put the bytes of an image.
-_IMAGE_KEYS = ("b64", "image_bytes", "image", "data", "body")
 
 _IMAGE_RULE = 'an image must be base64 text or {"b64": "..."}'
 
@@ -58,7 +56,7 @@ def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
     if isinstance(content, str):
         return JsonRequest(shape="single", images=[content])
     if isinstance(content, list):
-        return JsonRequest(shape="several", images=content)
+        return JsonRequest(shape="several", images=_require_list("the list", content))
     if not isinstance(content, dict):
         raise _unknown_shape(f"the JSON is {type(content).__name__}")
     parameters = _read_parameters(content)
@@ -75,7 +73,7 @@ def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
             parameters=parameters,
             request_id=str(content["id"])[:256] if "id" in content else None,
         )
-    if any(key in content for key in _IMAGE_KEYS):
+    if any(key in content for key in IMAGE_KEYS):
         return JsonRequest(shape="single", images=[content], parameters=parameters)
     raise _unknown_shape(f"the JSON has the keys {', '.join(map(str, content))[:200] or '(none)'}")
 
@@ -89,7 +87,7 @@ def decode_image(value: Any) -> bytes:
     # Two levels: {"image_bytes": {"b64": "..."}} is the format of TensorFlow Serving.
     for _ in range(2):
         if isinstance(value, Mapping):
-            value = next((value[key] for key in _IMAGE_KEYS if key in value), None)
+            value = next((value[key] for key in IMAGE_KEYS if key in value), None)
     if not isinstance(value, str):
         raise InvalidRequestError(f"{_IMAGE_RULE}, not {type(value).__name__}.")
     if value.startswith("data:"):

@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 
+from handlers.api.inputs import Transport
 from handlers.api.options import ID_NAMES, MAX_ID_LENGTH
-from handlers.api.request import Transport
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.model_card import ModelCard
 
@@ -51,9 +51,19 @@ class ResponseWriter:
         content = {"model": self._model} | self._describe_result(result, top_k=top_k)
         return self._respond(_status_of(result), content)
 
-    def several(self, results: list[ImageResult], *, top_k: int, key: str = "results") -> Response:
-        """Return the response to a list of images: status 200, because each has a result of its own."""
-        entries = [self._describe_result(result, top_k=top_k) for result in results]
+    def several(
+        self,
+        results: list[ImageResult],
+        *,
+        names: Sequence[str],
+        top_k: int,
+        key: str = "results",
+    ) -> Response:
+        """Return the response to several images: status 200, because each has a named result of its own."""
+        entries = [
+            {"name": name} | self._describe_result(result, top_k=top_k)
+            for name, result in zip(names, results, strict=True)
+        ]
         return self._respond(HTTPStatus.OK, {"model": self._model, key: entries})
 
     def rejection(self, error: RequestRejectedError) -> Response:

@@ -1,6 +1,7 @@
 """The client: the same methods, results and errors over either transport."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
@@ -63,7 +64,7 @@ class Client:
     def predict(
         self,
         model: str,
-        photos: Sequence[bytes],
+        photos: Sequence[bytes] | Mapping[str, bytes],
         *,
         top_k: int | None = None,
         version: str | None = None,
@@ -74,32 +75,34 @@ class Client:
     def predict(
         self,
         model: str,
-        photos: bytes | Sequence[bytes],
+        photos: bytes | Sequence[bytes] | Mapping[str, bytes],
         *,
         top_k: int | None = None,
         version: str | None = None,
         correlation_id: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Prediction | list[Outcome]:
-        """Return the prediction for one photo, or one outcome per photo of a list, which is sent as one request.
+        """Return the prediction for one photo, or one outcome per photo of several, which are sent as one request.
 
-        `photos` are encoded images (JPEG, PNG, ...). `top_k` is how many classes come back, by default 5; `version` one
-        that is loaded, by default the live one. `correlation_id`, printable ASCII of at most 256 characters, identifies
-        the request in the server's requests.log.
+        `photos` are encoded images (JPEG, PNG, ...). The outcomes of several are in their order, and the `name` of each
+        is the photo's index in a list ("0", "1", ...) or its key in a dict. `top_k` is how many classes come back, by
+        default 5; `version` one that is loaded, by default the live one. `correlation_id`, printable ASCII of at most
+        256 characters, identifies the request in the server's requests.log.
 
         Raises:
             RequestError: the photo, or the request as a whole, was not answered.
         """
         options = _options(top_k=top_k, correlation_id=correlation_id)
         is_single = isinstance(photos, bytes)
-        sent = (photos,) if isinstance(photos, bytes) else tuple(photos)
+        named = _name_photos(photos)
+        names, sent = tuple(named), tuple(named.values())
         if not sent:
             return []
         request = Request(model=model, version=version, photos=sent, options=options)
         if len(sent) > 1:
             return self._send(
                 request,
-                lambda body: responses.parse_outcomes(body, count=len(sent)),
+                lambda body: responses.parse_outcomes(body, names=names),
                 timeout_s=timeout_s,
             )
         try:
@@ -108,8 +111,9 @@ class Client:
             # The server answers a list of one as a single photo, so the photo's error is the request's.
             if is_single or error.code not in PHOTO_CODES:
                 raise
+            error.name = names[0]
             return [error]
-        return prediction if is_single else [prediction]
+        return prediction if is_single else [replace(prediction, name=names[0])]
 
     def explain(
         self,
@@ -188,6 +192,14 @@ class Client:
         self, request: Request, parse: Callable[[bytes], Result], timeout_s: float
     ) -> Result:
         return parse(self._transport.send(request, timeout_s=timeout_s))
+
+
+def _name_photos(photos: bytes | Sequence[bytes] | Mapping[str, bytes]) -> dict[str, bytes]:
+    if isinstance(photos, bytes):
+        return {"0": photos}
+    if isinstance(photos, Mapping):
+        return dict(photos)
+    return {str(index): photo for index, photo in enumerate(photos)}
 
 
 def _options(*, top_k: int | None, correlation_id: str | None) -> dict[Option, str]:

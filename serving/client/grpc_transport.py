@@ -6,7 +6,7 @@ from serving import stubs
 from serving.client.endpoint import Endpoint
 from serving.client.grpc_channel import grpc_error, metadata_of, open_channel
 from serving.client.request_limit import is_over_limit, too_large
-from serving.client.transport import Request
+from serving.client.transport import Request, photo_names
 
 METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 
@@ -49,4 +49,5 @@ class GrpcTransport:
 
 def _fields(request: Request) -> dict[str, bytes]:
     fields = {name: value.encode() for name, value in request.options.items()}
-    return fields | {f"{number:06}": photo for number, photo in enumerate(request.photos)}
+    names = photo_names(len(request.photos))
+    return fields | dict(zip(names, request.photos, strict=True))

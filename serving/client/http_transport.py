@@ -8,7 +8,7 @@ from serving.client.endpoint import Endpoint
 from serving.client.request_limit import is_over_limit, too_large
 from serving.client.responses import parse_error, shorten
 from serving.client.sessions import session_to
-from serving.client.transport import CONNECT_TIMEOUT_S, Option, Request
+from serving.client.transport import CONNECT_TIMEOUT_S, Option, Request, photo_names
 from serving.errors import DeadlineError, UnreachableError
 
 HEADER_OF: dict[Option, str] = {
@@ -100,7 +100,7 @@ def _content(request: Request) -> tuple[bytes | None, list[Part] | None]:
     """Return the body of a single photo, or the parts of a multipart form."""
     if len(request.photos) == 1:
         return request.photos[0], None
-    names = [f"{number:06}" for number in range(len(request.photos))]
+    names = photo_names(len(request.photos))
     return None, [
         (name, (name, photo, BYTES)) for name, photo in zip(names, request.photos, strict=True)
     ]

@@ -1,10 +1,13 @@
 """Response bodies, the same JSON over both transports, parsed into results or errors."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from serving.client.results import ClassScore, Explanation, Outcome, Prediction
+from serving.client.transport import photo_names
 from serving.errors import InternalServerError, RequestError, request_error
 
 MESSAGE_LIMIT = 300
@@ -20,18 +23,26 @@ def parse_prediction(body: bytes) -> Prediction:
         raise _unexpected(body) from None
 
 
-def parse_outcomes(body: bytes, *, count: int) -> list[Outcome]:
-    """Return the outcomes of `count` photos in the order sent. Raises RequestError if the whole request failed."""
+def parse_outcomes(body: bytes, *, names: Sequence[str]) -> list[Outcome]:
+    """Return the outcomes of several photos in the order sent; each gets its own of the `names`.
+
+    Raises:
+        RequestError: the request as a whole failed, or the response does not have one result for each photo.
+    """
     content = _parse(body)
+    sent = photo_names(len(names))
     try:
-        outcomes = [_outcome(content["model"], result) for result in content["results"]]
+        entries = list(content["results"])
+        # Archives of earlier versions name no inputs and answer in the order sent.
+        results = {entry.get("name", name): entry for entry, name in zip(entries, sent)}  # noqa: B905
+        outcomes = [_outcome(content["model"], results[name]) for name in sent[: len(entries)]]
     except (KeyError, TypeError, AttributeError):
         raise _unexpected(body) from None
-    if len(outcomes) != count:
+    if len(entries) != len(names):
         raise InternalServerError(
-            f"the server answered {count} photos with {len(outcomes)} results.", status=500
+            f"the server answered {len(names)} photos with {len(entries)} results.", status=500
         )
-    return outcomes
+    return [_with_name(outcome, name) for outcome, name in zip(outcomes, names, strict=True)]
 
 
 def parse_explanation(body: bytes) -> Explanation:
@@ -97,6 +108,13 @@ def _phrase(status: int) -> str:
 def _outcome(model: Any, result: Any) -> Outcome:
     error = result.get("error")
     return _prediction(model, result["predictions"]) if error is None else _error(error)
+
+
+def _with_name(outcome: Outcome, name: str) -> Outcome:
+    if isinstance(outcome, Prediction):
+        return replace(outcome, name=name)
+    outcome.name = name
+    return outcome
 
 
 def _prediction(model: Any, scores: Any) -> Prediction:

@@ -24,6 +24,8 @@ class Prediction:
     """The version that answered."""
     scores: tuple[ClassScore, ...]
     """The `top_k` classes of the highest probability, highest first."""
+    name: str | None = None
+    """Of several photos of one request, the one that this answers: its key, or its index in the list."""
 
     @property
     def top(self) -> ClassScore:

@@ -17,8 +17,13 @@ class Request:
     version: str | None = None
     """None: the live version."""
     photos: tuple[bytes, ...]
-    """Encoded images; several are answered as a list in this order."""
+    """Encoded images; several are sent under the names of `photo_names`."""
     options: Mapping[Option, str] = field(default_factory=dict)
+
+
+def photo_names(count: int) -> list[str]:
+    """Return the form fields or gRPC keys of several photos, which no option has and whose order is theirs."""
+    return [f"{number:06}" for number in range(count)]
 
 
 class Transport(Protocol):

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import pytest
+import requests
 
 from serving import stubs
 from serving.archive.reader import read_archive
@@ -51,8 +53,29 @@ def test_a_list_has_an_outcome_per_photo_in_its_order(
         BadImageError,
         Prediction,
     ]
+    assert [outcome.name for outcome in outcomes] == [str(index) for index in range(len(sent))]
     # Errors compare by identity, predictions by value.
-    assert [str(outcome) for outcome in outcomes] == [str(outcome) for outcome in singly]
+    assert [
+        str(replace(outcome, name=None) if isinstance(outcome, Prediction) else outcome)
+        for outcome in outcomes
+    ] == [str(outcome) for outcome in singly]
+
+
+def test_a_form_with_two_fields_of_one_name_is_rejected(
+    steady: ServerSettings, photos: list[bytes]
+) -> None:
+    """TorchServe's worker would pass on the last one alone."""
+    url = f"{steady.inference_url}/predictions/clothing"
+    headers = {"Authorization": f"Bearer {read_token(steady.key_file, 'inference')}"}
+    for names, status in (("aa", 400), ("ab", 200), ("aba", 400)):
+        files = [(name, photo) for name, photo in zip(names, photos, strict=False)]
+        response = requests.post(url, files=files, headers=headers, timeout=DEADLINE_S)
+        assert response.status_code == status
+        if status == 200:
+            assert [result["name"] for result in response.json()["results"]] == ["a", "b"]
+        else:
+            assert response.json()["error"]["code"] == "invalid_request"
+            assert "'a'" in response.json()["error"]["message"]
 
 
 def test_a_grpc_stream_has_one_answer_and_the_worker_lives(

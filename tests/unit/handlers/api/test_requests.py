@@ -81,6 +81,7 @@ def test_kserve_v1_json(worker, photos) -> None:
     content = {"instances": instances, "parameters": {"top_k": 1}}
     _, native = worker.respond_one({"body": content})
     assert [top(result) for result in native["results"]] == ["red", "blue"]
+    assert [result["name"] for result in native["results"]] == ["0", "1"]
     _, _, body = worker.respond([{"body": content}], [{"Host": "localhost"}])[0]
     kserve = json.loads(body)
     assert kserve["predictions"] == native["results"]
@@ -133,6 +134,7 @@ def test_base64_text_and_data_uri(worker, photos) -> None:
         ({"body": bytearray(b"%PDF-1.4")}, {}, 415, "unsupported_media_type"),
         ({"body": "no base64 at all!"}, {}, 400, "invalid_request"),
         ({"body": {}}, {}, 400, "invalid_request"),
+        ({"body": []}, {}, 400, "invalid_request"),
         ({"body": {"instances": []}}, {}, 400, "invalid_request"),
         ({"body": {"instances": "x"}}, {}, 400, "invalid_request"),
         ({"body": {"inputs": [{"datatype": "FP32", "data": [1]}]}}, {}, 400, "invalid_request"),

@@ -14,6 +14,7 @@ from serving.client.endpoint import Endpoint
 from serving.errors import (
     BadImageError,
     DeadlineError,
+    InternalServerError,
     NotFoundError,
     OverloadedError,
     TooLargeError,
@@ -170,6 +171,40 @@ def test_several_photos_are_one_request_with_an_outcome_each(httpserver, client,
     bad, good = client.predict("clothing", [b"a", b"b"])
     assert isinstance(bad, BadImageError)
     assert good.top.label == "hat"
+
+
+def test_outcomes_are_matched_by_name_and_carry_that_of_their_photo(httpserver, client, answer):
+    def result(name, label):
+        return {"name": name, "predictions": [{"label": label, "index": 0, "probability": 1.0}]}
+
+    results = [result("000002", "third"), result("000000", "first"), result("000001", "second")]
+    results[0] = {"name": "000002", "error": rejection(400)["error"]}
+    serve_in_turn(httpserver, (200, {"model": answer["model"], "results": results}))
+    for photos, names in (
+        ([b"a", b"b", b"c"], ["0", "1", "2"]),
+        ({"top_k": b"a", "x.jpg": b"b", "y": b"c"}, ["top_k", "x.jpg", "y"]),
+    ):
+        first, second, third = client.predict("clothing", photos)
+        assert (first.top.label, second.top.label, third.code) == (
+            "first",
+            "second",
+            "undecodable_image",
+        )
+        assert [first.name, second.name, third.name] == names
+
+
+@pytest.mark.parametrize("names", [["000000"], ["000000", "000000"], ["000000", "7"], ["0"] * 3])
+def test_a_missing_or_repeated_result_is_an_error(httpserver, client, answer, names):
+    results = [{"name": name, "predictions": answer["predictions"]} for name in names]
+    serve_in_turn(httpserver, (200, {"model": answer["model"], "results": results}))
+    with pytest.raises(InternalServerError):
+        client.predict("clothing", [b"a", b"b"])
+
+
+def test_a_dict_of_one_names_its_outcome(httpserver, client, answer):
+    serve_in_turn(httpserver, (200, answer), (400, rejection(400)))
+    assert client.predict("clothing", {"a.jpg": b"a"})[0].name == "a.jpg"
+    assert client.predict("clothing", {"b.jpg": b"b"})[0].name == "b.jpg"
 
 
 def test_a_list_of_one_has_one_outcome_and_an_empty_list_none(httpserver, client, answer):

@@ -22,7 +22,7 @@ def test_any_bytes_are_a_result_or_a_request_error(body):
     for parse in (
         parse_prediction,
         parse_explanation,
-        lambda content: parse_outcomes(content, count=1),
+        lambda content: parse_outcomes(content, names=["0"]),
     ):
         with pytest.raises(RequestError):
             parse(body)
@@ -53,7 +53,7 @@ def test_any_json_is_a_result_or_a_request_error(value):
     for parse in (
         parse_prediction,
         parse_explanation,
-        lambda content: parse_outcomes(content, count=1),
+        lambda content: parse_outcomes(content, names=["0"]),
     ):
         with pytest.raises(RequestError):
             parse(body)
