@@ -6,21 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headswap.errors import ArgumentError
+from headswap.output import print_error
+from photo_folder.errors import FolderError
+from photo_folder.photos import find_photos as find_files
 
 STANDARD_INPUT = "-"
-# What a folder is searched for. A file given by name is sent whatever its suffix: the server decides.
-PHOTO_SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".webp",
-    ".gif",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".heic",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +29,8 @@ class NamedPhoto:
 def find_photos(arguments: Sequence[str]) -> list[NamedPhoto]:
     """Return the photos of files, folders (searched recursively, in sorted order) and `-` (standard input).
 
+    A file given by name is sent whatever it is: the server decides. What a folder holds besides photos is printed.
+
     Raises:
         ArgumentError: there is no argument, a path does not exist, or a folder has no photos.
     """
@@ -53,16 +45,20 @@ def _expand(argument: str) -> Iterator[NamedPhoto]:
         return
     path = Path(argument)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES)
-        if not files:
-            suffixes = ", ".join(sorted(PHOTO_SUFFIXES))
-            raise ArgumentError(
-                f"the folder {argument!r} has no photos; files with these suffixes count: {suffixes}."
-            )
-        yield from (NamedPhoto(name=str(file), path=file) for file in files)
+        yield from (NamedPhoto(name=str(file), path=file) for file in _in_folder(path))
     elif path.exists():
         yield NamedPhoto(name=argument, path=path)
     else:
         raise ArgumentError(
             f"{argument!r} does not exist; name files, folders, or - for standard input."
         )
+
+
+def _in_folder(folder: Path) -> tuple[Path, ...]:
+    try:
+        files = find_files(folder)
+    except FolderError as error:
+        raise ArgumentError(str(error)) from None
+    for note in files.notes:
+        print_error(f"{folder}: {note}")
+    return files.paths

@@ -50,10 +50,12 @@ def find_listed(folder: Path, table: Path) -> LabelledFiles:
     files: dict[Path, LabelledFile] = {}
     lines: dict[Path, int] = {}
     for row in rows:
+        path = places.find(row, table)
         file = LabelledFile(
-            path=places.find(row, table),
+            path=path,
             class_name=to_class_name(row.label),
             split=_split(row, rows[0], table),
+            subfolder=path.parent.name if path.parent != folder else "",
         )
         before = files.setdefault(file.path, file)
         first = lines.setdefault(file.path, row.line)

@@ -14,6 +14,8 @@ class LabelledFile:
     class_name: str
     split: Split | None = None
     """None where neither a folder nor a table names one."""
+    subfolder: str = ""
+    """The topmost folder inside the class folder; with a table, the folder that the photo lies in."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,8 @@ CLASSES_NAMED_MAX = 10
 UNLABELED_NAMES = {"unlabeled", "unlabelled", "unsup", "unsupervised"}
 
 
-def find_labelled(path: Path) -> LabelledFiles:
-    """Return the labelled photos of a folder.
+def find_labelled(path: Path, *, unlabeled: Path | None = None) -> LabelledFiles:
+    """Return the labelled photos of a folder, beside whose split folders that of unlabeled photos may lie.
 
     Raises:
         FolderError: it cannot be read, or its layout is not understood; says which layout was seen.
@@ -42,7 +42,7 @@ def find_labelled(path: Path) -> LabelledFiles:
     notes += [*describe_unread(top), *describe_hidden(top)]
     split_folders = [folder for folder in top.full if split_of(folder.name)]
     if any(folder.full for folder in split_folders):
-        files, roots = _read_splits(top, notes)
+        files, roots = _read_splits(top, notes, unlabeled)
     else:
         files, roots = _read_classes(top, notes), [top.path]
     passed = tree.passed.describe()
@@ -115,7 +115,7 @@ def _read_split_classes(top: Folder) -> list[LabelledFile]:
             )
         _check_each_once(folder, splits)
         for inner in folder.full:
-            files += _labelled(inner.all_photos, folder.name, splits[inner.name])
+            files += _labelled(inner, folder.name, splits[inner.name])
     return sorted(files, key=lambda file: (str(file.split), file.class_name))
 
 
@@ -131,12 +131,14 @@ def _note_nested(top: Folder, notes: list[str]) -> None:
         )
 
 
-def _read_splits(top: Folder, notes: list[str]) -> tuple[list[LabelledFile], list[Path]]:
+def _read_splits(
+    top: Folder, notes: list[str], unlabeled: Path | None
+) -> tuple[list[LabelledFile], list[Path]]:
     """Return the photos of FOLDER/SPLIT/CLASS/PHOTO, and the split folders."""
     splits = splits_of([folder.name for folder in top.full])
     _check_each_once(top, splits)
     others = [folder for folder in top.full if folder.name not in splits]
-    others = [folder for folder in others if not _is_unlabeled(folder, notes)]
+    others = [folder for folder in others if not _is_unlabeled(folder, notes, unlabeled)]
     files: list[LabelledFile] = []
     roots = []
     for folder in (folder for folder in top.full if folder.name in splits):
@@ -166,7 +168,9 @@ def _inner(folder: Folder) -> Folder:
     return folder
 
 
-def _is_unlabeled(folder: Folder, notes: list[str]) -> bool:
+def _is_unlabeled(folder: Folder, notes: list[str], unlabeled: Path | None) -> bool:
+    if unlabeled is not None and unlabeled.exists() and folder.path.samefile(unlabeled):
+        return True
     if folder.name.lower() not in UNLABELED_NAMES:
         return False
     notes.append(
@@ -224,9 +228,22 @@ def _check_each_once(folder: Folder, splits: dict[str, Split]) -> None:
 
 
 def _classes(folders: Sequence[Folder], *, split: Split | None) -> list[LabelledFile]:
-    return [file for folder in folders for file in _labelled(folder.all_photos, folder.name, split)]
+    return [file for folder in folders for file in _labelled(folder, folder.name, split)]
 
 
-def _labelled(photos: Sequence[Path], name: str, split: Split | None) -> list[LabelledFile]:
+def _labelled(folder: Folder, name: str, split: Split | None) -> list[LabelledFile]:
     class_name = to_class_name(name)
-    return [LabelledFile(path=path, class_name=class_name, split=split) for path in photos]
+    return [
+        LabelledFile(
+            path=path,
+            class_name=class_name,
+            split=split,
+            subfolder=_subfolder(path, folder.path),
+        )
+        for path in folder.all_photos
+    ]
+
+
+def _subfolder(path: Path, folder: Path) -> str:
+    inside = path.relative_to(folder).parts
+    return inside[0] if len(inside) > 1 else ""

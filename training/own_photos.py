@@ -25,13 +25,14 @@ def scan_own_folder(run: Run) -> ScannedPhotos:
     Raises:
         RunError: the folder is gone. DataError: it holds no photos of classes.
     """
-    data = run.config().data
+    config = run.config()
+    data = config.data
     if is_gone(data):
         raise RunError(
             f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
             "moved, give --data FOLDER with their new place."
         )
-    return scan_photos(find_folder(data))
+    return scan_photos(find_folder(data), unlabeled=config.unlabeled)
 
 
 def is_gone(data: Path) -> bool:

@@ -3,13 +3,17 @@
 Its probes always have to be right (readiness.py); the other checks are the choice of the user who promotes.
 """
 
+import itertools
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from photo_folder.errors import FolderError
+from photo_folder.layout import find_labelled
 from serving.archive.reader import Archive
 from serving.client import Client, Prediction, map_in_order
 from serving.errors import PHOTO_CODES, InputError, PromotionError, RequestError
@@ -89,7 +93,9 @@ def check_gates(
         RequestError: a version does not answer.
     """
     photos = (
-        read_labelled_photos(gates.data, candidate.class_names) if gates.data is not None else []
+        read_labelled_photos(gates.data, candidate.class_names, report=report)
+        if gates.data is not None
+        else []
     )
     if gates.min_accuracy is not None or gates.max_drop is not None:
         _check_accuracy(client, candidate, live, photos, gates=gates, report=report)
@@ -99,45 +105,40 @@ def check_gates(
         _check_latency(client, candidate, photos, gates.max_p99_ms, report=report)
 
 
-def read_labelled_photos(folder: Path, class_names: Sequence[str]) -> list[LabelledPhoto]:
-    """Return the photos of FOLDER/CLASS/PHOTO, alternating between the classes, so that the first few show them all.
+def read_labelled_photos(
+    folder: Path, class_names: Sequence[str], *, report: Report
+) -> list[LabelledPhoto]:
+    """Return the folder's photos, those of test where it is split, alternating between the classes.
+
+    So the first few show all classes. What is passed by is reported.
 
     Raises:
         InputError: there is no such folder, a class that the version does not have, or no photo.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"there is no folder {str(folder)!r}; give one that holds a folder per class."
-        )
-    class_folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    unknown = [path.name for path in class_folders if path.name not in class_names]
-    if unknown:
-        raise InputError(
-            f"{folder} holds a folder {unknown[0]!r}, which is not a class of this version ({', '.join(class_names)}); "
-            "give the folder right above the class folders, such as DATA/test."
-        )
-    photos_by_class = [
-        [
-            LabelledPhoto(path=path, label=class_folder.name)
-            for path in sorted(class_folder.iterdir())
-            if _is_photo(path)
-        ]
-        for class_folder in class_folders
-    ]
-    photos = [
-        photos_of_class[turn]
-        for turn in range(max(map(len, photos_by_class), default=0))
-        for photos_of_class in photos_by_class
-        if turn < len(photos_of_class)
-    ]
-    if not photos:
-        raise InputError(f"{folder} holds no photos in class folders.")
-    return photos
-
-
-def _is_photo(path: Path) -> bool:
-    # Whatever its suffix: a file that is not a photo counts as a wrong answer and is noticed that way.
-    return path.is_file() and not path.name.startswith(".")
+    try:
+        labelled = find_labelled(folder)
+    except FolderError as error:
+        raise InputError(f"--gate-data: {error}") from None
+    files = labelled.files
+    if labelled.splits:
+        files = tuple(file for file in files if file.split == "test")
+    spelled = {unicodedata.normalize("NFC", name): name for name in class_names}
+    by_class: dict[str, list[LabelledPhoto]] = {}
+    for file in files:
+        if file.class_name not in spelled:
+            raise InputError(
+                f"{folder} holds a folder {file.class_name!r}, which is not a class of this version "
+                f"({', '.join(class_names)}); give a folder of photos of its classes, such as DATA/test."
+            )
+        label = spelled[file.class_name]
+        by_class.setdefault(label, []).append(LabelledPhoto(path=file.path, label=label))
+    if not files:
+        of_test = " of test" if labelled.splits else ""
+        raise InputError(f"{folder} holds no photos{of_test} in class folders.")
+    for note in labelled.notes:
+        report(f"{folder}: {note}")
+    turns = itertools.zip_longest(*by_class.values())
+    return [photo for turn in turns for photo in turn if photo is not None]
 
 
 def _check_accuracy(

@@ -34,6 +34,8 @@ def assign_splits(
     if group_by is not None:
         photos, group_leaks = _without_group_leaks(_grouped(scanned, group_by))
     is_whole = unsplit_as is not None and len(scanned.missing) == 2
+    if unsplit_as is None:
+        _check_train(scanned)
     if is_whole and unsplit_as:
         photos = [replace(photo, split=unsplit_as) for photo in photos]
     elif group_by is not None:
@@ -50,9 +52,19 @@ def assign_splits(
         bad_files=scanned.bad_files,
         leaks=leaks,
         group_leaks=group_leaks,
+        notes=scanned.notes,
     )
-    _check_no_class_is_empty(photo_set, [unsplit_as] if is_whole and unsplit_as else SPLITS)
+    is_evaluated = is_whole or "train" in scanned.missing
+    _check_no_class_is_empty(photo_set, [unsplit_as] if is_evaluated and unsplit_as else SPLITS)
     return photo_set
+
+
+def _check_train(scanned: ScannedPhotos) -> None:
+    if "train" in scanned.missing:
+        given = " and ".join(split for split in SPLITS if split not in scanned.missing)
+        raise DataError(
+            f"{str(scanned.folder)!r} holds {given} but no train folder; add one: FOLDER/train/CLASS/PHOTO."
+        )
 
 
 def _check_no_class_is_empty(photo_set: PhotoSet, splits: Iterable[Split]) -> None:
@@ -65,7 +77,15 @@ def _check_no_class_is_empty(photo_set: PhotoSet, splits: Iterable[Split]) -> No
                     f"the class {name!r} has no {split} photo in {str(photo_set.folder)!r}. Every class needs photos "
                     "in train, val and test; add some (about 20 or more per class) or remove the class folder."
                     + (of_groups if left_out else "")
+                    + _other_spelling(name, photo_set.class_names)
                 )
+
+
+def _other_spelling(name: str, class_names: Sequence[str]) -> str:
+    for other in class_names:
+        if other != name and other.strip().casefold() == name.strip().casefold():
+            return f" {other!r} is another class; rename one of them if they are meant as one."
+    return ""
 
 
 def _split(photos: Sequence[Photo], *, missing: Sequence[Split], seed: int) -> list[Photo]:

@@ -1,13 +1,15 @@
-"""Photo files: listed, then read, decoded and hashed once; unreadable ones become `BadFile`."""
+"""Photo files: read, decoded and hashed once; unreadable ones become `BadFile`."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from handlers.errors import PhotoError
 from handlers.images.decoding import decode_photo
+from handlers.images.limits import DecodeLimits
 from training.errors import DataError
 from training.threads import file_threads
 
@@ -24,28 +26,16 @@ class BadFile:
     reason: str
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder of this name is skipped."""
-    return name.startswith((".", "__MACOSX"))
-
-
-def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files anywhere under the folder in sorted order, without hidden ones."""
-    for parent, folder_names, file_names in os.walk(folder):
-        folder_names[:] = sorted(name for name in folder_names if not is_hidden(name))
-        for name in sorted(file_names):
-            if not is_hidden(name):
-                yield Path(parent, name)
-
-
-def check_files(paths: Sequence[Path]) -> list[str | BadFile]:
-    """Return for each file, in order, its sha256, or a `BadFile` if it cannot be fully decoded."""
+def check_files(
+    paths: Sequence[Path], *, limits: DecodeLimits | None = None
+) -> list[str | BadFile]:
+    """Return for each file, in order, its sha256, or a `BadFile` if it cannot be fully decoded within the limits."""
     # Reading and decoding release the GIL, so threads are enough.
     with file_threads() as pool:
-        return list(pool.map(_sha256_of_photo, paths))
+        return list(pool.map(partial(_sha256_of_photo, limits=limits), paths))
 
 
-def _sha256_of_photo(path: Path) -> str | BadFile:
+def _sha256_of_photo(path: Path, *, limits: DecodeLimits | None) -> str | BadFile:
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -53,15 +43,21 @@ def _sha256_of_photo(path: Path) -> str | BadFile:
         escaped = Path(os.fsencode(path).decode(errors="backslashreplace"))
         return BadFile(path=escaped, reason="its name is not UTF-8")
     try:
-        if not path.is_file():
-            return BadFile(path=path, reason="not a regular file")
+        if not os.path.isfile(path):
+            return BadFile(path=path, reason=_why_no_file(path))
         data = path.read_bytes()
-        decode_photo(data, shorter_side_px=CHECK_SIDE_PX)
+        decode_photo(data, shorter_side_px=CHECK_SIDE_PX, limits=limits)
     except PhotoError as error:
         return BadFile(path=path, reason=str(error))
     except OSError as error:
         return BadFile(path=path, reason=error.strerror or str(error))
     return hashlib.sha256(data).hexdigest()
+
+
+def _why_no_file(path: Path) -> str:
+    if os.path.exists(path):
+        return "not a regular file"
+    return "a link to a file that does not exist" if path.is_symlink() else "no such file"
 
 
 def check_bad_share(bad_files: Sequence[BadFile], *, total: int) -> None:

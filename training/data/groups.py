@@ -6,6 +6,7 @@ that it matches, name the group. A photo in no group is a group of its own.
 """
 
 import datetime
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +32,7 @@ def find_groups(
         return burst_groups(paths)
     if group_by == FOLDER:
         return [subfolder or None for subfolder in subfolders]
-    return [regex_group(group_by, path.relative_to(folder).as_posix()) for path in paths]
+    return [regex_group(group_by, Path(os.path.relpath(path, folder)).as_posix()) for path in paths]
 
 
 def regex_group(pattern: str, path: str) -> str | None:

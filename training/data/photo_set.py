@@ -57,6 +57,8 @@ class PhotoSet:
     near_leaks: tuple[NearLeak, ...] = ()
     unlabeled: tuple[Photo, ...] = ()
     """Trained on without labels; not part of any split."""
+    notes: tuple[str, ...] = ()
+    """How the folder was read, and what in it was not."""
 
     def of(self, split: Split) -> tuple[Photo, ...]:
         """Return the split's photos."""
@@ -77,10 +79,8 @@ class PhotoSet:
         counts = ", ".join(f"{len(self.of(split))} {split}" for split in SPLITS)
         if self.unlabeled:
             counts += f", {len(self.unlabeled)} unlabeled"
-        lines = [f"{len(self.class_names)} classes, photos: {counts}"]
-        if self.bad_files:
-            listed = format_first(f"{bad.path} ({bad.reason})" for bad in self.bad_files)
-            lines.append(f"skipped {len(self.bad_files)} unreadable files: {listed}")
+        lines = [f"{len(self.class_names)} classes, photos: {counts}", *self.notes]
+        lines += describe_bad_files(self.bad_files)
         if self.leaks:
             listed = format_first(f"{leak.dropped} (= {leak.kept})" for leak in self.leaks)
             lines.append(f"left out {len(self.leaks)} copies of photos in another split: {listed}")
@@ -124,3 +124,17 @@ class ScannedPhotos:
     bad_files: tuple[BadFile, ...]
     missing: tuple[Split, ...]
     """The splits without a folder."""
+    notes: tuple[str, ...] = ()
+    """How the folder was read, and what in it was not."""
+
+    def describe_unread(self) -> list[str]:
+        """Return a line for each thing that the user should know of what was read and what was not."""
+        return [*self.notes, *describe_bad_files(self.bad_files)]
+
+
+def describe_bad_files(bad_files: tuple[BadFile, ...]) -> list[str]:
+    """Return a line that names the first ones, in a list that is empty where there is none."""
+    if not bad_files:
+        return []
+    listed = format_first(f"{bad.path} ({bad.reason})" for bad in bad_files)
+    return [f"skipped {len(bad_files)} unreadable files: {listed}"]

@@ -5,8 +5,11 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from handlers.images.limits import DecodeLimits
+from photo_folder.errors import FolderError
+from photo_folder.photos import find_photos
 from training.config import TrainConfig
-from training.data.files import BadFile, check_bad_share, check_files, list_files
+from training.data.files import BadFile, check_bad_share, check_files
 from training.data.photos import Photo, PhotoSet, ScannedPhotos, assign_splits, scan_photos
 from training.data.splitting import hash_fraction
 from training.data.torchvision_sets import (
@@ -18,7 +21,7 @@ from training.data.torchvision_sets import (
 from training.errors import DataError
 
 NO_LABEL = -1
-WEIGHT_NAMES = ("auto", "imagenet", "embedded", "none")
+WEIGHT_NAMES = ("imagenet", "embedded", "none")
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
@@ -29,7 +32,10 @@ def read_data(config: TrainConfig) -> PhotoSet:
     Raises:
         DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
     """
-    photos = split_labeled(scan_photos(find_folder(config.data)), config)
+    photos = split_labeled(
+        scan_photos(find_folder(config.data), unlabeled=config.unlabeled),
+        config,
+    )
     return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
 
 
@@ -97,7 +103,7 @@ def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
     )
 
 
-def with_unlabeled(photos: PhotoSet, source: Path) -> PhotoSet:
+def with_unlabeled(photos: PhotoSet, source: Path, limits: DecodeLimits | None = None) -> PhotoSet:
     """Return the set with the photos under `source` as `unlabeled`, and broken files added to `bad_files`.
 
     Photos whose bytes are in the set already are left out: `source` may be the folder the labelled photos come from.
@@ -107,28 +113,38 @@ def with_unlabeled(photos: PhotoSet, source: Path) -> PhotoSet:
         DownloadError: STL-10 is not here and could not be fetched.
     """
     known = {photo.sha256 for photo in photos.photos}
-    unlabeled, bad_files = read_unlabeled(_unlabeled_folder(source), known=known)
-    return replace(photos, unlabeled=unlabeled, bad_files=(*photos.bad_files, *bad_files))
+    unlabeled, bad_files, notes = read_unlabeled(
+        _unlabeled_folder(source), known=known, limits=limits
+    )
+    return replace(
+        photos,
+        unlabeled=unlabeled,
+        bad_files=(*photos.bad_files, *bad_files),
+        notes=(*photos.notes, *(f"--unlabeled: {note}" for note in notes)),
+    )
 
 
 def read_unlabeled(
-    folder: Path, *, known: Collection[str]
-) -> tuple[tuple[Photo, ...], tuple[BadFile, ...]]:
-    """Return the photos anywhere under the folder whose sha256 is not in `known`, and the bad files."""
-    paths = list(list_files(folder))
-    checked = check_files(paths)
+    folder: Path, *, known: Collection[str], limits: DecodeLimits | None = None
+) -> tuple[tuple[Photo, ...], tuple[BadFile, ...], tuple[str, ...]]:
+    """Return the photos anywhere under the folder whose sha256 is not in `known`, the bad files, and notes."""
+    try:
+        files = find_photos(folder)
+    except FolderError as error:
+        raise DataError(f"--unlabeled: {error}") from None
+    checked = check_files(files.paths, limits=limits)
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     check_bad_share(bad_files, total=len(checked))
     photos = tuple(
         Photo(path=path, label=NO_LABEL, split="train", sha256=sha256)
-        for path, sha256 in zip(paths, checked, strict=True)
+        for path, sha256 in zip(files.paths, checked, strict=True)
         if isinstance(sha256, str) and sha256 not in known
     )
     if not photos:
         raise DataError(
             f"--unlabeled {str(folder)!r} holds no photo that is not in --data already; give another folder."
         )
-    return photos, bad_files
+    return photos, bad_files, files.notes
 
 
 def _unlabeled_folder(source: Path) -> Path:

@@ -7,10 +7,10 @@ test). No rule can keep every photo in place and the proportions exact: photos a
 
 import hashlib
 from collections.abc import Collection, Iterable
-from typing import Literal
 
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+from photo_folder.split_names import SPLITS as SPLITS
+from photo_folder.split_names import Split as Split
+
 VAL_SHARE = 0.15
 TEST_SHARE = 0.15
 

@@ -31,6 +31,7 @@ def test_a_run_folder_is_never_among_the_photos(
 def test_folders_next_to_the_splits_are_not_read_as_photos(tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split / "cat").mkdir(parents=True)
+        (tmp_path / split / "cat" / "0.jpg").touch()
     check(tmp_path, tmp_path / "runs" / "first")
     with pytest.raises(ConfigError, match="train/first' is inside --data"):
         check(tmp_path, tmp_path / "train" / "first")

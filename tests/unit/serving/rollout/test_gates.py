@@ -14,7 +14,14 @@ from tests.unit.serving.rollout.helpers import FakeSession, FakeTorchServe
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Return labelled photos; the fake server's versions answer `dog` to each, those that are wrong `cat`."""
-    for name in ("cat/1.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg", "dog/.hidden"):
+    for name in (
+        "cat/1.jpg",
+        "dog/1.jpg",
+        "dog/2.jpg",
+        "dog/3.jpg",
+        "dog/.hidden",
+        "dog/Thumbs.db",
+    ):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -90,7 +97,7 @@ def test_gates_that_make_no_sense_are_refused(wrong: dict[str, float], named: st
 
 
 def test_gate_photos_alternate_between_the_classes(photos: Path) -> None:
-    labelled = read_labelled_photos(photos, ("cat", "dog", "cow"))
+    labelled = read_labelled_photos(photos, ("cat", "dog", "cow"), report=print)
     assert [(photo.label, photo.path.name) for photo in labelled] == [
         ("cat", "1.jpg"),
         ("dog", "1.jpg"),
@@ -99,14 +106,35 @@ def test_gate_photos_alternate_between_the_classes(photos: Path) -> None:
     ]
 
 
+def test_gate_photos_are_those_of_test_where_the_folder_is_split(tmp_path: Path) -> None:
+    for name in ("train/cat/0.jpg", "train/dog/0.jpg", "Test/cat/1.jpg", "Test/dog/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "Test" / "dog" / "Thumbs.db").write_bytes(b"x")
+    notes: list[str] = []
+    labelled = read_labelled_photos(tmp_path, ("cat", "dog"), report=notes.append)
+    assert [str(photo.path.relative_to(tmp_path)) for photo in labelled] == [
+        "Test/cat/1.jpg", "Test/dog/1.jpg",
+    ]  # fmt: skip
+    assert notes == [f"{tmp_path}: passed by 1 file (not photos: 1 .db)"]
+
+
+def test_a_class_of_gate_photos_may_be_spelled_as_a_mac_does(tmp_path: Path) -> None:
+    for name in ("cafe\u0301", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"x")
+    labelled = read_labelled_photos(tmp_path, ("caf\u00e9", "dog"), report=print)
+    assert [photo.label for photo in labelled] == ["caf\u00e9", "dog"]
+
+
 def test_gate_photos_that_cannot_be_used_are_named(photos: Path) -> None:
     with pytest.raises(InputError, match="'dog', which is not a class of this version"):
-        read_labelled_photos(photos, ("cat",))
-    with pytest.raises(InputError, match="there is no folder"):
-        read_labelled_photos(photos / "absent", ("cat",))
+        read_labelled_photos(photos, ("cat",), report=print)
+    with pytest.raises(InputError, match="absent' does not exist"):
+        read_labelled_photos(photos / "absent", ("cat",), report=print)
     (photos / "empty").mkdir()
     with pytest.raises(InputError, match="holds no photos"):
-        read_labelled_photos(photos / "empty", ("cat",))
+        read_labelled_photos(photos / "empty", ("cat",), report=print)
 
 
 def test_percentiles_are_latencies_that_were_measured() -> None:

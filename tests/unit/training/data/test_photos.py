@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,14 +97,31 @@ def test_photos_in_subfolders_of_a_class_count(split_folder: Path) -> None:
 
 
 def test_a_few_bad_files_are_skipped_and_named(split_folder: Path) -> None:
-    notes = split_folder / "train" / "cat" / "notes.txt"
-    notes.write_text("not a photo")
+    html = split_folder / "train" / "cat" / "page.jpg"
+    html.write_text("<html>404</html>")
     cut = split_folder / "train" / "dog" / "cut.jpg"
     cut.write_bytes(jpeg(999)[:200])
     photos = read_photos(split_folder)
-    assert {bad.path for bad in photos.bad_files} == {notes, cut}
+    assert {bad.path for bad in photos.bad_files} == {html, cut}
     assert all(bad.reason for bad in photos.bad_files)
     assert photos.counts("train") == (20, 20)
+
+
+def test_files_that_are_not_photos_are_counted_and_stop_nothing(split_folder: Path) -> None:
+    for photo in list(split_folder.rglob("*.jpg")):
+        photo.with_name(f"{photo.name}.supplemental-metadata.json").write_text("{}")
+    photos = read_photos(split_folder)
+    assert photos.bad_files == ()
+    assert photos.notes == ("passed by 48 files (not photos: 48 .json)",)
+    assert photos.notes[0] in photos.describe()
+
+
+def test_names_that_differ_in_capitals_are_two_classes_and_are_named(tmp_path: Path) -> None:
+    for number, name in enumerate(("Cat", "cat", "dog")):
+        put(tmp_path / name, range(100 * number, 100 * number + 20))
+    photos = read_photos(tmp_path)
+    assert photos.class_names == ("Cat", "cat", "dog")
+    assert photos.notes == ("two classes by names that are nearly the same: 'Cat' and 'cat'",)
 
 
 def test_many_bad_files_stop_the_run(split_folder: Path) -> None:
@@ -140,7 +158,7 @@ def test_a_name_that_is_not_utf_8_is_a_bad_file(split_folder: Path) -> None:
 def test_a_link_to_nowhere_is_a_bad_file(split_folder: Path) -> None:
     (split_folder / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
     (bad,) = read_photos(split_folder).bad_files
-    assert bad.reason == "not a regular file"
+    assert bad.reason == "a link to a file that does not exist"
 
 
 def test_a_test_photo_is_not_trained_on(split_folder: Path) -> None:
@@ -195,8 +213,28 @@ def test_names_the_class_without_a_photo(split_folder: Path, split: str) -> None
 
 def test_refuses_splits_without_train(split_folder: Path) -> None:
     (split_folder / "train").rename(split_folder.parent / "elsewhere")
-    with pytest.raises(DataError, match="test, val but no train"):
+    with pytest.raises(DataError, match="holds val and test but no train"):
         read_photos(split_folder)
+
+
+def test_splits_without_train_can_be_evaluated_on(split_folder: Path) -> None:
+    shutil.rmtree(split_folder / "train")
+    assert read_photos(split_folder, unsplit_as="test").counts("test") == (2, 2)
+
+
+def test_a_class_of_another_spelling_in_one_split_is_named(split_folder: Path) -> None:
+    (split_folder / "val" / "dog").rename(split_folder / "val" / "Dog")
+    with pytest.raises(
+        DataError, match=r"'Dog' has no train photo.*'dog' is another class; rename"
+    ):
+        read_photos(split_folder)
+
+
+def test_a_table_beside_the_photos_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "images", range(3))
+    (tmp_path / "labels.csv").write_text("0.jpg,cat")
+    with pytest.raises(DataError, match=r"only the class 'images'.*--labels .*labels\.csv"):
+        read_photos(tmp_path)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

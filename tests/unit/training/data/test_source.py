@@ -49,23 +49,36 @@ def test_the_rest_of_train_can_be_the_unlabeled_photos(folder: Path) -> None:
 def test_no_photo_of_val_or_test_is_trained_on_under_another_name(
     folder: Path, tmp_path: Path
 ) -> None:
-    put(tmp_path / "more" / "deeper", range(300, 330))
+    put(tmp_path / "unlabeled" / "deeper", range(300, 330))
     for split in ("val", "test"):
         copied = next((folder / split / "cat").iterdir())
-        (tmp_path / "more" / f"{split}.png").write_bytes(copied.read_bytes())
-    (tmp_path / "more" / "broken.jpg").write_bytes(b"no photo")
-    photos = with_unlabeled(read_photos(folder), tmp_path / "more")
+        (tmp_path / "unlabeled" / f"{split}.png").write_bytes(copied.read_bytes())
+    (tmp_path / "unlabeled" / "broken.jpg").write_bytes(b"no photo")
+    photos = with_unlabeled(read_photos(folder), tmp_path / "unlabeled")
     assert names(photos) == {f"{seed}.png" for seed in range(300, 330)}
     assert [bad.path.name for bad in photos.bad_files] == ["broken.jpg"]
 
 
+def test_the_unlabeled_photos_may_lie_beside_the_splits(folder: Path) -> None:
+    put(folder / "more", range(300, 303))
+    (folder / "more" / "notes.txt").write_text("not a photo")
+    with pytest.raises(DataError, match="beside them more with 3 photos"):
+        read_data(TrainConfig(data=folder))
+    photos = read_data(TrainConfig(data=folder, unlabeled=folder / "more"))
+    assert names(photos) == {"300.png", "301.png", "302.png"}
+    assert photos.notes == (
+        "passed by 1 file (not photos: 1 .txt)",
+        "--unlabeled: passed by 1 file (not photos: 1 .txt)",
+    )
+
+
 def test_the_fingerprint_depends_on_the_unlabeled_photos(folder: Path, tmp_path: Path) -> None:
-    put(tmp_path / "more", range(300, 303))
+    put(tmp_path / "unlabeled", range(300, 303))
     photos = read_photos(folder)
-    with_more = with_unlabeled(photos, tmp_path / "more")
-    (tmp_path / "more" / "300.png").unlink()
+    with_more = with_unlabeled(photos, tmp_path / "unlabeled")
+    (tmp_path / "unlabeled" / "300.png").unlink()
     prints = {photos.fingerprint, with_more.fingerprint}
-    assert len({*prints, with_unlabeled(photos, tmp_path / "more").fingerprint}) == 3
+    assert len({*prints, with_unlabeled(photos, tmp_path / "unlabeled").fingerprint}) == 3
 
 
 def test_a_missing_folder_or_one_without_new_photos_is_refused(
