@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
+from handlers.images.limits import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_HEADER_PIXELS,
+    DEFAULT_MAX_PIXELS,
+    DecodeLimits,
+)
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -18,6 +24,7 @@ Mix = Literal["none", "mixup", "cutmix", "both"]
 Balance = Literal["none", "loss", "sampling"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+GreyRange = Literal["full", "minmax"] | int
 
 # Of the averaged weights that label photos: they average over about 100 steps.
 TEACHER_DECAY = 0.99
@@ -63,6 +70,15 @@ class TrainConfig:
     """Side length of the network's square input."""
     resize_ratio: float = 1.143
     """In evaluation and serving, the photo's shorter side divided by the side of the centre crop."""
+    grey_range: GreyRange = "full"
+    """Of greyscale of more than 8 bits, in training and serving: full, minmax (from each file's darkest value to its
+    brightest), or the value of white, such as 4095 for 12 bits in files of 16."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Photos with more pixels are skipped; of a baseline JPEG those after scaling count. Archives serve by it too."""
+    max_header_pixels: int = DEFAULT_MAX_HEADER_PIXELS
+    """Baseline JPEGs with more pixels before scaling are skipped."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Larger files are skipped."""
     freeze: Freeze = "none"
     """none: train the head first, then the whole network. backbone: train the head only, on features computed once.
     gradual: train the head first, then unfreeze the backbone block by block, starting next to the head."""
@@ -125,6 +141,10 @@ class TrainConfig:
         self._check_range("photos_per_class", 0, 1_000_000_000)
         self._check_range("image_size_px", 32, 1024)
         self._check_range("resize_ratio", 1, 2)
+        for limit in ("max_pixels", "max_header_pixels", "max_bytes"):
+            self._check_range(limit, 1, 2**40)
+        if isinstance(self.grey_range, int):
+            self._check_range("grey_range", 1, 2**32 - 1)
         self._check_range("head_epochs", 0, 10_000)
         self._check_range("epochs", 0, 10_000)
         # BatchNorm cannot train on a single photo.
@@ -162,6 +182,15 @@ class TrainConfig:
         if not low <= value <= high:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} must be between {low} and {high}, not {value}.")
+
+    @property
+    def limits(self) -> DecodeLimits:
+        """Return which photos are small enough to be read."""
+        return DecodeLimits(
+            max_pixels=self.max_pixels,
+            max_header_pixels=self.max_header_pixels,
+            max_bytes=self.max_bytes,
+        )
 
     @property
     def effective_label_smoothing(self) -> float:

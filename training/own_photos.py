@@ -32,7 +32,7 @@ def scan_own_folder(run: Run) -> ScannedPhotos:
             f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
             "moved, give --data FOLDER with their new place."
         )
-    return scan_photos(find_folder(data), unlabeled=config.unlabeled)
+    return scan_photos(find_folder(data), unlabeled=config.unlabeled, limits=config.limits)
 
 
 def is_gone(data: Path) -> bool:
@@ -57,7 +57,7 @@ def is_own(run: Run, photos: PhotoSet) -> bool:
     # A run of an earlier version: the one fingerprint covers its unlabeled photos too.
     unlabeled = run.config().unlabeled
     if unlabeled is not None:
-        photos = with_unlabeled(photos, unlabeled)
+        photos = with_unlabeled(photos, unlabeled, run.config().limits)
     return bool(photos.fingerprint == data["fingerprint"])
 
 
@@ -94,7 +94,7 @@ def read_own_photos(run: Run, data: Path | None = None) -> PhotoSet:
         RunError: `data` holds other photos, or the run's own are gone. DataError: the folder cannot be used.
     """
     if data is not None:
-        photos = split_as_own(run, scan_photos(find_folder(data)))
+        photos = split_as_own(run, scan_photos(find_folder(data), limits=run.config().limits))
         if photos is None:
             raise RunError(
                 f"--data {str(data)!r} does not hold the photos that {str(run.folder)!r} was trained on: other "

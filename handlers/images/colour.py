@@ -65,7 +65,9 @@ def grey_values(image: Image.Image) -> np.ndarray:
         # Pillow keeps unsigned 32 bits in signed ones.
         is_unsigned = _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
         return values.view(np.uint32) if is_unsigned else values
-    return values.astype(np.uint16)
+    # Twelve bits that a TIFF packs as twelve are its full range.
+    spare_bits = max(0, 16 - int(_tag(image, _BITS_PER_SAMPLE, 16)))
+    return np.left_shift(values.astype(np.uint16), spare_bits, dtype=np.uint16)
 
 
 def _to_eight_bits(image: Image.Image, grey_range: GreyRange) -> np.ndarray:
@@ -73,8 +75,7 @@ def _to_eight_bits(image: Image.Image, grey_range: GreyRange) -> np.ndarray:
     values = grey_values(image)
     if image.mode in _SIXTEEN_BIT_MODES and grey_range == "full":
         # Pillow's own conversion clips at 255. It takes the higher byte of a 16-bit RGB file, too.
-        spare_bits = max(0, _tag(image, _BITS_PER_SAMPLE, 16) - 8)
-        grey = np.minimum(values >> spare_bits, 255).astype(np.uint8)
+        grey = (values >> 8).astype(np.uint8)
     else:
         grey = _scale(values, *_black_and_white(values, grey_range))
     if _tag(image, _PHOTOMETRIC, None) == _WHITE_IS_ZERO:

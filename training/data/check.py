@@ -5,8 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from training.data.checked import header_of
 from training.data.duplicates import PAIRS_MAX, NearDuplicate, find_near_duplicates
 from training.data.photos import SPLITS, PhotoSet, Split
 
@@ -49,7 +48,7 @@ class DataCheck:
 
 def check_data(photos: PhotoSet) -> DataCheck:
     """Return statistics and near-duplicates of the photos; `photos` itself lists bad files and exact copies."""
-    sizes, formats = zip(*(_header(photo.path) for photo in photos.photos), strict=True)
+    sizes, formats = zip(*(header_of(photo.path) for photo in photos.photos), strict=True)
     train_counts = photos.counts("train")
     return DataCheck(
         photos=photos,
@@ -59,8 +58,3 @@ def check_data(photos: PhotoSet) -> DataCheck:
         formats=Counter(formats),
         near_duplicates=find_near_duplicates(photos.photos),
     )
-
-
-def _header(path: Path) -> tuple[int, str]:
-    with Image.open(path) as image:
-        return min(image.size), image.format or "unknown"

@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from handlers.images.decoding import decode_photo
 from storage import atomic_path
+from training.data.checked import decode_checked
 from training.data.photos import Photo, PhotoSet
 
 THUMBNAIL_PX = 96
@@ -65,5 +65,5 @@ def _evenly_spaced(members: Sequence[Photo], count: int) -> list[Photo]:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    photo = decode_photo(path.read_bytes(), shorter_side_px=THUMBNAIL_PX)
+    photo = decode_checked(path, shorter_side_px=THUMBNAIL_PX)
     return ImageOps.fit(photo, (THUMBNAIL_PX, THUMBNAIL_PX))

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES, LITE_MEAN, LITE_STD
-from handlers.images.decoding import decode_photo
-from handlers.images.preprocessing import PreprocessingSpec, load_pixels
+from handlers.images.preprocessing import PreprocessingSpec
 from training.config import Augment, TrainConfig
 from training.data.augmentation import Augmentation, StrongView
 from training.data.balance import draw_order
+from training.data.checked import decode_checked, load_checked
 from training.data.photos import Photo
 from training.distributed import SINGLE_PROCESS, ProcessGroup
 from training.threads import file_threads
@@ -33,7 +33,11 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
     """Return how evaluation and serving turn a photo into pixels, and how the network normalises them."""
-    spec = PreprocessingSpec(image_size_px=config.image_size_px, resize_ratio=config.resize_ratio)
+    spec = PreprocessingSpec(
+        image_size_px=config.image_size_px,
+        resize_ratio=config.resize_ratio,
+        grey_range=config.grey_range,
+    )
     if config.architecture in EFFICIENTNET_LITES:
         return replace(spec, mean=LITE_MEAN, std=LITE_STD)
     return spec
@@ -126,7 +130,7 @@ class TrainingPhotos:
         if path in self._cache:
             return self._cache[path]
         side_px = math.ceil(self._spec.image_size_px * CROP_HEADROOM)
-        image = decode_photo(path.read_bytes(), shorter_side_px=side_px)
+        image = decode_checked(path, shorter_side_px=side_px, grey_range=self._spec.grey_range)
         size_bytes = image.width * image.height * 3
         if self._cached_bytes + size_bytes <= CACHE_LIMIT_BYTES:
             self._cached_bytes += size_bytes
@@ -162,7 +166,7 @@ def served_pixels(
     with file_threads() as pool:
         for start in range(0, len(photos), batch_size):
             part = photos[start : start + batch_size]
-            views = [pool.submit(load_pixels, photo.path.read_bytes(), spec) for photo in part]
+            views = [pool.submit(load_checked, photo.path, spec) for photo in part]
             yield _collect(views, [photo.label for photo in part], shape_of(spec))
 
 

@@ -13,7 +13,7 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 
-from handlers.images.decoding import decode_photo
+from training.data.checked import decode_checked
 from training.data.photos import SPLITS, NearLeak, Photo, PhotoSet
 from training.threads import file_threads
 
@@ -67,7 +67,7 @@ def with_near_leaks(photos: PhotoSet) -> PhotoSet:
 
 
 def _hash(path: Path) -> int:
-    photo = decode_photo(path.read_bytes(), shorter_side_px=HASHED_SIDE_PX)
+    photo = decode_checked(path, shorter_side_px=HASHED_SIDE_PX)
     return int(str(imagehash.phash(photo)), 16)
 
 

@@ -21,7 +21,7 @@ from training.data.torchvision_sets import (
 from training.errors import DataError
 
 NO_LABEL = -1
-WEIGHT_NAMES = ("imagenet", "embedded", "none")
+WEIGHT_NAMES = ("auto", "imagenet", "embedded", "none")
 
 
 def read_data(config: TrainConfig) -> PhotoSet:
@@ -33,10 +33,14 @@ def read_data(config: TrainConfig) -> PhotoSet:
         DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     photos = split_labeled(
-        scan_photos(find_folder(config.data), unlabeled=config.unlabeled),
+        scan_photos(find_folder(config.data), unlabeled=config.unlabeled, limits=config.limits),
         config,
     )
-    return photos if config.unlabeled is None else with_unlabeled(photos, config.unlabeled)
+    return (
+        photos
+        if config.unlabeled is None
+        else with_unlabeled(photos, config.unlabeled, config.limits)
+    )
 
 
 def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:

@@ -12,10 +12,9 @@ from PIL import Image
 from handlers.engines.explanation import GradCamExplanation, grad_cam
 from handlers.engines.network import Network
 from handlers.errors import InvalidRequestError
-from handlers.images.decoding import decode_photo
-from handlers.images.preprocessing import load_pixels
 from reports.page import describe_environment, render
 from storage import atomic_write
+from training.data.checked import decode_checked, load_checked
 from training.data.dataset import preprocessing_of
 from training.evaluation.evaluation import load_network
 from training.evaluation.metrics import ConfusedPair, most_confused
@@ -92,8 +91,10 @@ def _mistakes(run: Run, evaluation: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "predicted": names[predicted],
             "true": names[photo["label"]],
             "path": path,
-            "image": _data_url(decode_photo(path.read_bytes(), shorter_side_px=160)),
-            "heat_map": _heat_map(network, load_pixels(path.read_bytes(), spec), predicted),
+            "image": _data_url(
+                decode_checked(path, shorter_side_px=160, grey_range=spec.grey_range)
+            ),
+            "heat_map": _heat_map(network, load_checked(path, spec), predicted),
         }
 
 

@@ -40,7 +40,10 @@ def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Sele
         RunError: the run has used all of them, they are of other classes, or its own are gone.
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
     """
-    scanned = scan_own_folder(run) if data is None else scan_photos(find_folder(data))
+    limits = run.config().limits
+    scanned = (
+        scan_own_folder(run) if data is None else scan_photos(find_folder(data), limits=limits)
+    )
     _check_classes(scanned, run.data()["class_names"])
     own = split_as_own(run, scanned)
     if own is not None:

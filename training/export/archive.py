@@ -35,15 +35,15 @@ from handlers.contract import (
 )
 from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.mnn_engine import MnnEngine
-from handlers.images.preprocessing import load_pixels
 from handlers.model_card import ArchivePrecision, ModelCard, installed_versions
 from handlers.settings import FRONTEND_DEFAULTS
 from storage import sha256_of
+from training.data.checked import load_checked
 from training.data.dataset import preprocessing_of
 from training.errors import ExportError, TrainingInputError
 from training.evaluation.evaluation import load_network
 from training.export.mnn import CpuEngine, add_mnn, make_mnn_engine
-from training.export.model_config import check_name, check_version
+from training.export.model_config import check_name, check_version, with_limits
 from training.export.onnx import check_engine, export_onnx
 from training.export.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, write_probes
 from training.export.quantisation import QuantisationCost, quantise_and_compare
@@ -120,7 +120,8 @@ def export_archive(
                 cost=cost,
             )
             (stage / MODEL_CARD_FILE).write_text(card.to_json())
-            config_text = yaml.safe_dump(dict(model_config), sort_keys=False)
+            settings = with_limits(model_config, run.config().limits)
+            config_text = yaml.safe_dump(settings, sort_keys=False)
             (stage / MODEL_CONFIG_FILE).write_text(config_text)
             _copy_handlers(stage)
             os.replace(_pack(stage, Path(work), name=name, version=version), target)
@@ -145,7 +146,7 @@ def _write_network(
 ) -> QuantisationCost | None:
     """Write the network in each of its formats, and probes for it; return the cost of int8, if chosen."""
     spec = preprocessing_of(run.config())
-    pixels = [load_pixels(photo.read_bytes(), spec) for photo in photos]
+    pixels = [load_checked(photo, spec) for photo in photos]
     network = load_network(run, temperature=temperature)
     onnx_path = stage / ONNX_FILE
     (stage / WEIGHTS_FILE).write_bytes(_weights(run))

@@ -5,6 +5,7 @@ Name and version become parts of URLs and file names. TorchServe silently ignore
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from handlers.contract import MODEL_CONFIG_FILE
 from handlers.errors import HandlerSettingsError
+from handlers.images.limits import DecodeLimits
 from handlers.settings import FRONTEND_DEFAULTS, HandlerSettings
 from training.errors import TrainingInputError
 
@@ -56,6 +58,20 @@ def default_model_config() -> dict[str, Any]:
 
     batches = {"batchSize": GPU_BATCH_SIZE} if torch.cuda.is_available() else {}
     return {**FRONTEND_DEFAULTS, **batches}
+
+
+def with_limits(model_config: Mapping[str, Any], limits: DecodeLimits) -> dict[str, Any]:
+    """Return the settings with the limits that a run was trained with, where these differ from the defaults.
+
+    Limits that the settings name already are kept.
+    """
+    chosen = {
+        field.name: getattr(limits, field.name)
+        for field in fields(limits)
+        if getattr(limits, field.name) != field.default
+    }
+    section = {**chosen, **(model_config.get("handler") or {})}
+    return {**model_config, "handler": section} if section else dict(model_config)
 
 
 def read_model_config(path: Path) -> dict[str, Any]:

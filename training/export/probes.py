@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from handlers.images.decoding import decode_photo
+from training.data.checked import decode_checked
 from training.errors import ExportError
 
 COUNT = 4
@@ -54,5 +54,5 @@ def write_probes(
 
 
 def _is_portrait(photo: Path) -> bool:
-    image = decode_photo(photo.read_bytes(), shorter_side_px=16)
+    image = decode_checked(photo, shorter_side_px=16)
     return image.height > image.width

@@ -23,6 +23,7 @@ from handlers.engines.network import build_network
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
+from training.data.grey_hints import suggest_grey_range
 from training.data.group_hints import suggest_group_by
 from training.data.photos import PhotoSet
 from training.data.source import check_photos_are_here, read_data
@@ -79,6 +80,9 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
             if hint := suggest_group_by(
                 photos, group_by=config.group_by, near_duplicates=photos.near_leaked
             ):
+                display.message(hint)
+            hint = suggest_grey_range(photos, grey_range=config.grey_range)
+            if hint is not None:
                 display.message(hint)
             if trainer.has_local_statistics:
                 display.message(

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from headswap.output import stdout
+from handlers.images.limits import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_HEADER_PIXELS,
+    DEFAULT_MAX_PIXELS,
+    DecodeLimits,
+)
+from headswap.output import print_table, stdout
 
 if TYPE_CHECKING:
     from training.data.check import DataCheck
@@ -33,6 +39,12 @@ class Command:
     """File for a picture with one row of photos per class."""
     group_by: str | None = None
     """Keep groups of photos in one split: folder, exif-burst or a regular expression; see `headswap train --help`."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Photos with more pixels are skipped; of a baseline JPEG those after scaling count."""
+    max_header_pixels: int = DEFAULT_MAX_HEADER_PIXELS
+    """Baseline JPEGs with more pixels before scaling are skipped."""
+    max_bytes: int = DEFAULT_MAX_BYTES
+    """Larger files are skipped."""
     seed: int = 0
     """Seed of the split, for a folder that is not split yet; headswap train has the same flag."""
 
@@ -40,16 +52,28 @@ class Command:
 def run(command: Command) -> int:
     from training.data.check import check_data
     from training.data.contact_sheet import write_contact_sheets
+    from training.data.grey_hints import suggest_grey_range
     from training.data.photos import read_photos
     from training.data.source import find_folder
     from training.group_by import check_group_by
 
     if command.group_by is not None:
         check_group_by(command.group_by)
-    photos = read_photos(find_folder(command.data), seed=command.seed, group_by=command.group_by)
+    photos = read_photos(
+        find_folder(command.data),
+        seed=command.seed,
+        group_by=command.group_by,
+        limits=DecodeLimits(
+            max_pixels=command.max_pixels,
+            max_header_pixels=command.max_header_pixels,
+            max_bytes=command.max_bytes,
+        ),
+    )
     check = check_data(photos)
     _show(check)
     _show_groups(check, command.group_by)
+    if hint := suggest_grey_range(photos):
+        stdout.print(hint)
     for sheet in write_contact_sheets(photos, command.contact_sheet):
         stdout.print(f"{sheet}")
     return 1 if photos.leaks or check.leaking or check.mislabelled else 0
@@ -62,7 +86,7 @@ def _show(check: "DataCheck") -> None:
     table = Table("class", *check.counts, box=None)
     for label, name in enumerate(photos.class_names):
         table.add_row(name, *(str(counts[label]) for counts in check.counts.values()))
-    stdout.print(table)
+    print_table(table)
     smallest, median, largest = check.shorter_side_px
     formats = ", ".join(f"{name} {count}" for name, count in check.formats.most_common())
     stdout.print(f"shorter side {smallest} to {largest} pixels, median {median}; {formats}")

@@ -102,3 +102,14 @@ def test_deep_grey_is_read_before_it_is_scaled() -> None:
     values = np.array([[0, 2048, 4095]], np.uint16)
     assert np.array_equal(read_deep_grey(encode(Image.fromarray(values), "PNG")), values)
     assert read_deep_grey(encode(Image.new("L", (2, 2)), "PNG")) is None
+
+
+def test_twelve_bits_that_a_tiff_packs_as_twelve_are_its_full_range() -> None:
+    # 0, 2048 and 4095 as three times 12 bits, and a fourth 0.
+    packed = bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x00])
+    entries = [(256, 3, 4), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+               (277, 3, 1), (278, 3, 1), (279, 4, len(packed))]  # fmt: skip
+    data = struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed
+    data += struct.pack("<H", len(entries))
+    data += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    assert decode(data + bytes(4))[0] == [0, 128, 255, 0]
