@@ -13,6 +13,8 @@ import pytest
 import requests
 from werkzeug import Request, Response
 
+from serving.client import HttpClient
+from serving.errors import TooLargeError
 from tests.helpers import free_port
 
 TEMPLATE = Path(__file__).parents[3] / "deploy" / "kubernetes" / "base" / "default.conf.template"
@@ -33,7 +35,8 @@ class Echo(grpc.GenericRpcHandler):
 
 @pytest.fixture(scope="module")
 def grpc_server_port():
-    server = grpc.server(ThreadPoolExecutor(2), handlers=[Echo()])
+    options = [("grpc.max_receive_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Echo()], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield port
@@ -115,7 +118,14 @@ def test_nothing_but_inference_is_reachable(gateway, httpserver, path):
 def test_a_body_of_more_than_20_mb_is_refused(gateway, httpserver):
     answer = post(gateway, "/predictions/clothing", body=b"x" * (20 * 2**20 + 1), **bearer())
     assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "request_too_large"
     assert not httpserver.log
+    address = f"http://127.0.0.1:{gateway['http']}"
+    with (
+        HttpClient.to(address, token=TOKEN) as client,
+        pytest.raises(TooLargeError, match="larger than 20 MiB"),
+    ):
+        client.predict("clothing", bytes(20 * 2**20 + 1))
 
 
 def test_the_clients_correlation_id_is_handed_on_and_logged(gateway, httpserver, tmp_path):
@@ -143,9 +153,9 @@ def logged(path, *, count):
     raise AssertionError(f"{len(lines)} lines in the access log instead of {count}")
 
 
-def call(gateway, *metadata, method=METHOD):
+def call(gateway, *metadata, method=METHOD, body=b"photo"):
     with grpc.insecure_channel(f"127.0.0.1:{gateway['grpc']}") as channel:
-        return channel.unary_unary(method)(b"photo", metadata=metadata, timeout=DEADLINE_S)
+        return channel.unary_unary(method)(body, metadata=metadata, timeout=DEADLINE_S)
 
 
 def test_grpc_with_the_token_reaches_the_server(gateway):
@@ -156,6 +166,13 @@ def test_grpc_without_the_token_is_unauthenticated(gateway):
     with pytest.raises(grpc.RpcError) as refused:
         call(gateway)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_grpc_of_more_than_20_mib_is_refused_with_the_limit(gateway):
+    with pytest.raises(grpc.RpcError) as refused:
+        call(gateway, ("authorization", f"Bearer {TOKEN}"), body=bytes(20 * 2**20 + 1))
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "20 MiB" in refused.value.details()
 
 
 def test_grpc_management_is_unimplemented(gateway):
