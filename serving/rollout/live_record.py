@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,8 @@ from storage.hashing import SHA256, remembered_sha256, sha256_of
 
 FILE_NAME = "live.json"
 LOCK_NAME = ".promotion.lock"
+# Seen to fail: a comma, which separates archives in load_models, a backslash, two dots, and other than ASCII letters.
+LOADABLE_NAME = re.compile(r"(?!.*\.\.)[ -+\x2d-\x5b\x5d-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +151,8 @@ def open_entry(model_store: Path, entry: Entry, *, model: str, rehash: bool = Fa
     An archive that was renamed is found by its sha256.
 
     Raises:
-        ArchiveError: it is gone, is not the file that was promoted, or holds another model or version than the entry.
+        ArchiveError: it is gone, is not the file that was promoted, holds another model or version than the entry, or
+        has a name that TorchServe cannot load.
     """
     path = model_store / entry.archive
     named = f"{model_store / FILE_NAME} names {entry.archive} as {model} {entry.version}"
@@ -163,6 +167,11 @@ def open_entry(model_store: Path, entry: Entry, *, model: str, rehash: bool = Fa
         raise ArchiveError(
             f"{named}, but the archive with its sha256, {path}, holds {archive.name} {archive.version}: headswap did "
             f"not write that entry. {remedy}"
+        )
+    if not LOADABLE_NAME.fullmatch(path.name):
+        raise ArchiveError(
+            f"{named}, and {path} is that archive, but TorchServe cannot load a file of that name; rename it to "
+            f"{archive.file_name}."
         )
     return archive
 

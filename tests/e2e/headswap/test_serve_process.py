@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from serving.rollout.startup import choose_live
+from serving.server.server import Server
 from serving.settings import ServerSettings
 from tests.e2e.headswap.helpers import wait_until_ready
 
@@ -80,6 +82,18 @@ def test_the_commands_on_a_running_server(
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_renamed_archive_is_served_after_a_restart(
+    settings: ServerSettings, archives: dict[str, Path]
+) -> None:
+    choose_live(settings.model_store, [archives["1.0"]])
+    stored = settings.model_store / archives["1.0"].name
+    stored.rename(stored.with_name("clothes (1).mar"))
+    with Server(settings) as server:
+        server.start()
+        server.wait_ready()
+        assert server.session.http.management.default_version("clothing") == "1.0"
 
 
 def test_an_empty_model_store_is_rejected(settings: ServerSettings) -> None:

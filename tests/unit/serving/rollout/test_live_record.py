@@ -132,6 +132,14 @@ def test_a_changed_archive_is_not_what_was_promoted(archive, archive_maker):
         assert entry.sha256[:12] in str(caught.value)
 
 
+def test_names_that_torchserve_loads_are_served(archive):
+    entry = entry_of(archive, why="test")
+    path = archive.path
+    for name in ("a=b.mar", "a#b!.mar", "100%25.mar", "x:y.mar", "a+b~@[x]'&;.mar", " first.mar"):
+        path = path.rename(path.with_name(name))
+        assert open_entry(path.parent, entry, model="tiny").path == path
+
+
 @pytest.mark.parametrize("rehash", [True, False])
 def test_a_renamed_archive_is_found_by_what_is_in_it(archive, archive_maker, rehash):
     entry = entry_of(archive, why="test")
@@ -144,6 +152,15 @@ def test_a_renamed_archive_is_found_by_what_is_in_it(archive, archive_maker, reh
     # Another version has taken its name.
     archive_maker(files={"notes.txt": b"changed"})
     assert open_entry(store, entry, model="tiny", rehash=rehash).path.name == "clothes (1).mar"
+
+
+@pytest.mark.parametrize("name", ["a,b.mar", "ä.mar", "a\\b.mar", "a..b.mar"])
+def test_a_name_that_torchserve_cannot_load_is_rejected_with_the_one_to_give(archive, name):
+    entry = entry_of(archive, why="test")
+    archive.path.rename(archive.path.with_name(name))
+    with pytest.raises(ArchiveError, match=r"rename it to tiny-1\.0\.mar") as caught:
+        open_entry(archive.path.parent, entry, model="tiny")
+    assert name in str(caught.value)
 
 
 @pytest.mark.parametrize(("model", "version"), [("tiny", "2.0"), ("other", "1.0")])
