@@ -64,6 +64,8 @@ class TrainConfig:
     group_by: str | None = None
     """Keep photos of one group (a product, patient or video) in one split: folder (inside the class folder), exif-burst
     (one camera, at most 5 s apart), or a regular expression searched in the path, such as 'patient[0-9]+'."""
+    labels: Path | None = None
+    """CSV file of path,label or path,label,split, instead of class folders; paths may be relative to --data."""
     unlabeled: Path | None = None
     """Unlabeled photos to train on as well (FixMatch), in the epochs of the whole network: any folder, or stl10."""
     image_size_px: int = 224
@@ -271,8 +273,9 @@ class TrainConfig:
             raise ConfigError(f"config.json has unknown settings: {', '.join(unknown)}.")
         try:
             paths = {"data": Path(values["data"]), "out": Path(values["out"])}
-            if values.get("unlabeled") is not None:
-                paths["unlabeled"] = Path(values["unlabeled"])
+            for name in ("labels", "unlabeled"):
+                if values.get(name) is not None:
+                    paths[name] = Path(values[name])
             return cls(**{**values, **paths})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json is not that of a run: {error!r}.") from None

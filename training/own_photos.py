@@ -32,7 +32,9 @@ def scan_own_folder(run: Run) -> ScannedPhotos:
             f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
             "moved, give --data FOLDER with their new place."
         )
-    return scan_photos(find_folder(data), unlabeled=config.unlabeled, limits=config.limits)
+    return scan_photos(
+        find_folder(data), labels=config.labels, unlabeled=config.unlabeled, limits=config.limits
+    )
 
 
 def is_gone(data: Path) -> bool:
@@ -113,10 +115,17 @@ def read_own_photos(run: Run, data: Path | None = None) -> PhotoSet:
     )
 
 
-def record_place(run: Run, *, data: Path, photos: PhotoSet, unlabeled: Path | None = None) -> None:
+def record_place(
+    run: Run,
+    *,
+    data: Path,
+    photos: PhotoSet,
+    labels: Path | None = None,
+    unlabeled: Path | None = None,
+) -> None:
     """Record where the run's photos are now, in config.json and in the paths of evaluation.json."""
     before = run.config()
-    now = replace(before, data=data, unlabeled=unlabeled or before.unlabeled)
+    now = replace(before, data=data, labels=labels, unlabeled=unlabeled or before.unlabeled)
     if has_places_of(before, now):
         return
     write_config(run, now)

@@ -168,7 +168,7 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
                 f"{run.folder} already holds a run; "
                 "give another --out, or --resume to continue that run."
             )
-        if is_read(config.out, config.data):
+        if config.labels is None and is_read(config.out, config.data):
             raise ConfigError(
                 f"--out {str(config.out)!r} is inside --data {str(config.data)!r}, where it would be read as "
                 "photos next time; give an --out elsewhere."
@@ -197,15 +197,16 @@ def with_places_of(before: TrainConfig, config: TrainConfig) -> TrainConfig:
         resume=config.resume,
         out=config.out,
         data=config.data,
+        labels=config.labels,
         unlabeled=unlabeled,
         weights=weights,
     )
 
 
 def has_places_of(before: TrainConfig, config: TrainConfig) -> bool:
-    """Return whether both name the same folders of photos."""
+    """Return whether both name the same folders of photos, and the same labels."""
     old, new = with_absolute_paths(before), with_absolute_paths(config)
-    return (old.data, old.unlabeled) == (new.data, new.unlabeled)
+    return (old.data, old.labels, old.unlabeled) == (new.data, new.labels, new.unlabeled)
 
 
 def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: str) -> None:

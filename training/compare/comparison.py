@@ -215,7 +215,9 @@ def _follow_photos(run: Run, config: TrainConfig) -> None:
             f"{run.folder} holds a run on other photos than those in {str(config.data)!r}; give another --out, or "
             "delete that folder."
         )
-    record_place(run, data=config.data, unlabeled=config.unlabeled, photos=photos)
+    record_place(
+        run, data=config.data, labels=config.labels, unlabeled=config.unlabeled, photos=photos
+    )
 
 
 def _run(config: TrainConfig) -> dict[str, Any]:

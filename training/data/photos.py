@@ -9,7 +9,7 @@ from pathlib import Path
 from handlers.images.limits import DecodeLimits
 from photo_folder.errors import FolderError
 from photo_folder.kinds import is_hidden
-from photo_folder.label_file import tables_in
+from photo_folder.label_file import find_listed, tables_in
 from photo_folder.labelled import LabelledFiles
 from photo_folder.layout import find_labelled
 from training.data.assignment import assign_splits as assign_splits
@@ -32,6 +32,7 @@ def read_photos(
     unsplit_as: Split | None = None,
     group_by: str | None = None,
     limits: DecodeLimits | None = None,
+    labels: Path | None = None,
 ) -> PhotoSet:
     """Return the folder's photos, each with a label and a split; every file is read and decoded.
 
@@ -41,21 +42,27 @@ def read_photos(
         DataError: the folder does not exist, has fewer than two classes, a class without photos in a split, or too
             many bad files.
     """
-    scanned = scan_photos(folder, limits=limits)
+    scanned = scan_photos(folder, labels=labels, limits=limits)
     return assign_splits(scanned, seed=seed, unsplit_as=unsplit_as, group_by=group_by)
 
 
 def scan_photos(
-    folder: Path, *, unlabeled: Path | None = None, limits: DecodeLimits | None = None
+    folder: Path,
+    *,
+    labels: Path | None = None,
+    unlabeled: Path | None = None,
+    limits: DecodeLimits | None = None,
 ) -> ScannedPhotos:
-    """Return the photos as they lie in the folder, but for the folder `unlabeled`; every file is read and decoded.
+    """Return the photos as they lie in the folder, or as the CSV file `labels` lists them; each is read and decoded.
+
+    Beside split folders, that of the unlabeled photos may lie.
 
     Raises:
         DataError: the folder cannot be read, has fewer than two classes, or too many bad files.
     """
-    labelled = _find(folder, unlabeled)
+    labelled = _find(folder, labels=labels, unlabeled=unlabeled)
     class_names = labelled.class_names
-    _check_classes(folder, class_names)
+    _check_classes(labels or folder, class_names)
     checked = check_files([file.path for file in labelled.files], limits=limits)
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     check_bad_share(bad_files, total=len(checked))
@@ -92,21 +99,25 @@ def is_read(path: Path, folder: Path) -> bool:
     )
 
 
-def _find(folder: Path, unlabeled: Path | None = None) -> LabelledFiles:
+def _find(
+    folder: Path, *, labels: Path | None = None, unlabeled: Path | None = None
+) -> LabelledFiles:
     try:
+        if labels is not None:
+            return find_listed(folder, labels)
         return find_labelled(folder, unlabeled=unlabeled)
     except FolderError as error:
         raise DataError(str(error)) from None
 
 
-def _check_classes(folder: Path, class_names: Sequence[str]) -> None:
+def _check_classes(place: Path, class_names: Sequence[str]) -> None:
     if len(class_names) >= 2:
         return
     holds = f"only the class {class_names[0]!r}" if class_names else "no class folder"
-    tables = tables_in(folder)
+    tables = tables_in(place)
     listed = f" Are the labels in {tables[0]}? Then give --labels {tables[0]}." if tables else ""
     raise DataError(
-        f"{str(folder)!r} holds {holds}; a classifier needs at least two classes, each a folder of photos.{listed}"
+        f"{str(place)!r} holds {holds}; a classifier needs at least two classes, each a folder of photos.{listed}"
     )
 
 

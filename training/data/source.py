@@ -33,7 +33,12 @@ def read_data(config: TrainConfig) -> PhotoSet:
         DataError: a folder cannot be used. DownloadError: a dataset could not be fetched.
     """
     photos = split_labeled(
-        scan_photos(find_folder(config.data), unlabeled=config.unlabeled, limits=config.limits),
+        scan_photos(
+            find_folder(config.data),
+            labels=config.labels,
+            unlabeled=config.unlabeled,
+            limits=config.limits,
+        ),
         config,
     )
     return (
@@ -82,6 +87,7 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
         config,
         data=_absolute(config.data),
         out=config.out.absolute(),
+        labels=config.labels and config.labels.absolute(),
         unlabeled=unlabeled,
         weights=weights,
     )

@@ -3,7 +3,7 @@
 Legend: N photos, K classes, T top classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,13 +111,18 @@ def load_network(run: Run, *, temperature: float = 1.0) -> Network:
 
 
 def evaluate(
-    run_folder: Path, *, data: Path | None = None, split: EvaluatedSplit = "test"
+    run_folder: Path,
+    *,
+    data: Path | None = None,
+    labels: Path | None = None,
+    split: EvaluatedSplit = "test",
+    report: Callable[[str], object] = lambda _: None,
 ) -> Evaluation:
     """Return the run's evaluation on a split, and write it to evaluation.json.
 
     The temperature is fitted on the run's own val photos. With `data`, all photos of a folder without splits are
     evaluated. Photos that the run was trained on or selected by are left out, whatever their name and folder; `data`
-    may also be the new place of the run's own.
+    may also be the new place of the run's own. `report` is called with what in the folder is not read.
 
     Raises:
         RunError: not a finished run, photos of other classes, or none that the run has not used.
@@ -127,12 +132,14 @@ def evaluate(
     network = load_network(run)
     spec = preprocessing_of(run.config())
     weights_sha256 = sha256_of(run.best_path)
-    selection = select_photos(run, split=split, data=data)
+    selection = select_photos(run, split=split, data=data, labels=labels)
+    for note in selection.notes:
+        report(note)
     temperature, val = _calibrate(run, network, selection.val, weights_sha256=weights_sha256)
-    logits, labels = compute_logits(network, selection.photos, spec)
+    logits, true_labels = compute_logits(network, selection.photos, spec)
     evaluation = summarise(
         logits,
-        labels,
+        true_labels,
         split=split,
         temperature=temperature,
         class_names=run.data()["class_names"],

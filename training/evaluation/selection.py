@@ -27,14 +27,19 @@ class Selection:
     photos: tuple[Photo, ...]
     val: tuple[Photo, ...]
     """The run's own val photos, on which the temperature is fitted; none where they are gone."""
+    notes: Sequence[str] = ()
+    """How the folder was read, and what in it was not."""
     left_out: int
     """Photos of the split that the run has used otherwise, or others of whose group it has."""
 
 
-def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Selection:
+def select_photos(
+    run: Run, *, split: EvaluatedSplit, data: Path | None, labels: Path | None = None
+) -> Selection:
     """Return the photos of the run's own split, or those of `data`, without those the run has used.
 
-    Where `data` holds the run's own photos, which have moved there, its new place is recorded.
+    `labels` is the table that lists those of `data`, where there is one. Where `data` holds the run's own photos, which
+    have moved there, its new place is recorded.
 
     Raises:
         RunError: the run has used all of them, they are of other classes, or its own are gone.
@@ -42,14 +47,17 @@ def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Sele
     """
     limits = run.config().limits
     scanned = (
-        scan_own_folder(run) if data is None else scan_photos(find_folder(data), limits=limits)
+        scan_own_folder(run)
+        if data is None
+        else scan_photos(find_folder(data), labels=labels, limits=limits)
     )
+    notes = scanned.describe_unread()
     _check_classes(scanned, run.data()["class_names"])
     own = split_as_own(run, scanned)
     if own is not None:
         if data is not None and is_gone(run.config().data):
-            record_place(run, data=data, photos=own)
-        return Selection(photos=own.of(split), val=own.of("val"), left_out=0)
+            record_place(run, data=data, labels=labels, photos=own)
+        return Selection(photos=own.of(split), val=own.of("val"), notes=notes, left_out=0)
     record = read_record(run)
     if data is None:
         offered = split_labeled(scanned, run.config()).of(split)
@@ -62,7 +70,7 @@ def select_photos(run: Run, *, split: EvaluatedSplit, data: Path | None) -> Sele
         is_here = not is_gone(run.config().data)
         val = _val_photos(scan_own_folder(run), record) if is_here else ()
     photos = _unseen(offered, record, split=split, folder=scanned.folder)
-    return Selection(photos=photos, val=val, left_out=len(offered) - len(photos))
+    return Selection(photos=photos, val=val, notes=notes, left_out=len(offered) - len(photos))
 
 
 def _val_photos(scanned: ScannedPhotos, record: PhotoRecord) -> tuple[Photo, ...]:

@@ -114,7 +114,9 @@ def read_and_check(run: Run, config: TrainConfig) -> PhotoSet:
     photos = read_data(config)
     check_run(run, config, photos)
     if config.resume:
-        record_place(run, data=config.data, unlabeled=config.unlabeled, photos=photos)
+        record_place(
+            run, data=config.data, labels=config.labels, unlabeled=config.unlabeled, photos=photos
+        )
         return replace(photos, near_leaks=run.near_leaks())
     return with_near_leaks(photos)
 

@@ -35,6 +35,8 @@ class Command:
     """What to do with the photos; so far there is only check."""
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Folder of class folders, or of train/, val/ and test/ with class folders in each; or a dataset's name."""
+    labels: Path | None = None
+    """CSV file of path,label or path,label,split, instead of class folders; paths may be relative to DATA."""
     contact_sheet: Path = Path("contact_sheet.png")
     """File for a picture with one row of photos per class."""
     group_by: str | None = None
@@ -63,6 +65,7 @@ def run(command: Command) -> int:
         find_folder(command.data),
         seed=command.seed,
         group_by=command.group_by,
+        labels=command.labels,
         limits=DecodeLimits(
             max_pixels=command.max_pixels,
             max_header_pixels=command.max_header_pixels,
@@ -105,6 +108,8 @@ def _show(check: "DataCheck") -> None:
 
 
 def _show_files(photos: "PhotoSet") -> None:
+    for note in photos.notes:
+        stdout.print(note)
     _show_some(
         f"{len(photos.bad_files)} broken files, left out",
         [f"{bad.path}: {bad.reason}" for bad in photos.bad_files],

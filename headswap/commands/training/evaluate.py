@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from headswap.errors import ArgumentError
 from headswap.options import RunPath
-from headswap.output import print_table, stdout
+from headswap.output import print_table, stderr, stdout
 
 if TYPE_CHECKING:
     from training.evaluation.evaluation import Evaluation
@@ -29,6 +30,8 @@ class Command:
     """The run folder that `headswap train` created."""
     data: Path | None = None
     """Other photos of the same classes, or the run's own where they have moved; a folder or a dataset's name."""
+    labels: Path | None = None
+    """CSV file of path,label[,split] that lists the photos of --data, instead of class folders."""
     split: Literal["val", "test"] = "test"
     """Photos to evaluate on. Compare runs on val; report the figures of test."""
 
@@ -39,7 +42,17 @@ def run(command: Command) -> int:
     from training.evaluation.report import write_report
 
     require_single_process("evaluate")
-    evaluation = evaluate(command.run, data=command.data, split=command.split)
+    if command.labels is not None and command.data is None:
+        raise ArgumentError(
+            "--labels needs --data: a run remembers its own photos and labels. Give --data FOLDER."
+        )
+    evaluation = evaluate(
+        command.run,
+        data=command.data,
+        labels=command.labels,
+        split=command.split,
+        report=stderr.print,
+    )
     show(evaluation)
     stdout.print(f"{write_report(command.run)}")
     stdout.print(f"Next: headswap export {command.run} --name NAME --version 1.0")

@@ -97,6 +97,11 @@ def test_a_config_survives_config_json(name: str) -> None:
     assert TrainConfig.from_dict(config.to_dict()) == config
 
 
+def test_the_paths_of_a_config_survive_config_json() -> None:
+    config = config_of(labels=Path("labels.csv"), unlabeled=Path("more"))
+    assert TrainConfig.from_dict(config.to_dict()) == config
+
+
 def test_an_earlier_config_json_is_read() -> None:
     config = TrainConfig.from_dict(EARLIER)
     assert config == TrainConfig(

@@ -237,6 +237,38 @@ def test_a_table_beside_the_photos_is_named(tmp_path: Path) -> None:
         read_photos(tmp_path)
 
 
+def test_labels_may_be_listed_in_a_table(tmp_path: Path) -> None:
+    put(tmp_path / "images", range(20))
+    rows = [f"{number}.jpg,{'cat' if number % 2 else 'dog'}\n" for number in range(20)]
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n" + "".join(rows))
+    photos = read_photos(tmp_path / "images", labels=table)
+    assert photos.class_names == ("cat", "dog")
+    assert {(photo.path.stem, photos.class_names[photo.label]) for photo in photos.photos} == {
+        (str(number), "cat" if number % 2 else "dog") for number in range(20)
+    }
+    assert {photo.split for photo in photos.photos} == set(SPLITS)
+
+
+def test_a_photo_that_a_table_lists_and_that_is_not_there_is_a_bad_file(tmp_path: Path) -> None:
+    put(tmp_path, range(30))
+    table = tmp_path / "labels.csv"
+    rows = [f"{number}.jpg,{number % 2},{SPLITS[number % 3]}\n" for number in range(30)]
+    table.write_text("".join([*rows, "gone.jpg,0,train\n"]))
+    photos = read_photos(tmp_path, labels=table)
+    assert [photos.counts(split) for split in SPLITS] == [(5, 5)] * 3
+    assert [(bad.path.name, bad.reason) for bad in photos.bad_files] == [
+        ("gone.jpg", "no such file")
+    ]
+
+
+def test_a_table_of_one_class_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, range(3))
+    (tmp_path / "labels.csv").write_text("0.jpg,cat\n1.jpg,cat\n")
+    with pytest.raises(DataError, match=r"labels\.csv' holds only the class 'cat'"):
+        read_photos(tmp_path, labels=tmp_path / "labels.csv")
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for number, name in enumerate(("bus", "test", "train")):
         put(tmp_path / name, range(100 * number, 100 * number + 20))

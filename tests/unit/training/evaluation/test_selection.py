@@ -234,3 +234,38 @@ def test_photos_of_a_group_that_was_trained_on_are_left_out(tmp_path: Path) -> N
     selection = select(run, data=other)
     assert {photo.group for photo in selection.photos} == {*tested, "new"}
     assert selection.left_out == 16 - len(tested)
+
+
+def listed_run(tmp_path: Path) -> Run:
+    """Return a run on 40 photos of one folder, half of each class, that a table lists."""
+    put(tmp_path / "photos", range(40))
+    rows = [f"{number}.png,{'cat' if number % 2 else 'dog'}\n" for number in range(40)]
+    table = tmp_path / "labels.csv"
+    table.write_text("".join(rows))
+    return begin(TrainConfig(data=tmp_path / "photos", labels=table, out=tmp_path / "run"))
+
+
+def test_a_run_remembers_the_table_of_its_labels(tmp_path: Path) -> None:
+    run = listed_run(tmp_path)
+    assert run.config().labels == tmp_path / "labels.csv"
+    assert select(run).left_out == 0
+
+
+def test_photos_and_the_table_of_their_labels_may_move(tmp_path: Path) -> None:
+    run = listed_run(tmp_path)
+    before = select(run)
+    (tmp_path / "photos").rename(tmp_path / "new")
+    (tmp_path / "labels.csv").rename(tmp_path / "new.csv")
+    after = select_photos(run, split="test", data=tmp_path / "new", labels=tmp_path / "new.csv")
+    assert names(after.photos) == names(before.photos)
+    assert run.config().labels == tmp_path / "new.csv"
+    assert names(select(run).photos) == names(before.photos)
+
+
+def test_what_is_passed_by_is_said(split_run: Run) -> None:
+    data = split_run.config().data
+    (data / "test" / "cat" / "Thumbs.db").write_bytes(b"x")
+    (data / "test" / "cat" / "broken.jpg").write_bytes(b"x")
+    notes = select(split_run, data=data).notes
+    assert notes[0] == "passed by 1 file (not photos: 1 .db)"
+    assert "skipped 1 unreadable files: " in notes[1]
