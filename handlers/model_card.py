@@ -14,7 +14,16 @@ from handlers.images.preprocessing import PreprocessingSpec
 ArchivePrecision = Literal["float32", "int8"]
 
 # Those that determine pixels and probabilities.
-LIBRARIES = ("torch", "torchvision", "onnxruntime", "MNN", "pillow", "simplejpeg", "numpy")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "MNN",
+    "pillow",
+    "simplejpeg",
+    "pi-heif",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

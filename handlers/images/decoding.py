@@ -2,8 +2,9 @@
 
 Pillow defines the pixels. A JPEG at least twice as large as needed is scaled while it is decoded (in the DCT domain),
 which is why every function asks how small the photo may become. simplejpeg, when installed, yields the same bytes
-faster. EXIF orientation is applied, transparency becomes white, the first frame of an animation is taken, and pixels
-of more than 8 bits become 8 (handlers/images/colour.py). Colour profiles are ignored.
+faster. EXIF orientation is applied, or in HEIC and AVIF the file's own transform; transparency becomes white, the first
+frame of an animation and the primary image of a burst are taken, and pixels of more than 8 bits become 8
+(handlers/images/colour.py). Colour profiles are ignored.
 """
 
 import re
@@ -106,6 +107,8 @@ def decode_as_stored(
                 )
             if pixels is None:
                 image.load()
+                # Of a HEIC, only this is the real size.
+                limits.check_size(image.size)
                 pixels = to_rgb(image, grey_range=grey_range)
             return DecodedPhoto(image=pixels, upright=_find_upright(image), format_name=format_name)
 

@@ -2,13 +2,21 @@
 
 import importlib
 import io
+from importlib.util import find_spec
 
 from PIL import Image, features
 
 from handlers.errors import EmptyBodyError, UndecodableImageError, UnsupportedMediaTypeError
+from handlers.images.heic import HeicImage
 from handlers.images.magic import HEAD_BYTES, describe_other, photo_format
 
-ALLOWED = "JPEG, PNG, WebP, GIF, BMP, TIFF" + (", AVIF" if features.check("avif") else "")
+_HAS_AVIF = bool(features.check("avif"))
+# The HEVC decoder of a wheel that a plain TorchServe lacks.
+_HAS_HEIC = find_spec("_pi_heif") is not None
+
+ALLOWED = ", ".join(
+    ["JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF"] + ["AVIF"] * _HAS_AVIF + ["HEIC"] * _HAS_HEIC
+)
 
 # Asked for a format it has not loaded yet, Pillow imports every plugin it has; these are all we need.
 _PLUGINS = {
@@ -23,7 +31,7 @@ _PLUGINS = {
 
 
 def detect_format(data: bytes | bytearray | memoryview) -> str:
-    """Return Pillow's name for the supported format that `data` starts like.
+    """Return the supported format that `data` starts like, by Pillow's name or HEIC.
 
     Raises:
         EmptyBodyError: there are no bytes.
@@ -34,9 +42,9 @@ def detect_format(data: bytes | bytearray | memoryview) -> str:
     if not head:
         raise EmptyBodyError(f"the image is empty; send the bytes of an image ({ALLOWED}).")
     name = photo_format(head)
-    if name == "HEIC":
-        raise _unsupported(name)
-    if name == "AVIF" and not features.check("avif"):
+    if name == "HEIC" and not _HAS_HEIC:
+        raise _unsupported("HEIC, which needs the package pi-heif on the host that reads it")
+    if name == "AVIF" and not _HAS_AVIF:
         raise _unsupported("AVIF, which the installed Pillow cannot decode")
     if name is not None:
         return name
@@ -55,6 +63,8 @@ def open_image(data: bytes | bytearray | memoryview, format_name: str) -> Image.
     Unlike Image.open, this keeps the plugin's reason, and leaves the limit of pixels to the caller. Raises nearly
     anything if the file is broken.
     """
+    if format_name == "HEIC":
+        return HeicImage(io.BytesIO(data), "")
     importlib.import_module(_PLUGINS[format_name])
     factory, _ = Image.OPEN[format_name]
     return factory(io.BytesIO(data), "")

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.handlers.helpers import HTTP, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")
 
+HEIC = Path(__file__).parent / "heic" / "orientation_6.heic"
 LIMITS = DecodeLimits(max_pixels=1_000_000)
 # As many as fit into 0.7 s, or this many: `make test-mutations` sets 10,000.
 MUTATIONS = int(os.environ.get("HEADSWAP_MUTATIONS", "0"))
@@ -44,6 +46,7 @@ VALID = {
     "tiff lzw": encode(noise(), "TIFF", compression="tiff_lzw"),
     "tiff jpeg": encode(noise(), "TIFF", compression="jpeg"),
     "avif": encode(noise(), "AVIF"),
+    "heic": HEIC.read_bytes(),
 }
 
 

@@ -220,7 +220,8 @@ def test_a_truncated_file_is_an_error_not_half_a_photo(format_name: str, share: 
         (b"%PDF-1.7 ...", "PDF"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"PK\x03\x04rest of an archive", "zip"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isomiso2", "video"),
     ],
 )
