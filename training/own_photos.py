@@ -3,9 +3,11 @@
 They are known by their bytes, so they may have moved: a folder whose fingerprint is the run's is the run's own.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from training.config import TrainConfig
 from training.data.photos import Photo, PhotoSet, ScannedPhotos, scan_photos
 from training.data.source import (
     find_folder,
@@ -32,8 +34,48 @@ def scan_own_folder(run: Run) -> ScannedPhotos:
             f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
             "moved, give --data FOLDER with their new place."
         )
+    return _scan(config)
+
+
+def scan_folder(
+    run: Run, data: Path, *, labels: Path | None = None
+) -> tuple[ScannedPhotos, TrainConfig]:
+    """Return what lies in `data`, and the run's config with its places there.
+
+    A table of labels and unlabeled photos that lay in the run's own folder may have moved along: they are used if that
+    makes the photos the run's own, and `labels` otherwise.
+
+    Raises:
+        DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
+    """
+    before = run.config()
+    moved = replace(
+        before,
+        data=data,
+        labels=labels or _follow(before.labels, old=before.data, new=data),
+        unlabeled=_follow(before.unlabeled, old=before.data, new=data),
+    )
+    if moved.labels or moved.unlabeled:
+        with suppress(DataError):
+            scanned = _scan(moved)
+            if split_as_own(run, scanned) is not None:
+                return scanned, moved
+    moved = replace(moved, labels=labels)
+    return scan_photos(find_folder(data), labels=labels, limits=before.limits), moved
+
+
+def _follow(path: Path | None, *, old: Path, new: Path) -> Path | None:
+    """Return where a file or folder is now if it lay in the data folder, which has moved; else where it was."""
+    is_inside = path is not None and path.is_relative_to(old)
+    return new / path.relative_to(old) if path is not None and is_inside else path
+
+
+def _scan(config: TrainConfig) -> ScannedPhotos:
     return scan_photos(
-        find_folder(data), labels=config.labels, unlabeled=config.unlabeled, limits=config.limits
+        find_folder(config.data),
+        labels=config.labels,
+        unlabeled=config.unlabeled,
+        limits=config.limits,
     )
 
 
@@ -96,18 +138,21 @@ def read_own_photos(run: Run, data: Path | None = None) -> PhotoSet:
         RunError: `data` holds other photos, or the run's own are gone. DataError: the folder cannot be used.
     """
     if data is not None:
-        photos = split_as_own(run, scan_photos(find_folder(data), limits=run.config().limits))
+        scanned, config = scan_folder(run, data)
+        photos = split_as_own(run, scanned)
         if photos is None:
             raise RunError(
                 f"--data {str(data)!r} does not hold the photos that {str(run.folder)!r} was trained on: other "
                 "photos, classes or splits. Give the folder to which these have moved."
             )
-        record_place(run, data=data, photos=photos)
+        record_place(
+            run, data=data, labels=config.labels, unlabeled=config.unlabeled, photos=photos
+        )
         return photos
     scanned = scan_own_folder(run)
-    photos = split_as_own(run, scanned)
-    if photos is not None:
-        return photos
+    own = split_as_own(run, scanned)
+    if own is not None:
+        return own
     return PhotoSet(
         folder=scanned.folder,
         class_names=scanned.class_names,

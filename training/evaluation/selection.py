@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.data.photos import Photo, ScannedPhotos, assign_splits, scan_photos
-from training.data.source import find_folder, split_labeled
+from training.data.photos import Photo, ScannedPhotos, assign_splits
+from training.data.source import split_labeled
 from training.errors import RunError
 from training.own_photos import (
     is_gone,
     own_photos,
     read_record,
     record_place,
+    scan_folder,
     scan_own_folder,
     split_as_own,
 )
@@ -45,25 +46,28 @@ def select_photos(
         RunError: the run has used all of them, they are of other classes, or its own are gone.
         DataError: the folder cannot be used. DownloadError: a dataset could not be fetched.
     """
-    limits = run.config().limits
-    scanned = (
-        scan_own_folder(run)
-        if data is None
-        else scan_photos(find_folder(data), labels=labels, limits=limits)
-    )
+    if data is None:
+        scanned, config = scan_own_folder(run), run.config()
+    else:
+        scanned, config = scan_folder(run, data, labels=labels)
     notes = scanned.describe_unread()
     _check_classes(scanned, run.data()["class_names"])
     own = split_as_own(run, scanned)
     if own is not None:
-        if data is not None and is_gone(run.config().data):
-            record_place(run, data=data, labels=labels, photos=own)
+        if is_gone(run.config().data):
+            record_place(
+                run,
+                data=config.data,
+                labels=config.labels,
+                unlabeled=config.unlabeled,
+                photos=own,
+            )
         return Selection(photos=own.of(split), val=own.of("val"), notes=notes, left_out=0)
     record = read_record(run)
     if data is None:
-        offered = split_labeled(scanned, run.config()).of(split)
+        offered = split_labeled(scanned, config).of(split)
         val = _val_photos(scanned, record)
     else:
-        config = run.config()
         offered = assign_splits(
             scanned, seed=config.seed, unsplit_as=split, group_by=config.group_by
         ).of(split)

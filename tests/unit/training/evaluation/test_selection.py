@@ -269,3 +269,21 @@ def test_what_is_passed_by_is_said(split_run: Run) -> None:
     notes = select(split_run, data=data).notes
     assert notes[0] == "passed by 1 file (not photos: 1 .db)"
     assert "skipped 1 unreadable files: " in notes[1]
+
+
+def test_a_table_of_labels_moves_along_with_its_photos(tmp_path: Path) -> None:
+    data = tmp_path / "photos"
+    put(data / "images", range(40))
+    rows = [f"images/{seed}.png,{'cat' if seed < 20 else 'dog'}" for seed in range(40)]
+    (data / "labels.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    run = begin(TrainConfig(data=data, labels=data / "labels.csv", out=tmp_path / "run"))
+    before = select(run)
+    moved = move(run)
+    assert names(select(run, data=moved).photos) == names(before.photos)
+    assert (run.config().data, run.config().labels) == (moved, moved / "labels.csv")
+    again = moved.rename(tmp_path / "again")
+    assert len(read_own_photos(run, again).photos) == 40
+    assert run.config().labels == again / "labels.csv"
+    put(tmp_path / "other" / "cat", range(900, 902))
+    put(tmp_path / "other" / "dog", range(950, 952))
+    assert len(select(run, data=tmp_path / "other").photos) == 4
