@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.api.inputs import Transport, read_headers, read_transport
+from handlers.api.inputs import Transport, is_kserve_path, read_headers, read_transport
+from handlers.api.open_inference import TensorRequest
 from handlers.api.request import Request, read_request
 from handlers.api.responses import (
     ImageResult,
@@ -21,7 +22,12 @@ from handlers.api.responses import (
 from handlers.draining import DrainMarker
 from handlers.engines.explanation import Explainer
 from handlers.engines.pipelines import Pipeline, choose_pipeline
-from handlers.errors import InternalError, InvalidRequestError, RequestRejectedError
+from handlers.errors import (
+    InternalError,
+    InvalidRequestError,
+    InvalidTensorError,
+    RequestRejectedError,
+)
 from handlers.extracted import ExtractedArchive, open_extracted
 from handlers.images.loaders import EncodedPhoto, Timings
 from handlers.metric_buffer import MetricBuffer
@@ -32,6 +38,10 @@ from handlers.request_log import RequestLog
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
+
+# With this header a request asks about the model itself, `ready` or `metadata`: KServe's paths for them end in the
+# gateway (deploy/kubernetes/base/default.conf.template), because TorchServe has none.
+MODEL_QUERY = "x-headswap-model"
 
 
 @dataclass(kw_only=True)
@@ -109,6 +119,8 @@ class Classifier:
     def _read(self, item: Mapping[str, Any], raw_headers: Mapping[str, Any]) -> _Pending:
         headers = read_headers(raw_headers, item)
         pending = _Pending(headers=headers, transport=read_transport(headers))
+        if MODEL_QUERY in headers:
+            return pending
         try:
             pending.request = read_request(
                 item, raw_headers, headers, max_images=self._settings.max_images_per_request
@@ -155,10 +167,14 @@ class Classifier:
         return response
 
     def _write_response(self, pending: _Pending) -> Response:
+        if MODEL_QUERY in pending.headers:
+            return self._writer.open_inference_model(pending.headers[MODEL_QUERY])
         request, results = pending.request, pending.results
         if pending.rejection is not None or request is None or results is None:
             error = pending.rejection or InternalError("the request was not processed.")
             self._metrics.write_result(error, transport=pending.transport)
+            if isinstance(error, InvalidTensorError) and is_kserve_path(pending.headers):
+                return self._writer.open_inference_rejection(error)
             return self._writer.rejection(error)
         for result in results:
             self._metrics.write_result(result, transport=pending.transport)
@@ -167,17 +183,17 @@ class Classifier:
         top_k = request.options.top_k or self._settings.default_top_k
         if request.shape == "single":
             return self._writer.single(results[0], top_k=top_k)
-        if request.shape == "open_inference":
-            return self._write_open_inference(request, results, top_k)
+        if request.tensors is not None:
+            return self._write_open_inference(request.tensors, results, top_k)
         key = "predictions" if request.shape == "kserve_v1" else "results"
         return self._writer.several(results, names=request.names, top_k=top_k, key=key)
 
     def _write_open_inference(
-        self, request: Request, results: list[ImageResult], top_k: int
+        self, request: TensorRequest, results: list[ImageResult], top_k: int
     ) -> Response:
         if len(results) == 1 and isinstance(results[0], RequestRejectedError):
             return self._writer.open_inference_rejection(results[0])
-        return self._writer.open_inference(results, top_k=top_k, request_id=request.request_id)
+        return self._writer.open_inference(results, top_k=top_k, request=request)
 
     def _explain(self, request: Request, results: list[ImageResult]) -> Response:
         if len(results) > 1:

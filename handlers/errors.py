@@ -9,6 +9,7 @@ HandlerError                        exit code 1
             UnsupportedMediaTypeError   415 unsupported_media_type
         InvalidRequestError         400 invalid_request
             InvalidTopKError            400 invalid_top_k
+            InvalidTensorError          400 invalid_request, in the form of the Open Inference Protocol
         DeadlineExceededError       504 deadline_exceeded
         VersionRetiredError         404 version_retired
         ServerStoppingError         503 server_stopping
@@ -65,6 +66,10 @@ class InvalidRequestError(RequestRejectedError):
 
 class InvalidTopKError(InvalidRequestError):
     code = "invalid_top_k"
+
+
+class InvalidTensorError(InvalidRequestError):
+    pass
 
 
 class DeadlineExceededError(RequestRejectedError):

@@ -56,6 +56,11 @@ def read_transport(headers: Mapping[str, str]) -> Transport:
     return "http" if _HTTP_HEADERS & headers.keys() else "grpc"
 
 
+def is_kserve_path(headers: Mapping[str, str]) -> bool:
+    """Return whether the request came by a path of KServe: only for its own paths TorchServe sets url_path."""
+    return read_transport(headers) == "http" and "url_path" not in headers
+
+
 def read_content_type(headers: Mapping[str, str]) -> str:
     """Return the content type of the body in lower case, without parameters; "" if there is none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -138,7 +143,10 @@ def _order(name: str) -> tuple[bool, int, str]:
 def _describe_missing(item: Mapping[str, Any]) -> str:
     texts = [name for name in item if name.lower() not in _NOT_IMAGES]
     if not texts:
-        return "the request holds no image; send its bytes as the body."
+        return (
+            "the request holds no image; send its bytes as the body (curl -T photo.jpg) or in a form "
+            "(curl -F image=@photo.jpg)."
+        )
     return (
         f"the request holds no image: {_quote(texts)} is text. In a form, send a file "
         "(curl -F image=@photo.jpg); over gRPC, send the image's bytes under the key data."

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from handlers.api.inputs import IMAGE_KEYS
+from handlers.api.open_inference import NO_DATA, TensorRequest, read_tensors
 from handlers.api.options import OPTION_NAMES
-from handlers.errors import InvalidRequestError
+from handlers.errors import InvalidRequestError, InvalidTensorError
 
 Shape = Literal["single", "several", "kserve_v1", "open_inference"]
 
@@ -20,9 +21,9 @@ _IMAGE_RULE = 'an image must be base64 text or {"b64": "..."}'
 class JsonRequest:
     shape: Shape
     images: list[Any]
-    """Not decoded yet: base64 text, or an object that holds it."""
+    """Not decoded yet: base64 text, or an object that holds it; or `bytes` of a binary tensor."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    request_id: str | None = None
+    tensors: TensorRequest | None = None
 
 
 def parse_json(value: Any, *, is_declared: bool) -> Any:
@@ -67,23 +68,37 @@ def read_json(content: Any, *, is_kserve_path: bool) -> JsonRequest:
             parameters=parameters,
         )
     if "inputs" in content:
-        return JsonRequest(
-            shape="open_inference",
-            images=_read_tensors(content["inputs"]),
-            parameters=parameters,
-            request_id=str(content["id"])[:256] if "id" in content else None,
-        )
+        return read_tensor_json(content)
     if any(key in content for key in IMAGE_KEYS):
         return JsonRequest(shape="single", images=[content], parameters=parameters)
     raise _unknown_shape(f"the JSON has the keys {', '.join(map(str, content))[:200] or '(none)'}")
 
 
+def read_tensor_json(content: Any, data: memoryview = NO_DATA) -> JsonRequest:
+    """Return the images and parameters of the Open Inference Protocol; `data` is what follows the JSON.
+
+    Raises:
+        InvalidTensorError: the JSON holds no tensors of images, or the data does not fit them.
+    """
+    if not isinstance(content, dict) or "inputs" not in content:
+        raise InvalidTensorError("the JSON must be an object with inputs, a list of tensors.")
+    tensors = read_tensors(content, data)
+    return JsonRequest(
+        shape="open_inference",
+        images=tensors.images,
+        parameters=_read_parameters(content),
+        tensors=tensors,
+    )
+
+
 def decode_image(value: Any) -> bytes:
-    """Return the image's bytes from base64 text, a data URI, or an object that holds either.
+    """Return the image's bytes from base64 text, a data URI, an object that holds either, or the bytes themselves.
 
     Raises:
         InvalidRequestError: it is not any of these.
     """
+    if isinstance(value, bytes):
+        return value
     # Two levels: {"image_bytes": {"b64": "..."}} is the format of TensorFlow Serving.
     for _ in range(2):
         if isinstance(value, Mapping):
@@ -103,15 +118,6 @@ def _read_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
     nested = content.get("parameters")
     merged = {**(nested if isinstance(nested, Mapping) else {}), **content}
     return {name: merged[name] for name in merged if name in OPTION_NAMES}
-
-
-def _read_tensors(tensors: Any) -> list[Any]:
-    images: list[Any] = []
-    for tensor in _require_list("inputs", tensors):
-        if not isinstance(tensor, Mapping) or tensor.get("datatype", "BYTES") != "BYTES":
-            raise _unknown_shape("an input is not a tensor of the datatype BYTES")
-        images += _require_list("the data of an input", tensor.get("data"))
-    return images
 
 
 def _require_list(name: str, value: Any) -> list[Any]:

@@ -9,8 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.api.inputs import read_content_type, read_inputs, read_transport
-from handlers.api.json_request import Shape, decode_image, parse_json, read_json
+from handlers.api.inputs import is_kserve_path, read_content_type, read_inputs
+from handlers.api.json_request import (
+    JsonRequest,
+    Shape,
+    decode_image,
+    parse_json,
+    read_json,
+    read_tensor_json,
+)
+from handlers.api.open_inference import LENGTH_HEADER, TensorRequest, split_body
 from handlers.api.options import Options, read_options
 from handlers.errors import InvalidRequestError, RequestRejectedError
 from handlers.images.decoding import Bytes
@@ -24,8 +32,8 @@ class Request:
     """Of each image: the form's field, the gRPC key, or the index in JSON."""
     shape: Shape
     options: Options
-    request_id: str | None = None
-    """The `id` of the Open Inference Protocol."""
+    tensors: TensorRequest | None = None
+    """What the Open Inference Protocol says besides."""
 
 
 def read_request(
@@ -41,34 +49,43 @@ def read_request(
         RequestRejectedError: the request as a whole is invalid.
     """
     content_type = read_content_type(headers)
-    if item and content_type == "application/x-www-form-urlencoded":
+    is_urlencoded = content_type == "application/x-www-form-urlencoded"
+    if is_urlencoded and headers.get("content-length") != "0":
         raise InvalidRequestError(
             "the image arrived as a urlencoded form, which curl --data-binary sends by default; "
             "add -H 'Content-Type: application/octet-stream' or use curl -T."
         )
     inputs = read_inputs(item, raw_headers, headers)
     parts = list(inputs.images.values())
-    json_content = None
-    if len(parts) == 1:
-        json_content = parse_json(parts[0], is_declared=content_type == "application/json")
-    if json_content is None:
+    request = _read_json_part(parts, headers) if len(parts) == 1 else None
+    if request is None:
         return Request(
             images=_read_images(parts, max_images, _read_part),
             names=tuple(inputs.images),
             shape="single" if len(parts) == 1 else "several",
             options=read_options(headers, inputs.options),
         )
-    # TorchServe sets url_path for /predictions and /explanations, but not for KServe's own paths.
-    is_kserve_path = read_transport(headers) == "http" and "url_path" not in headers
-    request = read_json(json_content, is_kserve_path=is_kserve_path)
     images = _read_images(request.images, max_images, decode_image)
     return Request(
         images=images,
         names=tuple(map(str, range(len(images)))),
         shape=request.shape,
         options=read_options(headers, {**request.parameters, **inputs.options}),
-        request_id=request.request_id,
+        tensors=request.tensors,
     )
+
+
+def _read_json_part(parts: list[Any], headers: Mapping[str, str]) -> JsonRequest | None:
+    """Return the request that the only part spells in JSON; None if it is an image."""
+    (part,) = parts
+    json_length = headers.get(LENGTH_HEADER)
+    if json_length is not None and isinstance(part, (bytes, bytearray, memoryview)):
+        return read_tensor_json(*split_body(part, json_length))
+    is_declared = read_content_type(headers) == "application/json"
+    content = parse_json(part, is_declared=is_declared)
+    if content is None:
+        return None
+    return read_json(content, is_kserve_path=is_kserve_path(headers))
 
 
 def _read_images(

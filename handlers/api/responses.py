@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from handlers.api.inputs import Transport
+from handlers.api.open_inference import LENGTH_HEADER, TensorRequest
 from handlers.api.options import ID_NAMES, MAX_ID_LENGTH
+from handlers.api.tensors import TENSORS, Tensor, write_tensors
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.model_card import ModelCard
 
@@ -79,7 +81,7 @@ class ResponseWriter:
         )
 
     def open_inference(
-        self, results: list[ImageResult], *, top_k: int, request_id: str | None
+        self, results: list[ImageResult], *, top_k: int, request: TensorRequest
     ) -> Response:
         """Return the Open Inference Protocol's shape: one row per image, one column per class.
 
@@ -89,19 +91,39 @@ class ResponseWriter:
         rows = [self._open_inference_row(result, columns) for result in results]
         codes = [r.code if isinstance(r, RequestRejectedError) else "" for r in results]
         shape = [len(results), columns]
+        tensors = [
+            Tensor("label", "BYTES", shape, _flatten(rows, "label")),
+            Tensor("index", "INT64", shape, _flatten(rows, "index")),
+            Tensor("probability", "FP32", shape, _flatten(rows, "probability")),
+            Tensor("error", "BYTES", [len(results)], codes),
+        ]
+        outputs, data = write_tensors(tensors, request.is_binary_output)
         content: dict[str, Any] = {
             "model_name": self._card.name,
             "model_version": self._card.version,
-            "outputs": [
-                _output("label", "BYTES", shape, _flatten(rows, "label")),
-                _output("index", "INT64", shape, _flatten(rows, "index")),
-                _output("probability", "FP32", shape, _flatten(rows, "probability")),
-                _output("error", "BYTES", [len(results)], codes),
-            ],
+            "outputs": outputs,
         }
-        if request_id is not None:
-            content["id"] = request_id
-        return self._respond(HTTPStatus.OK, content)
+        if request.request_id is not None:
+            content["id"] = request.request_id
+        response = self._respond(HTTPStatus.OK, content)
+        if not any(request.is_binary_output.values()):
+            return response
+        return Response(
+            status=response.status,
+            body=response.body + data,
+            content_type="application/octet-stream",
+            headers=response.headers | {LENGTH_HEADER: str(len(response.body))},
+        )
+
+    def open_inference_model(self, query: str) -> Response:
+        """Return that the model is ready, or its metadata, as the Open Inference Protocol has them."""
+        content: dict[str, Any] = {"name": self._card.name}
+        if query == "ready":
+            return self._respond(HTTPStatus.OK, content | {"ready": True})
+        return self._respond(
+            HTTPStatus.OK,
+            content | {"versions": [self._card.version], "platform": "headswap"} | TENSORS,
+        )
 
     def open_inference_rejection(self, error: RequestRejectedError) -> Response:
         """Return the protocol's error, which is a text, with our own fields next to it."""
@@ -165,7 +187,7 @@ def transport_headers(transport: Transport) -> dict[str, str]:
 def to_json(content: dict[str, Any]) -> bytes:
     """Return compact UTF-8 JSON.
 
-    A lone surrogate, which a JSON request can hold and a message can quote, becomes a question mark.
+    A lone surrogate, which a JSON request can hold and a message can quote, becomes a query mark.
     """
     return _JSON.encode(content).encode("utf-8", errors="replace")
 
@@ -176,10 +198,6 @@ def _describe_error(error: RequestRejectedError) -> dict[str, Any]:
 
 def _status_of(result: ImageResult) -> int:
     return result.status if isinstance(result, RequestRejectedError) else HTTPStatus.OK
-
-
-def _output(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
 
 
 def _flatten(rows: list[list[dict[str, Any]]], key: str) -> list[Any]:

@@ -1,6 +1,7 @@
 """The pod's gateway, run by a real nginx before a real HTTP and a real gRPC server."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -126,6 +127,70 @@ def test_a_body_of_more_than_20_mb_is_refused(gateway, httpserver):
         pytest.raises(TooLargeError, match="larger than 20 MiB"),
     ):
         client.predict("clothing", bytes(20 * 2**20 + 1))
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        # What curl --data-binary sends by itself; TorchServe answers it with 500 and bytes of the photo.
+        ("application/x-www-form-urlencoded", "application/octet-stream"),
+        ("Application/X-WWW-Form-Urlencoded; charset=utf-8", "application/octet-stream"),
+        ("application/json", "application/json"),
+        ("multipart/form-data; boundary=x", "multipart/form-data; boundary=x"),
+        ("image/jpeg", "image/jpeg"),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/predictions/clothing", "/v2/models/clothing/versions/1.0/infer"]
+)
+def test_a_urlencoded_form_is_read_as_bytes(gateway, httpserver, path, sent, received):
+    httpserver.expect_request(re.compile("/predictions/.*")).respond_with_data("answer")
+    headers = {} if sent is None else {"Content-Type": sent}
+    assert post(gateway, path, **bearer(), **headers).text == "answer"
+    ((request, _),) = httpserver.log
+    assert (request.headers.get("Content-Type"), request.data) == (received, b"photo")
+
+
+def get(gateway, path, **headers):
+    url = f"http://127.0.0.1:{gateway['http']}{path}"
+    return requests.get(url, headers=headers, timeout=DEADLINE_S)
+
+
+def test_kserve_can_ask_for_the_server_without_a_token(gateway, httpserver):
+    assert get(gateway, "/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert get(gateway, "/v2/health/live").json() == {"live": True}
+    assert not httpserver.log
+    httpserver.expect_ordered_request("/ping").respond_with_json({"status": "Healthy"})
+    httpserver.expect_ordered_request("/ping").respond_with_json({}, status=500)
+    for status in (200, 503):
+        answer = get(gateway, "/v2/health/ready")
+        assert (answer.status_code, answer.json()) == (status, {"ready": status == 200})
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "query"),
+    [
+        ("/v2/models/clothing/ready", "/predictions/clothing/", "ready"),
+        ("/v2/models/clothing/versions/1.0/ready", "/predictions/clothing/1.0", "ready"),
+        ("/v2/models/clothing", "/predictions/clothing/", "metadata"),
+        ("/v2/models/clothing/versions/1.0", "/predictions/clothing/1.0", "metadata"),
+    ],
+)
+def test_kserve_can_ask_for_a_model(gateway, httpserver, path, asked, query):
+    httpserver.expect_request(asked, method="POST").respond_with_data("answer")
+    assert get(gateway, path).status_code == 401
+    assert get(gateway, path, **bearer()).text == "answer"
+    ((request, _),) = httpserver.log
+    assert request.headers["X-Headswap-Model"] == query
+    assert (request.headers["Content-Length"], request.data) == ("0", b"")
+
+
+def test_a_client_cannot_ask_the_model_in_place_of_a_prediction(gateway, httpserver):
+    httpserver.expect_request("/predictions/clothing").respond_with_data("answer")
+    post(gateway, "/predictions/clothing", **bearer(), **{"X-Headswap-Model": "ready"})
+    ((request, _),) = httpserver.log
+    assert "X-Headswap-Model" not in request.headers
 
 
 def test_the_clients_correlation_id_is_handed_on_and_logged(gateway, httpserver, tmp_path):

@@ -144,6 +144,8 @@ def test_base64_text_and_data_uri(worker, photos) -> None:
         ({"body": {"instances": ["AA=="] * 65}}, {}, 400, "invalid_request"),
         ({"body": bytearray(b"{]")}, {"Content-Type": "application/json"}, 400, "invalid_request"),
         ({"a": "b"}, {"content-type": "application/x-www-form-urlencoded"}, 400, "invalid_request"),
+        # Of many photos, TorchServe's form decoder leaves nothing.
+        ({}, {"content-type": "application/x-www-form-urlencoded"}, 400, "invalid_request"),
         ({"body": bytearray(b"x")}, {"X-Request-Deadline-Ms": "soon"}, 400, "invalid_request"),
     ],
 )
@@ -154,6 +156,15 @@ def test_invalid_requests_are_rejected(
     assert (actual, body["error"]["code"]) == (status, code)
     assert body["error"]["status"] == status
     assert body["error"]["message"].endswith(".")
+
+
+def test_the_error_of_a_urlencoded_photo_says_which_curl_line_works(worker) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": "40000"}
+    _, body = worker.respond_one({"\xff\xd8": bytearray(b"\x00")}, headers)
+    assert "-H 'Content-Type: application/octet-stream'" in body["error"]["message"]
+    assert "curl -T" in body["error"]["message"]
+    _, body = worker.respond_one({}, headers | {"Content-Length": "0"})
+    assert body["error"]["code"] == "empty_body"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "", "1.5", "1_0", "٣", "9" * 20])
