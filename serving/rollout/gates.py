@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from photo_folder.errors import FolderError
+from photo_folder.label_file import find_listed
 from photo_folder.layout import find_labelled
 from serving.archive.reader import Archive
 from serving.client import Client, Prediction, map_in_order
@@ -33,6 +34,8 @@ class Gates:
 
     data: Path | None = None
     """Folder with a folder of photos per class."""
+    labels: Path | None = None
+    """Table of path,label[,split], instead of the class folders."""
     min_accuracy: float | None = None
     """0..1, on the photos in `data`."""
     max_drop: float | None = None
@@ -51,6 +54,8 @@ class Gates:
                 raise InputError(f"{flag} needs labelled photos; give --gate-data FOLDER.")
         if self.max_p99_ms is not None and self.max_p99_ms <= 0:
             raise InputError(f"--max-p99-ms must be above 0, not {self.max_p99_ms}.")
+        if self.labels is not None and self.data is None:
+            raise InputError("--gate-labels needs photos; give --gate-data FOLDER.")
         if self.shadow < 0:
             raise InputError(f"--shadow must be 0 or more photos, not {self.shadow}.")
         if self.shadow and self.data is None:
@@ -93,7 +98,7 @@ def check_gates(
         RequestError: a version does not answer.
     """
     photos = (
-        read_labelled_photos(gates.data, candidate.class_names, report=report)
+        read_labelled_photos(gates.data, candidate.class_names, labels=gates.labels, report=report)
         if gates.data is not None
         else []
     )
@@ -106,7 +111,7 @@ def check_gates(
 
 
 def read_labelled_photos(
-    folder: Path, class_names: Sequence[str], *, report: Report
+    folder: Path, class_names: Sequence[str], *, labels: Path | None = None, report: Report
 ) -> list[LabelledPhoto]:
     """Return the folder's photos, those of test where it is split, alternating between the classes.
 
@@ -116,7 +121,7 @@ def read_labelled_photos(
         InputError: there is no such folder, a class that the version does not have, or no photo.
     """
     try:
-        labelled = find_labelled(folder)
+        labelled = find_labelled(folder) if labels is None else find_listed(folder, labels)
     except FolderError as error:
         raise InputError(f"--gate-data: {error}") from None
     files = labelled.files
@@ -127,7 +132,7 @@ def read_labelled_photos(
     for file in files:
         if file.class_name not in spelled:
             raise InputError(
-                f"{folder} holds a folder {file.class_name!r}, which is not a class of this version "
+                f"{folder} holds photos of {file.class_name!r}, which is not a class of this version "
                 f"({', '.join(class_names)}); give a folder of photos of its classes, such as DATA/test."
             )
         label = spelled[file.class_name]

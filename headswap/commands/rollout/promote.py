@@ -22,6 +22,8 @@ class Command:
     """The archive to promote."""
     gate_data: Path | None = None
     """Labelled photos, a folder per class, to evaluate the new version on before it goes live."""
+    gate_labels: Path | None = None
+    """CSV file of path,label[,split] that lists the photos of --gate-data, instead of class folders."""
     min_accuracy: float | None = None
     """Refuse it if its accuracy on --gate-data, 0 to 1, is lower."""
     max_drop: float | None = None
@@ -56,6 +58,7 @@ def run(command: Command) -> int:
         trust=command.trust.trust(),
         gates=Gates(
             data=command.gate_data,
+            labels=command.gate_labels,
             min_accuracy=command.min_accuracy,
             max_drop=command.max_drop,
             max_p99_ms=command.max_p99_ms,

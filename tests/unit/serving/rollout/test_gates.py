@@ -86,6 +86,7 @@ def test_the_shadow_shows_where_the_versions_differ_and_refuses_nothing(
         ({"min_accuracy": 0.9}, "--min-accuracy needs labelled photos; give --gate-data"),
         ({"max_drop": 0.1}, "--gate-data"),
         ({"shadow": 5}, "--gate-data"),
+        ({"labels": Path("labels.csv")}, "--gate-labels needs photos; give --gate-data"),
         ({"shadow": -1}, "--shadow must be 0 or more photos, not -1"),
         ({"min_accuracy": 1.5}, r"--min-accuracy must be between 0 and 1, not 1\.5"),
         ({"max_p99_ms": 0.0}, r"--max-p99-ms must be above 0, not 0\.0"),
@@ -125,6 +126,17 @@ def test_a_class_of_gate_photos_may_be_spelled_as_a_mac_does(tmp_path: Path) -> 
         (tmp_path / name / "1.jpg").write_bytes(b"x")
     labelled = read_labelled_photos(tmp_path, ("caf\u00e9", "dog"), report=print)
     assert [photo.label for photo in labelled] == ["caf\u00e9", "dog"]
+
+
+def test_gate_photos_may_be_listed_in_a_table(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").write_bytes(b"x")
+    table = tmp_path / "labels.csv"
+    table.write_text("0.jpg,cat,train\n1.jpg,cat,test\n2.jpg,dog,test\n3.jpg,dog,val\n")
+    labelled = read_labelled_photos(tmp_path, ("cat", "dog"), labels=table, report=print)
+    assert [(photo.path.name, photo.label) for photo in labelled] == [
+        ("1.jpg", "cat"), ("2.jpg", "dog"),
+    ]  # fmt: skip
 
 
 def test_gate_photos_that_cannot_be_used_are_named(photos: Path) -> None:
