@@ -6,6 +6,7 @@ that it matches, name the group. A photo in no group is a group of its own.
 """
 
 import datetime
+import math
 import os
 import re
 from collections import Counter, defaultdict
@@ -89,12 +90,21 @@ def split_groups(
 ) -> dict[str, Split]:
     """Return the split of each group, given the labels in it; `missing` are the splits without a folder.
 
-    As for single photos (splitting.py), the hash of the group's name decides, and where a label has no group in a
-    split, the one whose hash is nearest is moved there, if its labels keep another group where it was.
+    As for single photos (splitting.py), the hash of the group's name decides. Groups are few, so that chance alone
+    would often leave a split with a third of its share: where it has less than two thirds or more than four thirds,
+    those whose hashes are nearest are moved. Where a label has no group in a split, the nearest one is moved there, if
+    its labels keep another group where it was.
     """
     fractions = {group: hash_fraction(group, seed=seed) for group in members}
     ordered = sorted(members, key=lambda group: (fractions[group], group))
-    splits = {group: _split_at(fractions[group], missing) for group in ordered}
+    test_count = _count(sum(f < TEST_SHARE for f in fractions.values()), len(ordered), TEST_SHARE)
+    val_count = _count(sum(f >= 1 - VAL_SHARE for f in fractions.values()), len(ordered), VAL_SHARE)
+    train_end = len(ordered) - val_count if "val" in missing else len(ordered)
+    train_start = test_count if "test" in missing else 0
+    splits: dict[str, Split] = {
+        group: "test" if rank < train_start else "train" if rank < train_end else "val"
+        for rank, group in enumerate(ordered)
+    }
     counts = Counter((label, splits[group]) for group in ordered for label in members[group])
     labels = sorted({label for held in members.values() for label in held})
     for split in SPLITS:
@@ -118,10 +128,10 @@ def split_groups(
     return splits
 
 
-def _split_at(fraction: float, missing: Collection[Split]) -> Split:
-    if fraction < TEST_SHARE and "test" in missing:
-        return "test"
-    return "val" if fraction >= 1 - VAL_SHARE and "val" in missing else "train"
+def _count(by_hash: int, total: int, share: float) -> int:
+    """Return how many of all groups a split gets: as many as their hashes say, within a third of its share."""
+    low, high = math.floor(total * share * 2 / 3), math.ceil(total * share * 4 / 3)
+    return min(max(by_hash, low), high)
 
 
 def _distance(fraction: float, split: Split) -> float:
