@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.api.inputs import Transport, is_kserve_path, read_headers, read_transport
-from handlers.api.open_inference import TensorRequest
+from handlers.api.open_inference import MODEL_QUERY, TensorRequest
 from handlers.api.request import Request, read_request
 from handlers.api.responses import (
     ImageResult,
@@ -38,10 +38,6 @@ from handlers.request_log import RequestLog
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
-
-# With this header a request asks about the model itself, `ready` or `metadata`: KServe's paths for them end in the
-# gateway (deploy/kubernetes/base/default.conf.template), because TorchServe has none.
-MODEL_QUERY = "x-headswap-model"
 
 
 @dataclass(kw_only=True)

@@ -85,7 +85,7 @@ def read_inputs(
         and (
             _is_grpc_image(name, item[name])
             if is_grpc
-            else _is_http_image(name, raw.get(name), is_form=is_form)
+            else _is_http_image(name, item[name], raw.get(name), is_form=is_form)
         )
     ]
     options = {name.lower(): v for name, v in item.items() if name.lower() in OPTION_NAMES}
@@ -111,8 +111,11 @@ def _check_names(item: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
         )
 
 
-def _is_http_image(name: str, described: Any, *, is_form: bool) -> bool:
+def _is_http_image(name: str, value: Any, described: Any, *, is_form: bool) -> bool:
     """`described` is TorchServe's `{"content-type": ...}`, which is empty for everything but a file of a form."""
+    if isinstance(described, str):
+        # A header has the same name as this field and takes its place.
+        return not _is_text(value)
     if not isinstance(described, Mapping) or described.get("content-type"):
         return True
     return name == "body" and not is_form

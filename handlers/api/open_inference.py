@@ -16,6 +16,10 @@ from handlers.errors import InvalidTensorError
 # The length in bytes of the JSON at the start of a body or response of the extension.
 LENGTH_HEADER = "inference-header-content-length"
 
+# With this header a request asks about the model itself, `ready` or `metadata`: KServe's paths for them end in the
+# gateway (deploy/kubernetes/base/default.conf.template), because TorchServe has none.
+MODEL_QUERY = "x-headswap-model"
+
 # What follows the JSON without the extension.
 NO_DATA = memoryview(b"")
 
@@ -121,8 +125,8 @@ def _split_elements(name: str, data: memoryview) -> list[bytes]:
             end += struct.unpack_from("<I", data, start)[0]
         if end > len(data):
             raise InvalidTensorError(
-                f"the binary data of input {name} cannot be split into elements; each must be preceded by its length in 4 "
-                "bytes, little-endian."
+                f"the binary data of input {name} cannot be split into elements; each must be preceded by its length "
+                "in 4 bytes, little-endian."
             )
         elements.append(bytes(data[start + 4 : end]))
         start = end

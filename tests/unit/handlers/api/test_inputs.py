@@ -62,6 +62,13 @@ def test_text_fields_of_a_form_are_not_images(worker, photos) -> None:
     assert content["predictions"][0]["label"] == "blue"
 
 
+def test_a_field_may_have_the_name_of_a_header(worker, photos) -> None:
+    """TorchServe then says nothing of the field's own type."""
+    item = {"accept": bytearray(b"yes"), "host": bytearray(photos["red"])}
+    status, content = worker.respond_one(item, FORM | {"accept": "*/*", "host": "x"})
+    assert (status, content["predictions"][0]["label"]) == (200, "red")
+
+
 def test_a_form_without_a_file_says_how_to_send_one(worker) -> None:
     status, content = ask_form(worker, {}, {"image": b"photo.jpg"})
     assert (status, content["error"]["code"]) == (400, "empty_body")
