@@ -36,7 +36,7 @@ class PhotoRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the record that `to_dict` describes. Raises ValueError where it is none."""
+        """Return the record that `to_dict` describes. Raises ValueError for anything else."""
         try:
             parts = {
                 name: {str(key): frozenset(map(str, items)) for key, items in values[name].items()}
