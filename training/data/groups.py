@@ -14,13 +14,15 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from training.data.splitting import SPLITS, TEST_SHARE, VAL_SHARE, Split, hash_fraction
 from training.group_by import EXIF_BURST, FOLDER
 
 # A phone's burst takes several photos a second; turning to the next thing takes longer.
 BURST_GAP_S = 5
+# Followed by the header of a TIFF, which the name of the box alone is not.
+HEIC_EXIF = re.compile(rb"Exif\0\0(?=II\*\0|MM\0\*)")
 
 Camera = tuple[str, str, str]
 
@@ -68,9 +70,8 @@ def burst_groups(paths: Sequence[Path]) -> list[str | None]:
 def _taken(path: Path) -> tuple[Camera, datetime.datetime] | None:
     """Return the camera and the time of a photo, if its EXIF data has a time."""
     try:
-        with Image.open(path) as image:
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
+        exif = _read_exif(path)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
         text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
         time = datetime.datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
         tags = (
@@ -83,6 +84,22 @@ def _taken(path: Path) -> tuple[Camera, datetime.datetime] | None:
     except Exception:
         # Pillow has no error of its own for damaged EXIF data: struct, zlib, TypeError and others come out of it.
         return None
+
+
+def _read_exif(path: Path) -> Image.Exif:
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            # Read now, while the file is open.
+            exif.get_ifd(ExifTags.IFD.Exif)
+            return exif
+    except UnidentifiedImageError:
+        # HEIC: its decoder leaves the metadata alone, but a phone writes EXIF data into it as they are in a JPEG.
+        start = HEIC_EXIF.search(data := path.read_bytes())
+        exif = Image.Exif()
+        if start is not None:
+            exif.load(data[start.start() :])
+        return exif
 
 
 def split_groups(

@@ -17,6 +17,7 @@ from training.data.photos import SPLITS, PhotoSet, read_photos
 from training.data.splitting import TEST_SHARE, VAL_SHARE
 from training.errors import ConfigError, DataError
 
+HEIC = Path(__file__).parents[2] / "handlers" / "images" / "heic"
 SAMPLE = Path(__file__).parents[4] / "sample_data" / "clothing"
 
 
@@ -170,6 +171,18 @@ def test_a_burst_is_one_camera_within_seconds(tmp_path: Path) -> None:
     assert burst_groups(photos) == [
         second, second, first, first, first, "X100 2026-01-02T10:00:04", None
     ]  # fmt: skip
+
+
+def test_heic_has_a_time_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "iPhone"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2026:01:02 10:00:04"
+    photo, timeless = tmp_path / "photo.heic", HEIC / "orientation_1.heic"
+    # Its own EXIF data have an orientation and no time.
+    before, name, _ = timeless.read_bytes().partition(b"Exif\0\0MM")
+    assert name
+    photo.write_bytes(before + exif.tobytes())
+    assert burst_groups([photo, timeless]) == ["iPhone 2026-01-02T10:00:04", None]
 
 
 def test_bursts_are_in_one_split(tmp_path: Path) -> None:
