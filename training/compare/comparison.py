@@ -136,7 +136,11 @@ def compare(
             "there is nothing to compare; give at least one model, one kind of weights and one seed (--freeze backbone "
             "with --weights none is left out, because a frozen backbone needs pretrained weights)."
         )
-    _check_runs(config_of(candidate, shared, seed=shared.seed) for candidate in candidates)
+    firsts = [config_of(candidate, shared, seed=shared.seed) for candidate in candidates]
+    if any(_finished(config) is None for config in firsts):
+        # Before weights are downloaded for photos that cannot be used.
+        read_data(shared)
+    _check_runs(firsts)
     results: dict[Candidate, list[dict[str, Any]]] = {candidate: [] for candidate in candidates}
     # Seeds are the outer loop, so that every candidate has been run equally often if this is interrupted.
     for seed, candidate in itertools.product(range(seed_count), candidates):

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from reports.names import shorten_name
 from storage import atomic_path
 from training.data.checked import decode_checked
 from training.data.photos import Photo, PhotoSet
@@ -15,6 +16,8 @@ GAP_PX = 4
 LABEL_HEIGHT_PX = 20
 LABEL_SIZE_PX = 13
 PHOTOS_PER_CLASS = 12
+# A row of 12 photos is 1204 pixels wide; 80 of the widest letters of this size leave space for the count.
+CAPTION_WIDTH = 80
 # Image viewers refuse taller pictures.
 CLASSES_PER_SHEET = 100
 BACKGROUND, INK = "#ffffff", "#222222"
@@ -44,7 +47,7 @@ def _draw(photos: PhotoSet, labels: Sequence[int]) -> Image.Image:
     for row, label in enumerate(labels):
         members = [photo for photo in photos.photos if photo.label == label]
         top = GAP_PX + row * row_height
-        caption = f"{photos.class_names[label]}  ({len(members)})"
+        caption = f"{shorten_name(photos.class_names[label], CAPTION_WIDTH)}  ({len(members)})"
         draw.text((GAP_PX, top), caption, fill=INK, font=font)
         for column, photo in enumerate(_evenly_spaced(members, PHOTOS_PER_CLASS)):
             left = GAP_PX + column * (THUMBNAIL_PX + GAP_PX)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from reports.figures import BLUE, INK, ORANGE, svg_plot
+from reports.names import name_width, shorten_name
 
 RELIABILITY_BINS = 10
 # With more classes than this, the counts in the cells would be too small to read.
@@ -13,6 +14,8 @@ COUNTED_CLASSES_MAX = 25
 # With more than this, so would the class names; and a million SVG cells would make a page of 200 MB.
 NAMED_CLASSES_MAX = 100
 BITMAP_SIDE_IN = 6.0
+# The width of a character, so that long class names do not take the place of the matrix.
+LABEL_COLUMN_IN = 0.1
 
 
 def draw_curves(history: Sequence[dict[str, Any]]) -> str:
@@ -41,7 +44,9 @@ def draw_curves(history: Sequence[dict[str, Any]]) -> str:
 def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     """Return the confusion matrix: rows are the true classes, the shade of blue is the share of the row."""
     has_counts = len(class_names) <= COUNTED_CLASSES_MAX
-    side_in = max(3.6, (0.45 if has_counts else 0.2) * len(class_names) + 1.5)
+    labels = [shorten_name(name) for name in class_names]
+    label_in = LABEL_COLUMN_IN * max(map(name_width, labels), default=0)
+    side_in = max(2.6, (0.45 if has_counts else 0.2) * len(class_names) + 0.5) + max(1.0, label_in)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     if len(class_names) > NAMED_CLASSES_MAX:
         return _draw_bitmap(shares)
@@ -55,8 +60,8 @@ def draw_confusion(class_names: Sequence[str], matrix: Sequence[Sequence[int]]) 
                     column + 0.5, row + 0.5, str(count), ha="center", va="center", color=colour
                 )
         ticks = [index + 0.5 for index in range(len(class_names))]
-        axes.set_xticks(ticks, class_names, rotation=45, ha="right")
-        axes.set_yticks(ticks, class_names)
+        axes.set_xticks(ticks, labels, rotation=45, ha="right")
+        axes.set_yticks(ticks, labels)
         axes.invert_yaxis()
         axes.set_aspect("equal")
         axes.set_xlabel("predicted class")

@@ -87,13 +87,15 @@ def show(evaluation: "Evaluation") -> None:
 def _show_confusion(evaluation: "Evaluation") -> None:
     from rich.table import Table
 
+    from reports.names import shorten_name
     from training.evaluation.metrics import most_confused
 
     if len(evaluation.class_names) > MATRIX_CLASSES_MAX:
         for pair in most_confused(evaluation.class_names, evaluation.confusion):
             stdout.print(f"{pair.count} of {pair.n} {pair.true} were predicted as {pair.predicted}")
         return
-    confusion = Table("true \\ predicted", *evaluation.class_names)
-    for name, row in zip(evaluation.class_names, evaluation.confusion, strict=True):
+    names = [shorten_name(name) for name in evaluation.class_names]
+    confusion = Table("true \\ predicted", *names)
+    for name, row in zip(names, evaluation.confusion, strict=True):
         confusion.add_row(name, *map(str, row))
     print_table(confusion)

@@ -18,7 +18,7 @@ from training.compare.comparison import (
 from training.compare.speeds import ServingSpeed
 from training.compare.table import draw, markdown_table, read_comparison
 from training.config import TrainConfig
-from training.errors import ConfigError, TrainingError
+from training.errors import ConfigError, DataError, TrainingError
 from training.run import Run, write_json
 
 
@@ -66,6 +66,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return result
 
     monkeypatch.setattr(comparison_module, "_run", fake_run)
+    monkeypatch.setattr(comparison_module, "read_data", lambda _: None)
     speed = ServingSpeed(photos_per_s=50.0, archive_bytes=45_000_000)
     monkeypatch.setattr(comparison_module, "measure_serving_speed", lambda _: speed)
     return started
@@ -106,6 +107,20 @@ def test_an_impossible_candidate_is_rejected_before_the_first_run(
     with pytest.raises((TrainingError, ArchitectureError), match=message):
         compare(candidates, shared, seed_count=1, report=lambda _: None)
     assert ran == []
+
+
+def test_the_photos_are_read_before_weights_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(comparison_module, "load_pretrained", lambda *_, **__: loaded.append(1))
+    shared = TrainConfig(data=tmp_path / "nowhere", out=tmp_path / "out")
+    with pytest.raises(DataError, match="nowhere' does not exist"):
+        compare(
+            list_candidates(["resnet18"], ["imagenet"], ["none"]),
+            shared, seed_count=1, report=lambda _: None,
+        )  # fmt: skip
+    assert loaded == []
 
 
 def test_nothing_to_compare_is_rejected(tmp_path: Path) -> None:
