@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HEADER = "# Written by headswap demo."
 CONFIG, MODEL_STORE, STATE = "config.properties", "model_store", "state"
 METRICS = "metrics_config"
-RESULTS = ("efficientnet_lite0", "resnet18", "summary.json")
+RESULTS = ("efficientnet_lite1", "resnet18", "summary.json")
 
 
 class DemoFolder:

@@ -54,7 +54,7 @@ class TrainConfig:
     a dataset: stl10, cifar10, food101, ..."""
     out: Path = Path("runs/latest")
     """Run folder to create."""
-    architecture: str = "efficientnet_lite0"
+    architecture: str = "efficientnet_lite1"
     """efficientnet_lite0, 1 or 2, or a torchvision classification model whose head is a single linear layer."""
     weights: str = "auto"
     """Initial weights: embedded (included), imagenet (torchvision's, downloaded), none (random), or a file. auto:

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import document
 from benchmarks.measurements import result_file
-from benchmarks.training import batchnorm, features, speed, unlabeled
+from benchmarks.training import backbones, batchnorm, features, speed, unlabeled
 from training.compare.table import markdown_table, read_comparison
 from training.fit.batches import FEATURE_VIEWS
 
@@ -51,6 +51,11 @@ def batchnorm_table() -> str:
     return batchnorm.table(json.loads(batchnorm.RESULTS.read_text()))
 
 
+def backbones_tables() -> str:
+    """Return the tables of backbones.json as Markdown."""
+    return backbones.tables(json.loads(backbones.RESULTS.read_text()))
+
+
 def speed_table() -> str:
     """Return the table of training.json and the sentence about features.json as Markdown."""
     results = json.loads(speed.RESULTS.read_text())
@@ -64,6 +69,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "comparison": comparison_tables,
     "unlabeled": unlabeled_table,
     "batchnorm": batchnorm_table,
+    "backbones": backbones_tables,
 }
 """The text between the marks of each name."""
 

@@ -1,6 +1,6 @@
 """Compare architectures, initial weights, and training the head or the whole network, over several seeds.
 
-    headswap compare --data photos --models resnet18 efficientnet_lite0 --weights embedded none
+    headswap compare --data photos --models resnet18 efficientnet_lite1 --weights embedded none
 
 Apart from what is compared, all runs have the same flags. Finished runs are kept, so an interrupted comparison resumes
 where it stopped.

@@ -1,7 +1,7 @@
 """Compare networks, initial weights and frozen against fine-tuned backbones, over several seeds.
 
 Example:
-    headswap compare --data photos --models resnet18 efficientnet_lite0 --weights imagenet none --seeds 3
+    headswap compare --data photos --models resnet18 efficientnet_lite1 --weights imagenet none --seeds 3
 
 Every combination is trained with the same flags and evaluated on test. Finished runs are kept, so a comparison that
 was interrupted resumes when it is started again. --out then holds comparison.md, .json and .svg.
@@ -24,7 +24,7 @@ class Command:
     """Folder for the runs and for the comparison."""
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")] = (
         "resnet18",
-        "efficientnet_lite0",
+        "efficientnet_lite1",
     )
     """efficientnet_lite0, 1 or 2, or torchvision classification models."""
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WEIGHTS ...")] = ("imagenet", "none")

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from headswap.demo_folder import DemoFolder
+from headswap.commands import demo
+from headswap.demo_folder import RESULTS, DemoFolder
 from headswap.errors import ArgumentError
 from serving.settings import load_settings
+from training.config import TrainConfig
+from training.fit.pretrained import EMBEDDED
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "config.properties"
@@ -22,6 +25,15 @@ def test_the_server_has_folders_and_ports_of_its_own(tmp_path: Path) -> None:
     assert settings.state == tmp_path / "demo" / "state"
     assert settings.properties["max_request_size"] == user.properties["max_request_size"]
     assert Path(settings.properties["metrics_config"]) == ROOT / "serving" / "metrics.yaml"
+
+
+def test_both_runs_start_from_included_weights_and_are_cleared_by_the_next_demo() -> None:
+    first, second = demo._first_config(Path("demo")), demo._second_config(Path("demo"))
+    assert first.architecture == TrainConfig(data=Path("photos")).architecture
+    for config in (first, second):
+        assert config.weights == "embedded"
+        assert config.architecture in EMBEDDED
+    assert {first.out.name, second.out.name, "summary.json"} == set(RESULTS)
 
 
 def test_tls_is_left_out(tmp_path: Path) -> None:
