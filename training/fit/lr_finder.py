@@ -96,7 +96,7 @@ def find_learning_rate(
     if not learning_rates:
         raise DivergedError(
             f"the loss is not finite even at a learning rate of {LEARNING_RATE_MIN:g}; check that --weights "
-            f"{config.weights} holds finite numbers, or use others."
+            f"{config.effective_weights} holds finite numbers, or use others."
         )
     return LearningRateCurve(
         learning_rates=learning_rates, losses=losses, suggestion=suggest(learning_rates, losses)
