@@ -12,6 +12,7 @@ from handlers.images.limits import (
     DEFAULT_MAX_PIXELS,
     DecodeLimits,
 )
+from handlers.images.preprocessing import Fit
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -72,6 +73,9 @@ class TrainConfig:
     """Side length of the network's square input."""
     resize_ratio: float = 1.143
     """In evaluation and serving, the photo's shorter side divided by the side of the centre crop."""
+    fit: Fit = "crop"
+    """crop: the centre of the photo; what lies at the edges of wide photos is lost. pad: the whole photo, between bars.
+    stretch: the whole photo, distorted to a square. In training and serving; --resize-ratio is for crop alone."""
     grey_range: GreyRange = "full"
     """Of greyscale of more than 8 bits, in training and serving: full, minmax (from each file's darkest value to its
     brightest), or the value of white, such as 4095 for 12 bits in files of 16."""

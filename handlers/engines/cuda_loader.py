@@ -17,7 +17,7 @@ from handlers.errors import RequestRejectedError
 from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
 from handlers.images.limits import DecodeLimits
 from handlers.images.loaders import CpuLoader, DecodeBudget, EncodedPhoto, PhotoTiming, Timings
-from handlers.images.preprocessing import PreprocessingSpec, central_square
+from handlers.images.preprocessing import PreprocessingSpec, scaled_size, source_box
 
 Loaded = torch.Tensor | RequestRejectedError
 
@@ -107,18 +107,27 @@ def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.
 
 
 def crop_on_device(image: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor:
-    """Return the central square of a `(3, H, W) uint8` image as `(S, S, 3) uint8`.
+    """Return a `(3, H, W) uint8` image, cropped, padded or stretched, as `(S, S, 3) uint8`.
 
-    The edges of the square are rounded to whole pixels: half a pixel of hundreds.
+    The edges of a crop are rounded to whole pixels: half a pixel of hundreds.
     """
     height, width = image.shape[1:]
-    left, top, right, bottom = map(round, central_square((width, height), spec.resize_ratio))
-    square = image[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    left, top, right, bottom = map(round, source_box((width, height), spec))
+    part = image[:, top : max(bottom, top + 1), left : max(right, left + 1)]
     side = spec.image_size_px
+    columns, rows = scaled_size((width, height), spec.fit, side_px=side)
     small = functional.interpolate(
-        square[None].float(), (side, side), mode=spec.interpolation, antialias=True
+        part[None].float(), (rows, columns), mode=spec.interpolation, antialias=True
     )
-    return small[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    pixels = small[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    if (rows, columns) == (side, side):
+        return pixels
+    square = torch.tensor(spec.bar_colour, dtype=torch.uint8, device=image.device).repeat(
+        side, side, 1
+    )
+    top, left = (side - rows) // 2, (side - columns) // 2
+    square[top : top + rows, left : left + columns] = pixels
+    return square
 
 
 def transpose(pixels: torch.Tensor, how: Image.Transpose) -> torch.Tensor:

@@ -19,7 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MAX_IMAGE_SIZE_PX = 4096
 
 # Fields that archives of earlier versions lack; without them, photos become what they did then.
-_LATER_FIELDS = {"grey_range"}
+_LATER_FIELDS = {"grey_range", "fit"}
 
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -28,13 +28,16 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 _REDUCING_GAP = 3.0
 
 Interpolation = Literal["bilinear", "bicubic"]
+Fit = Literal["crop", "pad", "stretch"]
+FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingSpec:
     """How a photo becomes `(S, S, 3) uint8`, and how the network normalises it.
 
-    The central square of side `shorter side / resize_ratio` is resampled to S x S in one step.
+    The photo is resampled to S x S in one step: with fit crop its central square of side `shorter side /
+    resize_ratio`, with stretch the whole photo, with pad the whole photo between bars of the mean colour.
     """
 
     image_size_px: int = 224
@@ -44,6 +47,7 @@ class PreprocessingSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     grey_range: GreyRange = "full"
     """Of greyscale of more than 8 bits: what becomes black, and what white."""
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         if not _is_int(self.image_size_px) or not 1 <= self.image_size_px <= MAX_IMAGE_SIZE_PX:
@@ -54,6 +58,8 @@ class PreprocessingSpec:
             raise _invalid("resize_ratio", self.resize_ratio, "a number from 1 to 10")
         if self.interpolation not in _RESAMPLING:
             raise _invalid("interpolation", self.interpolation, " or ".join(_RESAMPLING))
+        if self.fit not in FITS:
+            raise _invalid("fit", self.fit, " or ".join(FITS))
         for name in ("mean", "std"):
             object.__setattr__(self, name, _three_numbers(name, getattr(self, name)))
         if min(self.std) <= 0:
@@ -66,8 +72,15 @@ class PreprocessingSpec:
 
     @property
     def shorter_side_px(self) -> int:
-        """The smallest shorter side to decode to at which the square need not be enlarged."""
+        """The smallest shorter side to decode to at which nothing need be enlarged."""
+        if self.fit != "crop":
+            return self.image_size_px
         return math.ceil(self.image_size_px * self.resize_ratio - 1e-6)
+
+    @property
+    def bar_colour(self) -> tuple[int, ...]:
+        """The colour of the bars of fit pad: the mean, which the network sees as zeros."""
+        return tuple(min(max(round(255 * value), 0), 255) for value in self.mean)
 
     def to_dict(self) -> dict[str, Any]:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
@@ -108,19 +121,52 @@ def load_pixels(
 
 
 def crop_pixels(photo: DecodedPhoto, spec: PreprocessingSpec) -> np.ndarray:
-    """Return the central square of a decoded photo as `(S, S, 3) uint8`, upright."""
-    side = spec.image_size_px
-    small = photo.image.resize(
-        (side, side),
-        _RESAMPLING[spec.interpolation],
-        box=central_square(photo.image.size, spec.resize_ratio),
-        reducing_gap=_REDUCING_GAP,
-    )
-    # The square is central, so it can be turned after it is cut out: 50 thousand pixels instead of millions.
+    """Return a decoded photo, cropped, padded or stretched, as `(S, S, 3) uint8`, upright."""
+    small = fit_square(photo.image, spec, side_px=spec.image_size_px)
+    # What is cut out or padded is central, so the square can be turned: 50 thousand pixels instead of millions.
     if photo.upright is not None:
         small = small.transpose(photo.upright)
     # A copy, because Pillow's own memory is read-only, which torch.from_numpy warns about.
     return np.array(small)
+
+
+def fit_square(image: Image.Image, spec: PreprocessingSpec, *, side_px: int) -> Image.Image:
+    """Return the RGB image as a square of `side_px`, by the spec's fit and interpolation."""
+    small = image.resize(
+        scaled_size(image.size, spec.fit, side_px=side_px),
+        _RESAMPLING[spec.interpolation],
+        box=source_box(image.size, spec),
+        reducing_gap=_REDUCING_GAP,
+    )
+    if small.size == (side_px, side_px):
+        return small
+    square = Image.new("RGB", (side_px, side_px), spec.bar_colour)
+    square.paste(small, ((side_px - small.width) // 2, (side_px - small.height) // 2))
+    return square
+
+
+def source_box(
+    size_px: tuple[int, int], spec: PreprocessingSpec
+) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the part of the photo that is used."""
+    if spec.fit == "crop":
+        return central_square(size_px, spec.resize_ratio)
+    return 0.0, 0.0, float(size_px[0]), float(size_px[1])
+
+
+def scaled_size(size_px: tuple[int, int], fit: Fit, *, side_px: int) -> tuple[int, int]:
+    """Return width and height that the part is resampled to: the square itself, or with fit pad what lies in it.
+
+    Bars on two sides are equally wide, so that a photo may be turned before or after it is padded.
+    """
+    if fit != "pad":
+        return side_px, side_px
+    longer = max(size_px)
+    width, height = (
+        max(side_px - 2 * round((side_px - side_px * each / longer) / 2), 2 - side_px % 2)
+        for each in size_px
+    )
+    return width, height
 
 
 def central_square(

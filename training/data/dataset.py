@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES, LITE_MEAN, LITE_STD
-from handlers.images.preprocessing import PreprocessingSpec
+from handlers.images.preprocessing import PreprocessingSpec, fit_square
 from training.config import Augment, TrainConfig
 from training.data.augmentation import Augmentation, StrongView
 from training.data.balance import draw_order
@@ -37,6 +37,7 @@ def preprocessing_of(config: TrainConfig) -> PreprocessingSpec:
         image_size_px=config.image_size_px,
         resize_ratio=config.resize_ratio,
         grey_range=config.grey_range,
+        fit=config.fit,
     )
     if config.architecture in EFFICIENTNET_LITES:
         return replace(spec, mean=LITE_MEAN, std=LITE_STD)
@@ -131,6 +132,9 @@ class TrainingPhotos:
             return self._cache[path]
         side_px = math.ceil(self._spec.image_size_px * CROP_HEADROOM)
         image = decode_checked(path, shorter_side_px=side_px, grey_range=self._spec.grey_range)
+        if self._spec.fit != "crop":
+            # The random crops are those of the padded or stretched square, as evaluation and serving see it.
+            image = fit_square(image, self._spec, side_px=side_px)
         size_bytes = image.width * image.height * 3
         if self._cached_bytes + size_bytes <= CACHE_LIMIT_BYTES:
             self._cached_bytes += size_bytes

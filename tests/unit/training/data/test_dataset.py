@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from handlers.images.preprocessing import PreprocessingSpec, load_pixels
+from handlers.images.preprocessing import Fit, PreprocessingSpec, load_pixels
 from tests.unit.training.helpers import config_of
 from training.data.dataset import TrainingPhotos, preprocessing_of, random_crop, served_pixels
 from training.data.photos import Photo
@@ -22,6 +22,29 @@ def test_a_network_gets_pixels_normalised_as_those_it_was_pretrained_on() -> Non
     assert (lite.image_size_px, lite.mean, lite.std) == (240, (127 / 255,) * 3, (128 / 255,) * 3)
     other = preprocessing_of(config_of(architecture="resnet18"))
     assert (other.mean, other.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize(("fit", "sees_edges"), [("crop", False), ("pad", True), ("stretch", True)])
+def test_training_evaluation_and_serving_see_the_same_part_of_a_wide_photo(
+    tmp_path: Path, fit: Fit, sees_edges: bool
+) -> None:
+    wide = Image.new("RGB", (300, 100), (0, 200, 0))
+    wide.paste((200, 0, 0), (0, 0, 60, 100))
+    path = tmp_path / "wide.png"
+    wide.save(path)
+    photo = Photo(path=path, label=0, split="train", sha256="")
+    spec = preprocessing_of(config_of(image_size_px=32, resize_ratio=1.0, fit=fit))
+    assert spec.fit == fit
+    ((evaluated, _),) = served_pixels([photo], spec, batch_size=1)
+    # Crops of the whole area: only the fit decides what is lost.
+    ((trained, _),) = TrainingPhotos([photo], spec, crop_area_min=1.0).batches(
+        batch_size=1, seed=0, epoch=0
+    )
+    for pixels in (evaluated, trained, torch.from_numpy(load_pixels(path.read_bytes(), spec))):
+        red = (pixels[..., 0] > 180) & (pixels[..., 1] < 20)
+        assert bool(red.any()) == sees_edges
+    padded = (trained[0, 0] == torch.tensor(spec.bar_colour)).all()
+    assert bool(padded) == (fit == "pad")
 
 
 @pytest.fixture
