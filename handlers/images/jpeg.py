@@ -48,6 +48,8 @@ def check_scans(data: Bytes) -> None:
 
 def check_size(data: Bytes, image: Image.Image, limits: DecodeLimits) -> None:
     """Raise ImageTooLargeError if the image, not scaled yet, is too large by its header."""
+    if image.width * image.height <= min(limits.max_pixels, limits.max_header_pixels):
+        return
     if is_baseline(data, image):
         limits.check_header(image.size)
     elif "progressive" in image.info:

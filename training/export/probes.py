@@ -12,6 +12,7 @@ from training.data.checked import decode_checked
 from training.errors import ExportError
 
 COUNT = 4
+_HEIC_ENDINGS = {".heic", ".heif", ".hif"}
 # Largest difference of a probability allowed when probes are replayed. Float32 engines differ by 1e-6; a GPU computes
 # in half precision and its decoder rounds differently.
 TOLERANCE = 0.02
@@ -23,10 +24,13 @@ INT8_TOLERANCE = 0.1
 def choose_probes(evaluation: dict[str, Any]) -> list[Path]:
     """Return a few evaluated photos spread over the classes, portrait and landscape if there are both.
 
+    HEIC is chosen only where there is nothing else: hosts that cannot decode it could not load the archive.
+
     Raises:
         ExportError: a photo the run was evaluated on cannot be read.
     """
-    photos = [Path(photo["path"]) for photo in evaluation["photos"]]
+    evaluated = [Path(photo["path"]) for photo in evaluation["photos"]]
+    photos = [path for path in evaluated if path.suffix.lower() not in _HEIC_ENDINGS] or evaluated
     try:
         chosen = photos[:: max(1, len(photos) // COUNT)][:COUNT]
         shapes = {_is_portrait(photo) for photo in chosen}
