@@ -1,6 +1,7 @@
 """What a client of a real server gets: the probabilities of the evaluation over both transports, and typed errors."""
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,42 @@ def test_both_transports_raise_the_same_errors(
             client.predict("nothing", photos[0])
         with pytest.raises(NotFoundError):
             client.predict("clothing", photos[0], version="9.9")
-        with pytest.raises(TooLargeError):
+        with pytest.raises(TooLargeError, match=r"accepts: 20,000,000 \(max_request_size"):
             client.predict("clothing", bytes(20_500_000))
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "application/json", None])
+def test_binary_tensors_reach_the_handler_with_any_content_type(
+    steady: ServerSettings, photos: list[bytes], content_type: str | None
+) -> None:
+    """TorchServe parses JSON by itself; where that fails for the data behind it, it passes the bytes on."""
+    data = b"".join(struct.pack("<I", len(photo)) + photo for photo in photos[:2])
+    parameters = {"binary_data_size": len(data)}
+    tensor = {"name": "image", "shape": [2], "datatype": "BYTES", "parameters": parameters}
+    text = json.dumps({"inputs": [tensor], "parameters": {"top_k": 1}}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(text))} | authorization(steady)
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    url = f"{steady.inference_url}/v2/models/clothing/infer"
+    answer = requests.post(url, data=text + data, headers=headers, timeout=30).json()
+    with HttpClient(steady) as client:
+        expected = [client.predict("clothing", photo).top.label for photo in photos[:2]]
+    assert answer["outputs"][0]["data"] == expected
+
+
+@pytest.mark.parametrize("version", ["", "1.0"])
+def test_the_handler_says_that_the_model_is_ready(steady: ServerSettings, version: str) -> None:
+    """The gateway asks like this, with the empty version where a client names none."""
+    response = requests.post(
+        f"{steady.inference_url}/predictions/clothing/{version}",
+        headers={"X-Headswap-Model": "ready"} | authorization(steady),
+        timeout=30,
+    )
+    assert (response.status_code, response.json()) == (200, {"name": "clothing", "ready": True})
+
+
+def authorization(settings: ServerSettings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {read_token(settings.key_file, 'inference')}"}
 
 
 def test_requests_without_the_right_token_are_rejected(
