@@ -52,6 +52,13 @@ def test_every_rule_reads_metrics_that_exist(rules):
         assert set(METRIC.findall(rule["expr"])) <= KNOWN | recorded, rule
 
 
+def test_everything_per_version_comes_from_the_handler(rules):
+    per_version = [rule["expr"] for rule in rules if "version" in rule["expr"]]
+    assert len(per_version) > 5
+    for query in per_version:
+        assert not set(METRIC.findall(query)) & FRONTEND_METRICS, query
+
+
 def test_every_panel_reads_metrics_that_exist(rules, dashboard):
     recorded = {rule["record"] for rule in rules if "record" in rule}
     for query in queries(dashboard):
