@@ -29,6 +29,16 @@ _PLUGINS = {
     "AVIF": "PIL.AvifImagePlugin",
 }
 
+# Greyscale that Pillow can unpack and does not list: byte order, photometric interpretation (0: white is zero), sample
+# format (1 unsigned, 2 signed, 3 float), fill order, bits, extra samples -> mode and raw mode.
+_MORE_TIFFS = {
+    (b"MM", 0, (1,), 1, (16,), ()): ("I;16B", "I;16B"),
+    (b"II", 0, (1,), 1, (32,), ()): ("I", "I;32N"),
+    (b"II", 0, (2,), 1, (32,), ()): ("I", "I;32S"),
+    (b"II", 0, (3,), 1, (64,), ()): ("F", "F;64F"),
+    (b"II", 1, (3,), 1, (64,), ()): ("F", "F;64F"),
+}
+
 
 def detect_format(data: bytes | bytearray | memoryview) -> str:
     """Return the supported format that `data` starts like, by Pillow's name or HEIC.
@@ -65,7 +75,9 @@ def open_image(data: bytes | bytearray | memoryview, format_name: str) -> Image.
     """
     if format_name == "HEIC":
         return HeicImage(io.BytesIO(data), "")
-    importlib.import_module(_PLUGINS[format_name])
+    plugin = importlib.import_module(_PLUGINS[format_name])
+    if format_name == "TIFF":
+        plugin.OPEN_INFO.update(_MORE_TIFFS)
     factory, _ = Image.OPEN[format_name]
     return factory(io.BytesIO(data), "")
 

@@ -104,12 +104,49 @@ def test_deep_grey_is_read_before_it_is_scaled() -> None:
     assert read_deep_grey(encode(Image.new("L", (2, 2)), "PNG")) is None
 
 
+def raw_tiff(
+    packed: bytes,
+    *,
+    width: int,
+    bits: int,
+    photometric: int = 1,
+    sample_format: int = 1,
+    order: str = "<",
+) -> bytes:
+    """Return a TIFF of one row, in the byte order `<` or `>`."""
+    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8),
+               (277, 3, 1), (278, 3, 1), (279, 4, len(packed)), (339, 3, sample_format)]  # fmt: skip
+    mark = b"II" if order == "<" else b"MM"
+    data = mark + struct.pack(order + "HI", 42, 8 + len(packed)) + packed
+    data += struct.pack(order + "H", len(entries))
+    for tag, kind, value in entries:
+        data += struct.pack(order + "HHI", tag, kind, 1)
+        data += struct.pack(
+            order + ("HH" if kind == 3 else "I"), *((value, 0) if kind == 3 else (value,))
+        )
+    return data + bytes(4)
+
+
 def test_twelve_bits_that_a_tiff_packs_as_twelve_are_its_full_range() -> None:
     # 0, 2048 and 4095 as three times 12 bits, and a fourth 0.
     packed = bytes([0x00, 0x08, 0x00, 0xFF, 0xF0, 0x00])
-    entries = [(256, 3, 4), (257, 3, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8),
-               (277, 3, 1), (278, 3, 1), (279, 4, len(packed))]  # fmt: skip
-    data = struct.pack("<2sHI", b"II", 42, 8 + len(packed)) + packed
-    data += struct.pack("<H", len(entries))
-    data += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
-    assert decode(data + bytes(4))[0] == [0, 128, 255, 0]
+    assert decode(raw_tiff(packed, width=4, bits=12))[0] == [0, 128, 255, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        (np.array([0, 0x8000, 0xFFFF], ">u2"), {"photometric": 0, "order": ">"}, [255, 127, 0]),
+        (np.array([0, 2**31, 2**32 - 1], "<u4"), {"photometric": 0}, [255, 127, 0]),
+        (
+            np.array([0, 2**30, 2**31 - 1], "<i4"),
+            {"photometric": 0, "sample_format": 2},
+            [255, 127, 0],
+        ),
+        (np.array([0, 0.5, 1], "<f8"), {"sample_format": 3}, [0, 128, 255]),
+        (np.array([0, 0.5, 1], "<f8"), {"photometric": 0, "sample_format": 3}, [255, 127, 0]),
+    ],
+)
+def test_greyscale_tiffs_that_pillow_does_not_list(values, options, expected) -> None:
+    data = raw_tiff(values.tobytes(), width=3, bits=8 * values.itemsize, **options)
+    assert decode(data)[0] == expected
