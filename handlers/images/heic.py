@@ -24,11 +24,11 @@ class HeicImage(ImageFile.ImageFile):
         library = importlib.import_module("_pi_heif")
         # 8 bits, RGB order, no stride; no 16 bits, any decoder; libheif's limits stay on.
         images = library.load_file(self.fp.read(), _THREADS, True, False, True, False, "", False)
-        found = [image for image in images if image is not None]
-        if not found:
+        readable = [image for image in images if image is not None]
+        if not readable:
             raise SyntaxError("it holds no image")
         # Any: an object of the C module, which has no types.
-        self._encoded: Any = next((image for image in found if image.primary), found[0])
+        self._encoded: Any = next((image for image in readable if image.primary), readable[0])
         self._size, self._mode = self._encoded.size_mode
         self.tile = []
 
