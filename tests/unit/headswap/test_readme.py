@@ -18,7 +18,16 @@ from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[3]
 README_LINES_MAX = 120
-PACKAGES = ("handlers", "training", "serving", "tuning", "reports", "storage", "photo_folder", "headswap")
+PACKAGES = (
+    "handlers",
+    "training",
+    "serving",
+    "tuning",
+    "reports",
+    "storage",
+    "photo_folder",
+    "headswap",
+)
 README = ROOT / "README.md"
 # docs/log.md keeps the words of its time, and tests/e2e/headswap/test_operate_commands.py runs docs/operate.md.
 PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("training", "api", "benchmarks"))]
