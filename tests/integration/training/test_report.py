@@ -1,10 +1,12 @@
 """report.html in a real browser: complete without a network, readable, and any text works as a class name."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,8 +75,34 @@ def test_it_can_be_read(report: Path, tmp_path: Path, width_px: int, is_dark: bo
 PROBE = """<script>onload = () => document.title = JSON.stringify({
   overflow_px: document.documentElement.scrollWidth - innerWidth,
   missing_images: [...document.images].filter(image => image.naturalWidth == 0).length,
+  cut_tables: [...document.querySelectorAll(".scroll")].filter(box => box.scrollWidth > box.clientWidth).length,
   names: [...document.querySelectorAll("td:first-child")].map(cell => cell.textContent),
 })</script>"""
+
+
+def probe(page: str, work: Path, width_px: int) -> dict[str, Any]:
+    """Return what the browser measures of the page."""
+    probed = work / "probed.html"
+    probed.write_text(page + PROBE)
+    dumped = in_browser(probed, work, "--dump-dom", f"--window-size={width_px},900")
+    title = re.search(r"<title>(.*?)</title>", dumped)
+    assert title is not None
+    measured: dict[str, Any] = json.loads(html.unescape(title[1]))
+    return measured
+
+
+@needs_browser
+@pytest.mark.parametrize("width_px", [500, 1400])
+def test_class_names_of_200_characters_are_folded(
+    report: Path, untrained_run: Run, tmp_path: Path, width_px: int
+) -> None:
+    page = report.read_text()
+    for name in untrained_run.data()["class_names"]:
+        page = re.sub(rf">{name}<", f">{name * (200 // len(name))}<", page)
+    probed = probe(page, tmp_path, width_px)
+    assert max(len(name) for name in probed["names"]) > 150
+    assert probed["overflow_px"] <= 0
+    assert probed["cut_tables"] == 0
 
 
 @needs_browser
@@ -82,12 +110,7 @@ PROBE = """<script>onload = () => document.title = JSON.stringify({
 def test_nothing_is_cut_off_or_missing(
     report: Path, untrained_run: Run, tmp_path: Path, width_px: int
 ) -> None:
-    probed = tmp_path / "probed.html"
-    probed.write_text(report.read_text() + PROBE)
-    dumped = in_browser(probed, tmp_path, "--dump-dom", f"--window-size={width_px},900")
-    title = re.search(r"<title>(.*?)</title>", dumped)
-    assert title is not None
-    probe = json.loads(title[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    assert probe["overflow_px"] <= 0
-    assert probe["missing_images"] == 0
-    assert set(untrained_run.data()["class_names"]) <= set(probe["names"])
+    probed = probe(report.read_text(), tmp_path, width_px)
+    assert probed["overflow_px"] <= 0
+    assert probed["missing_images"] == 0
+    assert set(untrained_run.data()["class_names"]) <= set(probed["names"])

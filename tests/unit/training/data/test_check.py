@@ -132,8 +132,7 @@ def test_the_search_stops_when_all_photos_look_alike(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(8):
-        grey = Image.new("RGB", (40, 40), (number, number, number))
-        grey.save(folder / "train" / "cat" / f"grey{number}.png")
+        photo(50).resize((60 + number, 80)).save(folder / "train" / "cat" / f"same{number}.png")
     monkeypatch.setattr(duplicates, "PAIRS_MAX", 5)
     monkeypatch.setattr("training.data.check.PAIRS_MAX", 5)
     check = check_data(read_photos(folder))
