@@ -53,18 +53,18 @@ def differences(
     """
     target = _pixels(part, CROPS[0], COMPARED_PX)
     crop = np.array(first_crop)
-    found = []
+    differences_seen = []
     for _ in range(STEPS):
         cropped = _pixels(whole, crop, COMPARED_PX)
         difference = target - cropped
         blocks = (difference**2).reshape(COMPARED_PX // BLOCK_PX, BLOCK_PX, -1, BLOCK_PX, 3)
         squares = blocks.mean(axis=(1, 3, 4))
-        found.append((float(np.sqrt(squares.mean())), float(np.sqrt(squares.max()))))
+        differences_seen.append((float(np.sqrt(squares.mean())), float(np.sqrt(squares.max()))))
         crop = crop + _step(cropped, difference, crop)
         crop = np.clip(
             crop, (0, 0, 1 - CROPPED_MAX, 1 - CROPPED_MAX), (CROPPED_MAX, CROPPED_MAX, 1, 1)
         )
-    return min(found)
+    return min(differences_seen)
 
 
 def _step(cropped: Floats, difference: Floats, crop: NDArray[np.float64]) -> NDArray[np.float64]:
