@@ -1,6 +1,7 @@
 """What a version has to pass before and after it goes live, on a real server."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -51,10 +52,12 @@ def test_a_version_that_fails_a_gate_changes_nothing(
 
 
 def test_photos_of_an_unknown_class_are_named(
-    session: ServerSession, archives: dict[str, Path]
+    session: ServerSession, archives: dict[str, Path], tmp_path: Path
 ) -> None:
-    options = PromotionOptions(gates=Gates(data=DATA.parent, max_drop=0.1))
-    with pytest.raises(InputError, match="not a class of this version"):
+    shutil.copytree(DATA, tmp_path / "photos")
+    (tmp_path / "photos" / "shoes").rename(tmp_path / "photos" / "boots")
+    options = PromotionOptions(gates=Gates(data=tmp_path / "photos", max_drop=0.1))
+    with pytest.raises(InputError, match="'boots', which is not a class of this version"):
         promote(session, archives["2.0"], report=quiet, options=options)
     assert loaded(session) == {"1.0"}
 
