@@ -17,13 +17,22 @@ from handlers.settings import Precision
 
 logger = logging.getLogger(__name__)
 
-# CUDA's messages after which a process can never compute again; only a new worker can.
+Runner = Callable[[torch.Tensor], torch.Tensor]
+
+# CUDA's messages, in lower case, after which a process can never compute again; only a new worker can: the errors for
+# which CUDA's documentation says that the process must be terminated and launched again.
 _STICKY_ERRORS = (
     "illegal memory access",
     "device-side assert",
     "unspecified launch failure",
     "misaligned address",
-    "unrecoverable",
+    "illegal instruction",
+    "invalid program counter",
+    "hardware stack error",
+    "operation not supported on global/shared address space",
+    "launch timed out and was terminated",
+    "uncorrectable ecc error",
+    "uncorrectable nvlink error",
 )
 
 # Runs before a graph is captured, in which cuDNN chooses its algorithms; PyTorch's documentation uses 3.
@@ -43,30 +52,39 @@ class CudaEngine:
         precision: Precision = "auto",
     ) -> None:
         self._device = device
+        if device.type == "cuda":
+            # Streams and graphs are those of the current device, which is the host's first GPU otherwise.
+            torch.cuda.set_device(device)
         self._network = place_network(load_network(archive), device, precision)
         self._side_px = archive.card.preprocessing.image_size_px
         self._buckets = list_buckets(largest_batch)
-        self._runners = {size: self._make_runner(size) for size in self._buckets}
+        self._runners = self._make_runners()
         self.name = f"PyTorch on {device}, {str(next(self._network.parameters()).dtype)[6:]}"
 
     def probabilities(self, batch: Sequence[torch.Tensor]) -> np.ndarray:
         """Return `(B, K) float32` for B images of `(S, S, 3) uint8` on the device."""
-        pixels = torch.stack(list(batch))
         try:
-            return self._compute(pixels).float().cpu().numpy()
+            return self._compute_whole_or_halved(torch.stack(list(batch))).numpy()
         except torch.OutOfMemoryError:
-            return self._compute_in_halves(pixels)
+            raise
         except RuntimeError as error:
             exit_if_sticky(error)
             raise
 
-    def _compute_in_halves(self, pixels: torch.Tensor) -> np.ndarray:
+    def _compute_whole_or_halved(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities on the CPU; where the GPU runs out of memory, those of halves, down to one image."""
+        try:
+            return self._compute(pixels).float().cpu()
+        except torch.OutOfMemoryError:
+            if len(pixels) == 1:
+                raise
+        # Not inside the except clause: its exception keeps all tensors of the failed pass alive.
         logger.warning(
             "The GPU ran out of memory at %d images; retrying in two halves.", len(pixels)
         )
         torch.cuda.empty_cache()
         halves = pixels.chunk(2)
-        return torch.cat([self._network_rows(half) for half in halves]).float().cpu().numpy()
+        return torch.cat([self._compute_whole_or_halved(half) for half in halves])
 
     def _compute(self, pixels: torch.Tensor) -> torch.Tensor:
         size = next((bucket for bucket in self._buckets if bucket >= len(pixels)), None)
@@ -81,27 +99,45 @@ class CudaEngine:
             rows: torch.Tensor = self._network(pixels)
         return rows
 
-    def _make_runner(self, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _make_runners(self) -> dict[int, Runner]:
         if self._device.type != "cuda":
-            return self._network_rows
-        shape = (size, self._side_px, self._side_px, 3)
-        pixels = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+            return dict.fromkeys(self._buckets, self._network_rows)
+        # One memory pool for all graphs, the largest first, so that the others fit into what it has taken: each replay
+        # computes everything anew, and no two run at once.
+        runners: dict[int, Runner] = {}
+        pool = torch.cuda.graph_pool_handle()
+        for size in reversed(self._buckets):
+            runner = self._try_to_capture(size, pool)
+            if runner is None:
+                # A pool that a capture failed in may not be used again.
+                pool = torch.cuda.graph_pool_handle()
+            runners[size] = runner or self._network_rows
+        return runners
+
+    def _try_to_capture(self, size: int, pool: tuple[int, int]) -> Runner | None:
         try:
-            return self._capture(pixels)
+            return self._capture(size, pool)
         except RuntimeError as error:
             exit_if_sticky(error)
-            logger.warning("No CUDA graph for %d images, slower: %s", size, str(error)[:300])
-            return self._network_rows
+            reason = str(error)[:300]
+        # Not inside the except clause: its exception keeps all tensors of the failed pass alive.
+        logger.warning("No CUDA graph for %d images, slower: %s", size, reason)
+        torch.cuda.empty_cache()
+        return None
 
-    def _capture(self, pixels: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _capture(self, size: int, pool: tuple[int, int]) -> Runner:
+        shape = (size, self._side_px, self._side_px, 3)
+        pixels = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         side_stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side_stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side_stream):
             for _ in range(_WARM_UP_RUNS):
                 self._network_rows(pixels)
         torch.cuda.current_stream().wait_stream(side_stream)
+        # What the warm-up leaves in the side stream's cache is as large as the graph, and nothing else can use it.
+        torch.cuda.empty_cache()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=pool):
             rows = self._network_rows(pixels)
 
         def replay(batch: torch.Tensor) -> torch.Tensor:
@@ -141,6 +177,6 @@ def exit_if_sticky(error: RuntimeError) -> None:
         SystemExit: the error is one that CUDA does not recover from within a process.
     """
     text = str(error)
-    if any(message in text for message in _STICKY_ERRORS):
+    if any(message in text.lower() for message in _STICKY_ERRORS):
         logger.critical("This process cannot use the GPU any more and exits: %s", text[:300])
         raise SystemExit(1) from error

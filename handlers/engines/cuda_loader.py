@@ -4,6 +4,7 @@ Pillow decodes, photo by photo, what nvJPEG cannot decode to the same pixels. Th
 tolerance covers it.
 """
 
+import logging
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
 from handlers.images.limits import DecodeLimits
 from handlers.images.loaders import CpuLoader, DecodeBudget, EncodedPhoto, PhotoTiming, Timings
 from handlers.images.preprocessing import PreprocessingSpec, scaled_size, source_box
+
+logger = logging.getLogger(__name__)
 
 Loaded = torch.Tensor | RequestRejectedError
 
@@ -42,20 +45,22 @@ class CudaLoader:
         decoded = self._decode([photos[index].data for index in for_nvjpeg])
         decode_s = (time.perf_counter() - started) / max(1, len(for_nvjpeg))
         on_device = dict(zip(for_nvjpeg, decoded, strict=True))
+        del decoded
         loaded: list[Loaded] = []
         for index, photo in enumerate(photos):
-            header, image = headers[index], on_device.get(index)
+            # Popped, so that a photo's memory is free again once it is cropped.
+            header, image = headers[index], on_device.pop(index, None)
             if isinstance(header, RequestRejectedError):
                 loaded.append(header)
-            elif image is None or header is None:
+                continue
+            started = time.perf_counter()
+            pixels = None if image is None or header is None else self._crop(image, header)
+            if pixels is None:
                 loaded.append(self._load_on_cpu(photo, timings, budget))
-            else:
-                started = time.perf_counter()
-                loaded.append(self._crop(image, header))
-                preprocess_s = time.perf_counter() - started
-                timings.photos.append(
-                    PhotoTiming(photo.request_index, "JPEG", decode_s, preprocess_s)
-                )
+                continue
+            loaded.append(pixels)
+            preprocess_s = time.perf_counter() - started
+            timings.photos.append(PhotoTiming(photo.request_index, "JPEG", decode_s, preprocess_s))
         return loaded
 
     def _read_header(self, data: Bytes) -> JpegHeader | RequestRejectedError | None:
@@ -89,10 +94,18 @@ class CudaLoader:
             exit_if_sticky(error)
             return None
 
-    def _crop(self, image: torch.Tensor, header: JpegHeader) -> torch.Tensor:
-        pixels = crop_on_device(image, self._spec)
-        pixels = pixels if header.upright is None else transpose(pixels, header.upright)
-        return pixels.contiguous()
+    def _crop(self, image: torch.Tensor, header: JpegHeader) -> torch.Tensor | None:
+        """Return the photo's `(S, S, 3) uint8` pixels; None where the GPU cannot, or has no memory."""
+        try:
+            pixels = crop_on_device(image, self._spec)
+            pixels = pixels if header.upright is None else transpose(pixels, header.upright)
+            return pixels.contiguous()
+        except RuntimeError as error:
+            exit_if_sticky(error)
+            logger.warning(
+                "The CPU loads a photo that the GPU cannot resample: %s", str(error)[:300]
+            )
+            return None
 
 
 def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """The loader and the engine of the GPU, run on the CPU: the same logic, with libjpeg in place of nvJPEG."""
 
 import io
+import weakref
 
 import numpy as np
 import pytest
@@ -131,12 +132,45 @@ def test_batches_are_padded_to_the_next_bucket(make_engine) -> None:
     assert classifier.sizes[-1] == 20
 
 
-def test_a_batch_out_of_memory_is_retried_in_halves(make_engine) -> None:
-    engine, classifier = make_engine(limit=4)
-    assert engine.probabilities(batch(8)).shape == (8, 3)
-    assert classifier.sizes == [8, 4, 4]
+def test_a_batch_out_of_memory_is_retried_in_halves_of_halves(make_engine) -> None:
+    engine, classifier = make_engine(limit=2)
+    rows = engine.probabilities(batch(8))
+    assert classifier.sizes == [8, 4, 2, 2, 4, 2, 2]
+    assert np.array_equal(rows, make_engine(limit=99)[0].probabilities(batch(8)))
     with pytest.raises(torch.OutOfMemoryError):
-        make_engine(limit=1)[0].probabilities(batch(8))
+        make_engine(limit=0)[0].probabilities(batch(8))
+
+
+def test_halves_are_computed_after_the_tensors_of_the_failed_pass_are_gone(make_engine) -> None:
+    engine, classifier = make_engine(limit=4)
+    # A stand-in for the activations of a pass: what its frames hold, an exception being handled keeps alive.
+    alive, seen = weakref.WeakSet(), []
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(alive))
+        activations = torch.nn.Linear(1, 1)
+        alive.add(activations)
+        return RecordingClassifier.forward(classifier, images)
+
+    classifier.forward = forward
+    engine.probabilities(batch(8))
+    assert seen == [0, 0, 0]
+
+
+def test_a_photo_that_the_gpu_cannot_resample_is_loaded_by_the_cpu(image, monkeypatch) -> None:
+    valid = encode(image)
+    crop, failures = cuda_loader.crop_on_device, iter([True, False])
+
+    def crop_all_but_the_first(pixels: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor:
+        if next(failures):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return crop(pixels, spec)
+
+    monkeypatch.setattr(cuda_loader, "crop_on_device", crop_all_but_the_first)
+    loaded, timings = load([valid, valid])
+    assert np.array_equal(loaded[0].numpy(), load_pixels(valid, SPEC))
+    assert loaded[1].shape == (32, 32, 3)
+    assert len(timings.photos) == 2
 
 
 @pytest.mark.parametrize(("largest", "buckets"), [(1, [1]), (8, [1, 2, 4, 8]), (6, [1, 2, 4, 6])])
@@ -157,7 +191,16 @@ def test_the_network_has_the_configured_precision(precision: str, dtype: torch.d
     assert choose_dtype(precision) is dtype
 
 
-def test_only_a_sticky_error_ends_the_worker() -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        "an illegal memory access was encountered",
+        "an illegal instruction was encountered",
+        "uncorrectable ECC error encountered",
+        "the launch timed out and was terminated",
+    ],
+)
+def test_only_a_sticky_error_ends_the_worker(message: str) -> None:
     with pytest.raises(SystemExit):
-        exit_if_sticky(RuntimeError("CUDA error: an illegal memory access was encountered"))
+        exit_if_sticky(RuntimeError(f"CUDA error: {message}"))
     exit_if_sticky(RuntimeError("CUDA error: invalid argument"))
