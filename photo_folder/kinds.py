@@ -13,13 +13,14 @@ PHOTO_SUFFIXES = frozenset(
         ".tiff", ".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jxl", ".jp2", ".j2k", ".jpx",
     }
 )  # fmt: skip
-# Not photos although they begin like a TIFF or a JPEG: raw files beside their JPEGs, a video's thumbnail, copies
-# that exiftool and editors keep, and downloads that have not ended.
+# Not photos although they begin like a TIFF or a JPEG: raw files beside their JPEGs, overviews of maps, a video's
+# thumbnail, copies that exiftool and editors keep (a name with ~ at its end, too), and downloads that have not ended.
 OTHER_SUFFIXES = frozenset(
     {
-        ".3fr", ".ari", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef",
-        ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
-        ".thm", ".jpg_original", ".jpeg_original", ".bak", ".part", ".partial", ".crdownload", ".download", ".tmp",
+        ".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".erf", ".fff",
+        ".gpr", ".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".raf", ".raw",
+        ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f", ".ovr", ".thm", ".jpg_original", ".jpeg_original", ".bak",
+        ".orig", ".part", ".partial", ".crdownload", ".download", ".tmp",
     }
 )  # fmt: skip
 # Thumbnails and waste that Macs, Windows and network drives keep beside the photos. Names with a leading dot are
@@ -42,11 +43,21 @@ def is_photo(path: Path) -> bool:
     suffix = _suffix(path.name)
     if suffix in PHOTO_SUFFIXES or suffix in OTHER_SUFFIXES:
         return suffix in PHOTO_SUFFIXES
-    return _has_photo_bytes(path)
+    return not suffix.endswith("~") and _has_photo_bytes(path)
+
+
+def has_photo_name(path: Path) -> bool:
+    """Return whether the name alone says that it is a photo."""
+    return _suffix(path.name) in PHOTO_SUFFIXES
 
 
 def ending(name: str) -> str:
-    """Return what files that are passed by are counted under: the suffix in lower case, or the name without one."""
+    """Return what files that are passed by are counted under: the suffix in lower case, or the name without one.
+
+    Hidden files are one kind, except those that iCloud leaves in place of photos it has taken away.
+    """
+    if is_hidden(name):
+        return ".icloud, not downloaded" if _suffix(name) == ".icloud" else "hidden"
     return os.fsencode(_suffix(name) or name).decode(errors="backslashreplace")
 
 

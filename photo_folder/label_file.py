@@ -3,26 +3,22 @@
 A first line that names its columns (path, label, split, or file, class, subset and the like) may put them in any order.
 """
 
+import codecs
 import csv
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from photo_folder.errors import FolderError
+from photo_folder.kinds import has_photo_name
 from photo_folder.labelled import LabelledFile, LabelledFiles, to_class_name
 from photo_folder.passed import plural
 from photo_folder.split_names import Split, split_of
+from photo_folder.table_columns import IN_ORDER, Columns, read_columns
+from photo_folder.table_paths import TablePaths
 from photo_folder.tree import read_tree
 
-# The first spelling that a table has counts: an id may stand beside a path.
-COLUMNS: Mapping[str, Sequence[str]] = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name",
-             "photo", "img", "image_id", "id"),
-    "label": ("label", "class", "class_name", "category", "target", "breed"),
-    "split": ("split", "set", "subset", "partition", "data_set", "dataset"),
-}  # fmt: skip
 DELIMITERS = ",;\t"
 NAMED_MAX = 10
 
@@ -38,23 +34,24 @@ class _Row:
 def find_listed(folder: Path, table: Path) -> LabelledFiles:
     """Return the photos that the table lists. Its paths are relative to the folder, or to the table's own.
 
-    A path that leads to no file there is that of the only photo in the folder whose path ends so, with or without its
-    suffix; else it is kept, as one that cannot be read.
+    A path that leads to no photo (photo_folder/table_paths.py) is kept, as one that cannot be read.
 
     Raises:
         FolderError: the table or the folder cannot be read, or two lines contradict each other.
     """
-    rows = list(_rows(table))
+    notes: list[str] = []
     tree = read_tree(folder)
-    places = _Places(folder, table.parent, tree.root.all_photos)
+    paths = TablePaths(folder, table.parent, tree.root.all_photos)
+    placed = _without_names(
+        [(row, _find(paths, row, table)) for row in _rows(table, notes)], table, notes
+    )
     files: dict[Path, LabelledFile] = {}
     lines: dict[Path, int] = {}
-    for row in rows:
-        path = places.find(row, table)
+    for row, path in placed:
         file = LabelledFile(
             path=path,
             class_name=to_class_name(row.label),
-            split=_split(row, rows[0], table),
+            split=_split(row, placed[0][0], table),
             subfolder=path.parent.name if path.parent != folder else "",
         )
         before = files.setdefault(file.path, file)
@@ -64,7 +61,7 @@ def find_listed(folder: Path, table: Path) -> LabelledFiles:
                 f"{table}: line {row.line} labels {row.path!r} as {_meaning(file)}, line {first} as "
                 f"{_meaning(before)}; remove one of them."
             )
-    notes = _notes(tree.root.all_photos, files, table)
+    notes += _unlisted(tree.root.all_photos, files, table)
     return LabelledFiles(files=tuple(sorted(files.values(), key=_order)), notes=tuple(notes))
 
 
@@ -73,39 +70,46 @@ def tables_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.[cCtT][sS][vV]") if path.is_file())
 
 
-def _rows(table: Path) -> Iterator[_Row]:
+def _rows(table: Path, notes: list[str]) -> list[_Row]:
     lines = _lines(table)
     if not lines:
         raise FolderError(f"{table} is empty; it needs lines of path,label or path,label,split.")
-    columns = _columns(lines[0][1])
-    if columns is None:
-        columns = {"path": 0, "label": 1, "split": 2}
-    else:
+    columns = read_columns(lines[0][1], table)
+    if columns is not None:
+        name_of = dict(enumerate(lines[0][1]))
         lines = lines[1:]
     if not lines:
         raise FolderError(
             f"{table} lists no photo; it needs lines of path,label or path,label,split."
         )
-    for number, cells in lines:
-        row = _row(number, cells, columns)
+    rows = [_row(number, cells, columns or IN_ORDER) for number, cells in lines]
+    for row, (number, cells) in zip(rows, lines, strict=True):
         if not row.path or not row.label:
             raise FolderError(
                 f"{table}, line {number}: {','.join(cells)[:80]!r} has no {'label' if row.path else 'path'}; each line "
                 "needs path,label or path,label,split."
             )
-        yield row
+    if columns and "split" in columns and not any(split_of(row.split) for row in rows):
+        name = name_of[columns["split"]].strip()
+        # A column called dataset often says where a photo comes from.
+        if name.lower() != "split":
+            notes.append(
+                f"the column {name!r} of {table} holds no split as train or test, not used"
+            )
+            return [replace(row, split="") for row in rows]
+    return rows
 
 
 def _lines(table: Path) -> list[tuple[int, list[str]]]:
     """Return the lines that are not blank, with their numbers."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with table.open(encoding=_encoding(table), newline="") as file:
             first = file.readline()
             delimiter = max(DELIMITERS, key=first.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise FolderError(f"{table} is not UTF-8; save it as CSV in UTF-8.") from None
     except csv.Error as error:
         raise FolderError(f"{table} is not a CSV file: {error}.") from None
@@ -113,18 +117,15 @@ def _lines(table: Path) -> list[tuple[int, list[str]]]:
         raise FolderError(f"--labels {str(table)!r} cannot be read: {error.strerror}.") from None
 
 
-def _columns(cells: Sequence[str]) -> dict[str, int] | None:
-    """Return the index of each column that a first line names; None if it is a line of data."""
-    names = [cell.strip().lower().replace(" ", "_") for cell in cells]
-    columns = {
-        column: names.index(known)
-        for column, spellings in COLUMNS.items()
-        if (known := next((name for name in spellings if name in names), None))
-    }
-    return columns if {"path", "label"} <= set(columns) else None
+def _encoding(table: Path) -> str:
+    """Return UTF-16 for a file that begins like it, as Excel writes it, else UTF-8. Raises OSError."""
+    with table.open("rb") as file:
+        return (
+            "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        )
 
 
-def _row(number: int, cells: Sequence[str], columns: Mapping[str, int]) -> _Row:
+def _row(number: int, cells: Sequence[str], columns: Columns) -> _Row:
     def cell(column: str) -> str:
         index = columns.get(column, len(cells))
         return cells[index].strip() if index < len(cells) else ""
@@ -146,40 +147,28 @@ def _split(row: _Row, first: _Row, table: Path) -> Split | None:
     return split
 
 
-class _Places:
-    def __init__(self, folder: Path, beside: Path, photos: Sequence[Path]) -> None:
-        self._folders = (folder, beside)
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for photo in photos:
-            for name in {photo.name, photo.stem}:
-                self._by_name[name].append(photo)
-
-    def find(self, row: _Row, table: Path) -> Path:
-        """Return the file that a row means; one that does not exist if there is none."""
-        path = row.path.replace("\\", "/").replace("\0", "\N{REPLACEMENT CHARACTER}")
-        for folder in self._folders:
-            try:
-                if (folder / path).is_file():
-                    return folder / path
-            except OSError:
-                raise FolderError(
-                    f"{table}, line {row.line}: {row.path[:80]!r} is not a path."
-                ) from None
-        parts = PurePosixPath(path).parts
-        named = [p for p in self._by_name.get(parts[-1], []) if _ends_with(p, parts)]
-        if len(named) > 1:
-            raise FolderError(
-                f"{table}, line {row.line}: {row.path!r} may be {named[0]} or {named[1]}; write the path from "
-                f"{self._folders[0]}."
-            )
-        return named[0] if named else self._folders[0] / path
+def _find(paths: TablePaths, row: _Row, table: Path) -> Path:
+    try:
+        return paths.find(row.path)
+    except FolderError as error:
+        raise FolderError(f"{table}, line {row.line}: {error}") from None
 
 
-def _ends_with(photo: Path, parts: Sequence[str]) -> bool:
-    return tuple(photo.parts[-len(parts) : -1]) == tuple(parts[:-1])
+def _without_names(
+    placed: list[tuple[_Row, Path]], table: Path, notes: list[str]
+) -> list[tuple[_Row, Path]]:
+    """Return the lines without a first one that names columns in words of its own: its path alone leads nowhere."""
+    (first, path), *others = placed
+    if path.exists() or has_photo_name(path) or not others or not others[0][1].exists():
+        return placed
+    notes.append(
+        f"line {first.line} of {table} names no photo, so {first.path!r} and {first.label!r} are read as the names of "
+        "its columns"
+    )
+    return others
 
 
-def _notes(photos: Sequence[Path], files: Mapping[Path, LabelledFile], table: Path) -> list[str]:
+def _unlisted(photos: Sequence[Path], files: Mapping[Path, LabelledFile], table: Path) -> list[str]:
     listed = {os.path.realpath(path) for path in files}
     unlisted = [photo for photo in photos if os.path.realpath(photo) not in listed]
     if not unlisted:

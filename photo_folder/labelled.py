@@ -6,6 +6,7 @@ from pathlib import Path
 
 from photo_folder.errors import FolderError
 from photo_folder.split_names import Split
+from photo_folder.tree import Folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +52,22 @@ def to_class_name(name: str) -> str:
             f"the class name {name!r} is not UTF-8; rename the folder, for example with convmv."
         ) from None
     return unicodedata.normalize("NFC", name)
+
+
+def label_photos(folder: Folder, name: str, split: Split | None) -> list[LabelledFile]:
+    """Return the photos anywhere in the folder as those of the class. Raises FolderError as `to_class_name`."""
+    class_name = to_class_name(name)
+    return [
+        LabelledFile(
+            path=path,
+            class_name=class_name,
+            split=split,
+            subfolder=_subfolder(path, folder.path),
+        )
+        for path in folder.all_photos
+    ]
+
+
+def _subfolder(path: Path, folder: Path) -> str:
+    inside = path.relative_to(folder).parts
+    return inside[0] if len(inside) > 1 else ""

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from photo_folder.errors import FolderError
-from photo_folder.labelled import LabelledFile, LabelledFiles, to_class_name
+from photo_folder.label_file import tables_in
+from photo_folder.labelled import LabelledFile, LabelledFiles, label_photos
+from photo_folder.no_class import is_content_name, without_unlabeled
 from photo_folder.split_names import Split, split_of, splits_of
 from photo_folder.tree import Folder, read_tree
 from photo_folder.unread import (
@@ -25,12 +27,10 @@ EXPECTED = (
 )
 # In the note about nested folders, each with the names inside it.
 CLASSES_NAMED_MAX = 10
-# A folder for --unlabeled may lie beside train.
-UNLABELED_NAMES = {"unlabeled", "unlabelled", "unsup", "unsupervised"}
 
 
 def find_labelled(path: Path, *, unlabeled: Path | None = None) -> LabelledFiles:
-    """Return the labelled photos of a folder, beside whose split folders that of unlabeled photos may lie.
+    """Return the labelled photos of a folder, beside whose classes or splits that of unlabeled photos may lie.
 
     Raises:
         FolderError: it cannot be read, or its layout is not understood; says which layout was seen.
@@ -40,17 +40,26 @@ def find_labelled(path: Path, *, unlabeled: Path | None = None) -> LabelledFiles
     top = _descend(tree.root, notes)
     check_links(top)
     notes += [*describe_unread(top), *describe_hidden(top)]
-    split_folders = [folder for folder in top.full if split_of(folder.name)]
-    if any(folder.full for folder in split_folders):
-        files, roots = _read_splits(top, notes, unlabeled)
+    splits = splits_of([folder.name for folder in top.full])
+    if any(folder.full for folder in top.full if folder.name in splits):
+        files, roots = _read_splits(top, splits, notes, unlabeled)
     else:
-        files, roots = _read_classes(top, notes), [top.path]
+        files, roots = _read_classes(top, splits, notes, unlabeled), [top.path]
     passed = tree.passed.describe()
     return LabelledFiles(
         files=tuple(files),
         notes=(*notes, *([passed] if passed else [])),
         roots=tuple(roots),
     )
+
+
+def _expected(top: Folder) -> str:
+    """Return the end of a sentence: how to name the folders, or which file may hold the labels."""
+    tables = tables_in(top.path)
+    labels = (
+        f"give --labels {tables[0]}" if tables else "list paths and labels in a file for --labels"
+    )
+    return f"{EXPECTED}, or {labels}."
 
 
 def _descend(folder: Folder, notes: list[str]) -> Folder:
@@ -66,47 +75,59 @@ def _descend(folder: Folder, notes: list[str]) -> Folder:
     return folder
 
 
-def _read_classes(top: Folder, notes: list[str]) -> list[LabelledFile]:
+def _read_classes(
+    top: Folder, splits: dict[str, Split], notes: list[str], unlabeled: Path | None
+) -> list[LabelledFile]:
     if not top.full:
         if top.photos:
             raise FolderError(
-                f"{str(top.path)!r} holds {count_photos(top.photos)} but no class folder; {EXPECTED}, or list paths "
-                "and labels in a file for --labels."
+                f"{str(top.path)!r} holds {count_photos(top.photos)} but no class folder; {_expected(top)}"
             )
         return []
-    _check_splitlist_names(top, notes)
-    if any(split_of(inner.name) for folder in top.full for inner in folder.full):
-        return _read_split_classes(top)
-    _note_nested(top, notes)
-    return _classes(top.full, split=None)
+    _check_split_names(top, splits, notes)
+    _check_content_names(top)
+    classes = without_unlabeled(top.full, notes, unlabeled)
+    if any(split_of(inner.name) for folder in classes for inner in folder.full):
+        return _read_split_classes(top, classes)
+    _note_nested(top, classes, notes)
+    return _classes(classes, split=None)
 
 
-def _check_splitlist_names(top: Folder, notes: list[str]) -> None:
+def _check_content_names(top: Folder) -> None:
+    """Refuse folders of which each is called by what lies in it: the images and the masks of one data set."""
+    if len(top.full) > 1 and all(is_content_name(folder.name) for folder in top.full):
+        raise FolderError(
+            f"{str(top.path)!r} holds photos in {list_names(folder.path for folder in top.full)}, which are not called "
+            f"as classes; {_expected(top)}"
+        )
+
+
+def _check_split_names(top: Folder, splits: dict[str, Split], notes: list[str]) -> None:
     """Refuse photos right in folders called as splits, unless train is one of several classes."""
-    named = [folder for folder in top.full if split_of(folder.name)]
+    named = [folder for folder in top.full if folder.name in splits]
     if not named:
         return
     names = list_names(folder.path for folder in named)
     if len(named) == len(top.full):
         raise FolderError(
-            f"{str(top.path)!r} holds the split folders {names}, with photos but no class folder in them; {EXPECTED}, "
-            "or list paths and labels in a file for --labels."
+            f"{str(top.path)!r} holds the split folders {names}, with photos but no class folder in them; "
+            f"{_expected(top)}"
         )
-    if not any(split_of(folder.name) == "train" for folder in named):
+    if "train" not in splits.values():
         others = list_names(folder.path for folder in top.full if folder not in named)
         raise FolderError(
             f"{str(top.path)!r} holds class folders ({others}) and beside them {names} with photos but no class folder "
             f"in it: put its photos into {named[0].name}/CLASS/, move it elsewhere, or rename it if it is a class."
         )
     notes.append(
-        f"{names} in {top.path} hold photos but no class folder, so they are read as classes"
+        f"{names} in {top.path}: photos but no class folder in it, so each is read as a class"
     )
 
 
-def _read_split_classes(top: Folder) -> list[LabelledFile]:
+def _read_split_classes(top: Folder, classes: Sequence[Folder]) -> list[LabelledFile]:
     """Return the photos of FOLDER/CLASS/SPLIT/PHOTO."""
     files = []
-    for folder in top.full:
+    for folder in classes:
         splits = splits_of([inner.name for inner in folder.full])
         if folder.photos or len(splits) < len(folder.full):
             raise FolderError(
@@ -115,30 +136,29 @@ def _read_split_classes(top: Folder) -> list[LabelledFile]:
             )
         _check_each_once(folder, splits)
         for inner in folder.full:
-            files += _labelled(inner, folder.name, splits[inner.name])
+            files += label_photos(inner, folder.name, splits[inner.name])
     return sorted(files, key=lambda file: (str(file.split), file.class_name))
 
 
-def _note_nested(top: Folder, notes: list[str]) -> None:
-    if not any(folder.photos for folder in top.full) and any(len(f.full) > 1 for f in top.full):
+def _note_nested(top: Folder, classes: Sequence[Folder], notes: list[str]) -> None:
+    if not any(folder.photos for folder in classes) and any(len(f.full) > 1 for f in classes):
         inside = "; ".join(
             f"{folder.name} ({list_names(inner.path for inner in folder.full)})"
-            for folder in top.full[:CLASSES_NAMED_MAX]
+            for folder in classes[:CLASSES_NAMED_MAX]
         )
         notes.append(
-            f"the classes are the {len(top.full)} folders in {top.path}, with the photos of all folders inside them: "
+            f"the classes are the {len(classes)} folders in {top.path}, with the photos of all folders inside them: "
             f"{inside}. If the inner folders are the classes, give a folder that holds those."
         )
 
 
 def _read_splits(
-    top: Folder, notes: list[str], unlabeled: Path | None
+    top: Folder, splits: dict[str, Split], notes: list[str], unlabeled: Path | None
 ) -> tuple[list[LabelledFile], list[Path]]:
     """Return the photos of FOLDER/SPLIT/CLASS/PHOTO, and the split folders."""
-    splits = splits_of([folder.name for folder in top.full])
     _check_each_once(top, splits)
     others = [folder for folder in top.full if folder.name not in splits]
-    others = [folder for folder in others if not _is_unlabeled(folder, notes, unlabeled)]
+    others = without_unlabeled(others, notes, unlabeled, needed=0)
     files: list[LabelledFile] = []
     roots = []
     for folder in (folder for folder in top.full if folder.name in splits):
@@ -148,7 +168,8 @@ def _read_splits(
             continue
         check_links(inner)
         notes += [*describe_unread(inner), *describe_hidden(inner)]
-        files += _classes(inner.full, split=splits[folder.name])
+        classes = without_unlabeled(inner.full, notes, unlabeled)
+        files += _classes(classes, split=splits[folder.name])
         roots.append(inner.path)
     if others and "train" not in splits.values():
         files += _beside(top, others, files, notes)
@@ -159,30 +180,20 @@ def _read_splits(
 
 
 def _inner(folder: Folder) -> Folder:
-    """Return the split folder, or the folder of a split's or the same name in it: training_set/training_set."""
-    while len(folder.full) == 1 and not folder.photos and not folder.full[0].photos:
+    """Return the split folder, or the only one in it whose name is not a class's: training_set/training_set/CLASS."""
+    while len(folder.full) == 1 and not folder.photos:
         (inner,) = folder.full
-        if inner.name != folder.name and not split_of(inner.name):
+        is_named_again = inner.name == folder.name or split_of(inner.name)
+        if not is_content_name(inner.name) and not (is_named_again and not inner.photos):
             break
         folder = inner
     return folder
 
 
-def _is_unlabeled(folder: Folder, notes: list[str], unlabeled: Path | None) -> bool:
-    if unlabeled is not None and unlabeled.exists() and folder.path.samefile(unlabeled):
-        return True
-    if folder.name.lower() not in UNLABELED_NAMES:
-        return False
-    notes.append(
-        f"{folder.path} holds {count_photos(folder.all_photos)} without labels; train on them with --unlabeled"
-    )
-    return True
-
-
 def _note_unlabelled(folder: Folder, split: Split, notes: list[str]) -> None:
     if split == "train":
         raise FolderError(
-            f"{str(folder.path)!r} holds {count_photos(folder.photos)} but no class folder; {EXPECTED}."
+            f"{str(folder.path)!r} holds {count_photos(folder.photos)} but no class folder; {_expected(folder)}"
         )
     notes.append(
         f"{folder.path} holds {count_photos(folder.photos)} in no class folder: they have no labels and are not used"
@@ -228,22 +239,4 @@ def _check_each_once(folder: Folder, splits: dict[str, Split]) -> None:
 
 
 def _classes(folders: Sequence[Folder], *, split: Split | None) -> list[LabelledFile]:
-    return [file for folder in folders for file in _labelled(folder, folder.name, split)]
-
-
-def _labelled(folder: Folder, name: str, split: Split | None) -> list[LabelledFile]:
-    class_name = to_class_name(name)
-    return [
-        LabelledFile(
-            path=path,
-            class_name=class_name,
-            split=split,
-            subfolder=_subfolder(path, folder.path),
-        )
-        for path in folder.all_photos
-    ]
-
-
-def _subfolder(path: Path, folder: Path) -> str:
-    inside = path.relative_to(folder).parts
-    return inside[0] if len(inside) > 1 else ""
+    return [file for folder in folders for file in label_photos(folder, folder.name, split)]

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from photo_folder.kinds import ending, is_hidden
+from photo_folder.kinds import ending
 
 # Of more endings or folders than this the most frequent are named.
 NAMED_MAX = 8
@@ -19,11 +19,11 @@ class PassedBy:
     links: list[Path] = field(default_factory=list)
     """Links to folders that are read at another place already, as those of a loop."""
     dangling: list[Path] = field(default_factory=list)
-    """Links that lead nowhere and are not named like photos."""
+    """Links that lead nowhere, as those to photos on a disk that is not mounted."""
 
     def add_file(self, name: str) -> None:
         """Count a file that is not a photo."""
-        self.endings["hidden" if is_hidden(name) else ending(name)] += 1
+        self.endings[ending(name)] += 1
 
     def describe(self) -> str | None:
         """Return the one line; None where nothing was passed by."""
@@ -31,7 +31,7 @@ class PassedBy:
             self._describe_counts(self.endings, "file", "not photos"),
             self._describe_counts(self.folders, "folder", "hidden or the system's"),
             _describe_links(self.links, "to folders read already"),
-            _describe_links(self.dangling, "that lead nowhere"),
+            _describe_links(self.dangling, "to what does not exist"),
         ]
         named = ", ".join(filter(None, parts))
         return f"passed by {named}" if named else None

@@ -22,7 +22,7 @@ class Folder:
     hidden: list[Path] = field(default_factory=list)
     """Hidden folders in it; not read."""
     dangling: list[Path] = field(default_factory=list)
-    """Links in it that lead nowhere and are not named like photos."""
+    """Links in it that lead nowhere."""
 
     @property
     def name(self) -> str:
@@ -109,11 +109,13 @@ class _Walk:
         elif is_folder:
             if self._is_new(path):
                 folder.folders.append(Folder(path=path))
-        elif is_photo(path):
-            folder.photos.append(path)
         elif is_link and not os.path.exists(path):
             folder.dangling.append(path)
             self.passed.dangling.append(path)
+        elif not entry.is_file():
+            self.passed.endings["pipes and devices"] += 1
+        elif is_photo(path):
+            folder.photos.append(path)
         else:
             self.passed.add_file(entry.name)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from photo_folder.errors import FolderError
+from photo_folder.kinds import has_photo_name
 from photo_folder.passed import plural
 from photo_folder.tree import Folder, read_tree
 
@@ -11,8 +12,14 @@ NAMED_MAX = 10
 
 
 def check_links(folder: Folder) -> None:
-    """Refuse links that lead nowhere where class folders lie. Raises FolderError."""
-    for link in folder.dangling:
+    """Refuse classes that links lead to, or to whose photos, if nothing is there. Raises FolderError.
+
+    A link of its own among photos, as to one that has been deleted, is passed by.
+    """
+    empty = [sub for sub in folder.folders if sub not in folder.full]
+    lost = [link for link in folder.dangling if not has_photo_name(link)]
+    lost += [link for sub in empty for inner in sub.walk() for link in inner.dangling]
+    for link in lost:
         raise FolderError(
             f"{str(link)!r} is a link to {str(link.readlink())!r}, which does not exist: mount the disk it lies on, or "
             "remove the link."

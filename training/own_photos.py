@@ -34,7 +34,7 @@ def scan_own_folder(run: Run) -> ScannedPhotos:
             f"the photos of the run {str(run.folder)!r} were in {str(data)!r}, which does not exist. If they have "
             "moved, give --data FOLDER with their new place."
         )
-    return _scan(config)
+    return _scan(run, config)
 
 
 def scan_folder(
@@ -57,11 +57,11 @@ def scan_folder(
     )
     if moved.labels or moved.unlabeled:
         with suppress(DataError):
-            scanned = _scan(moved)
+            scanned = _scan(run, moved)
             if split_as_own(run, scanned) is not None:
                 return scanned, moved
     moved = replace(moved, labels=labels)
-    return scan_photos(find_folder(data), labels=labels, limits=before.limits), moved
+    return _scan(run, replace(moved, unlabeled=None)), moved
 
 
 def _follow(path: Path | None, *, old: Path, new: Path) -> Path | None:
@@ -70,13 +70,14 @@ def _follow(path: Path | None, *, old: Path, new: Path) -> Path | None:
     return new / path.relative_to(old) if path is not None and is_inside else path
 
 
-def _scan(config: TrainConfig) -> ScannedPhotos:
-    return scan_photos(
+def _scan(run: Run, config: TrainConfig) -> ScannedPhotos:
+    scanned = scan_photos(
         find_folder(config.data),
         labels=config.labels,
         unlabeled=config.unlabeled,
         limits=config.limits,
     )
+    return scanned.spelled_as(run.data()["class_names"])
 
 
 def is_gone(data: Path) -> bool:

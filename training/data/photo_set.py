@@ -1,7 +1,9 @@
 """Photos with their labels and splits, and what was left out of them."""
 
 import hashlib
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,6 +128,21 @@ class ScannedPhotos:
     """The splits without a folder."""
     notes: tuple[str, ...] = ()
     """How the folder was read, and what in it was not."""
+
+    def spelled_as(self, class_names: Sequence[str]) -> "ScannedPhotos":
+        """Return the photos under these names, in their order, if their own are equal to them in NFC.
+
+        Runs of earlier versions have the names that a Mac writes, in NFD.
+        """
+        label_of = {
+            unicodedata.normalize("NFC", name): label for label, name in enumerate(class_names)
+        }
+        if sorted(label_of) != sorted(self.class_names) or len(label_of) != len(class_names):
+            return self
+        photos = (
+            replace(photo, label=label_of[self.class_names[photo.label]]) for photo in self.photos
+        )
+        return replace(self, class_names=tuple(class_names), photos=tuple(photos))
 
     def describe_unread(self) -> list[str]:
         """Return a line for each thing that the user should know of what was read and what was not."""

@@ -62,7 +62,7 @@ def scan_photos(
     """
     labelled = _find(folder, labels=labels, unlabeled=unlabeled)
     class_names = labelled.class_names
-    _check_classes(labels or folder, class_names)
+    _check_classes(labels or folder, class_names, labelled.notes)
     checked = check_files([file.path for file in labelled.files], limits=limits)
     bad_files = tuple(result for result in checked if isinstance(result, BadFile))
     check_bad_share(bad_files, total=len(checked))
@@ -110,14 +110,15 @@ def _find(
         raise DataError(str(error)) from None
 
 
-def _check_classes(place: Path, class_names: Sequence[str]) -> None:
+def _check_classes(place: Path, class_names: Sequence[str], notes: Sequence[str]) -> None:
     if len(class_names) >= 2:
         return
     holds = f"only the class {class_names[0]!r}" if class_names else "no class folder"
     tables = tables_in(place)
     listed = f" Are the labels in {tables[0]}? Then give --labels {tables[0]}." if tables else ""
+    seen = "".join(f" In it: {note}." for note in notes)
     raise DataError(
-        f"{str(place)!r} holds {holds}; a classifier needs at least two classes, each a folder of photos.{listed}"
+        f"{str(place)!r} holds {holds}; a classifier needs at least two classes, each a folder of photos.{seen}{listed}"
     )
 
 

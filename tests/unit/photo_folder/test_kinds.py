@@ -39,6 +39,9 @@ VIDEO = b"\x00\x00\x00\x18ftypqt  " + bytes(40)
         ("a.dng", TIFF, False),
         ("a.jpg_original", JPEG, False),
         ("a.crdownload", JPEG, False),
+        ("a.jpg~", JPEG, False),
+        ("a.tif.ovr", TIFF, False),
+        ("a.GPR", TIFF, False),
     ],
 )
 def test_a_photo_is_known_by_its_name_or_its_first_bytes(
@@ -71,7 +74,14 @@ def test_hidden_names(name: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("a.JSON", ".json"), ("README", "README"), ("a.tar.GZ", ".gz")]
+    ("name", "expected"),
+    [
+        ("a.JSON", ".json"),
+        ("README", "README"),
+        ("a.tar.GZ", ".gz"),
+        (".a.jpg", "hidden"),
+        (".a.HEIC.icloud", ".icloud, not downloaded"),
+    ],
 )
 def test_files_are_counted_by_their_suffix(name: str, expected: str) -> None:
     assert ending(name) == expected

@@ -1,5 +1,6 @@
 """Labels in a CSV file: its columns, its paths, its splits, and what is wrong with a line."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,13 @@ TWO = [("images/1.jpg", "cat", None), ("images/0.jpg", "dog", None)]
         'id,file,"label",other\n7,0.jpg,"dog",x\n8,1.jpg,"cat",y\n',
         "0.jpg,dog\n0.jpg,dog\n1.jpg,cat\n",
         "\ufefffile,label\n0.jpg,dog\n1.jpg,cat",
+        "Image,Kind\n0.jpg,dog\n1.jpg,cat\n",
+        "kind,image\ndog,0\ncat,1\n",
+        "fname,kind\n0.jpg,dog\n1.jpg,cat\n",
+        "0.jpg,dog\n1.jpg,cat\n",
+        "0.JPG,dog\nIMAGES/1.jpg,cat\n",
+        "/home/ann/data/images/0.jpg,dog\nC:\\data\\images\\1.jpg,cat\n",
+        "image_id,dx,dataset\n0,dog,hospital\n1,cat,clinic\n",
     ],
 )
 def test_a_table_is_read(photos_in: Maker, text: str) -> None:
@@ -46,6 +54,40 @@ def test_a_third_column_is_the_split(photos_in: Maker) -> None:
         ("images/1.jpg", "cat", "test"),
         ("images/0.jpg", "cat", "train"),
     ]
+
+
+def test_a_table_of_excel_in_utf_16_is_read(photos_in: Maker) -> None:
+    text = "file\tlabel\n0.jpg\tdög\n1.jpg\tcat\n"
+    assert listed(photos_in("images"), text, encoding="utf-16") == [
+        TWO[0],
+        ("images/0.jpg", "dög", None),
+    ]
+
+
+def test_names_in_two_spellings_of_unicode_are_equal(photos_in: Maker) -> None:
+    root = photos_in("images")
+    put(root / "images" / "cafe\u0301.jpg")
+    assert listed(root, "caf\u00e9.jpg,cat\n") == [("images/cafe\u0301.jpg", "cat", None)]
+
+
+def test_what_is_spelled_alike_comes_before_other_capitals(photos_in: Maker) -> None:
+    root = photos_in("images")
+    put(root / "images" / "A.jpg")
+    put(root / "images" / "a.jpg")
+    assert listed(root, "A.jpg,cat\n") == [("images/A.jpg", "cat", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fname,kind\n0.jpg,dog\n1.jpg,cat\n", "line 1 of .* names no photo, so 'fname' and 'kind' are read as"),
+        ("image,dx,dataset\n0,dog,x\n1,cat,y\n", "the column 'dataset' of .* holds no split"),
+    ],
+)  # fmt: skip
+def test_how_a_table_was_read_is_said(photos_in: Maker, text: str, said: str) -> None:
+    root = photos_in("images")
+    (note,) = find_listed(root, put(root / "labels.csv", text.encode())).notes
+    assert re.search(said, note)
 
 
 def test_paths_may_start_at_the_table(photos_in: Maker, tmp_path: Path) -> None:
@@ -79,6 +121,9 @@ def test_photos_that_are_not_listed_are_named(photos_in: Maker) -> None:
         ("0.jpg,cat,train\n1.jpg,cat,other\n", "line 2: the split is 'other', line 1 is of 'train'"),
         ("0.jpg,cat,train\n1.jpg,cat\n", "line 2: the split is ''"),
         ("0.jpg,cat\n1.jpg,cat,test\n", "line 2: the split is 'test'; give every line"),
+        ("image,MEL,NV,BCC\n0,1.0,0.0,0.0\n", "which of the columns 'image', 'MEL', 'NV', 'BCC' is the label"),
+        ("id,kind,split\n0,dog,train\n", "columns 'id', 'kind', 'split' is the label"),
+        ("file,label,split\n0.jpg,cat,a\n1.jpg,dog,b\n", "line 2: the split is 'a'"),
         (f"{'a' * 300}.jpg,cat\n", r"line 1: 'aaa.*' is not a path"),
     ],
 )  # fmt: skip

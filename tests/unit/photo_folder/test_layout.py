@@ -45,9 +45,17 @@ SPLIT = {"test/cat": 2, "test/dog": 2, "train/cat": 2, "train/dog": 2}
         (("train/cat", "train/dog", "unlabeled"), {"train/cat": 2, "train/dog": 2}, "with --unlabeled"),
         (("cat/monday", "cat/friday", "dog/monday"), {"None/cat": 4, "None/dog": 2}, r"cat \(friday, monday\)"),
         (("cat", "cat/more", "dog"), {"None/cat": 4, "None/dog": 2}, ""),
-        (("bus", "train", "test"), {"None/bus": 2, "None/test": 2, "None/train": 2}, "are read as classes"),
+        (("bus", "train", "test"), {"None/bus": 2, "None/test": 2, "None/train": 2}, "each is read as a class"),
         (("cat", "dog", ".bird"), FLAT, r"\.bird holds photos but is hidden"),
         (("train/cat", "train/dog", "test/cat"), {"train/cat": 2, "train/dog": 2, "test/cat": 2}, ""),
+        (("seg_train/seg_train/cat", "seg_train/seg_train/dog", "seg_test/cat", "seg_test/dog"), SPLIT, ""),
+        (("p_train/cat", "p_train/dog", "p_test/cat", "p_test/dog", "p_pred/p_pred"), SPLIT, "p_pred holds 2 photos"),
+        (("train/images/cat", "train/images/dog", "test/images/cat", "test/images/dog"), SPLIT, ""),
+        (("cat", "dog", "unlabeled"), FLAT, "unlabeled holds 2 photos without labels, by its name"),
+        (("train/cat", "train/dog", "train/Unlabelled", "test/cat", "test/dog"), SPLIT, "is not a class"),
+        (("labeled", "unlabeled"), {"None/labeled": 2, "None/unlabeled": 2}, ""),
+        (("labelled", "open", "unlabelled"), {"None/labelled": 2, "None/open": 2, "None/unlabelled": 2}, ""),
+        (("face", "masks"), {"None/face": 2, "None/masks": 2}, ""),
     ],
 )  # fmt: skip
 def test_a_layout_is_understood(
@@ -72,6 +80,10 @@ def test_a_layout_is_understood(
         (("cat/train", "cat/test", "cat", "dog/train"), "'cat' holds other photos as well"),
         (("cat/test", "cat/testing", "dog/train"), "both 'test' and 'testing'"),
         (("one", "two", "test/cat", "test/dog"), "with the classes cat, dog, but no train folder"),
+        (("train", "test1"), "split folders test1, train, with photos but no class folder"),
+        (("train/images", "val/images"), "train/images' holds 2 photos but no class folder"),
+        (("images", "annotations/trimaps"), "photos in annotations, images, which are not called as classes"),
+        (("JPEGImages", "SegmentationClass", "SegmentationObject"), "not called as classes"),
         (("",), "2 photos but no class folder; name them FOLDER/CLASS/PHOTO.*--labels"),
     ],
 )  # fmt: skip
@@ -108,6 +120,29 @@ def test_a_class_on_a_disk_that_is_not_mounted_is_refused(photos_in: Maker, plac
     root = photos_in("train/cat", "train/dog")
     (root / place).symlink_to("/mnt/not-mounted/bird")
     with pytest.raises(FolderError, match="bird' is a link to '/mnt/not-mounted/bird'.* mount"):
+        find_labelled(root)
+
+
+def test_the_folder_of_unlabeled_photos_is_no_class(photos_in: Maker) -> None:
+    root = photos_in("cat", "dog", "more")
+    assert counts(find_labelled(root, unlabeled=root / "more")) == FLAT
+    assert len(find_labelled(root).class_names) == 3
+
+
+def test_a_link_to_a_photo_that_is_gone_is_passed_by(photos_in: Maker) -> None:
+    root = photos_in("cat", "dog")
+    (root / "cat" / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    labelled = find_labelled(root)
+    assert counts(labelled) == FLAT
+    assert "2 links to what does not exist" in labelled.notes[0]
+
+
+def test_a_class_whose_photos_are_all_links_to_nowhere_is_refused(photos_in: Maker) -> None:
+    root = photos_in("cat", "dog")
+    (root / "bird" / "small").mkdir(parents=True)
+    (root / "bird" / "small" / "0.jpg").symlink_to("/mnt/not-mounted/0.jpg")
+    with pytest.raises(FolderError, match=r"'/mnt/not-mounted/0\.jpg'.* mount the disk"):
         find_labelled(root)
 
 

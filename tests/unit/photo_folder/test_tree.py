@@ -51,9 +51,11 @@ def test_linked_folders_are_followed_and_loops_ended(photos_in: Maker, tmp_path:
     (root / "cat" / "self.jpg").symlink_to(root / "cat" / "self.jpg")
     tree = read_tree(root)
     assert names(root, tree.root.all_photos) == [
-        "cat/0.jpg", "cat/1.jpg", "cat/self.jpg", "cat/disk/more.jpg",
+        "cat/0.jpg", "cat/1.jpg", "cat/disk/more.jpg",
     ]  # fmt: skip
-    assert "2 links to folders read already" in (tree.passed.describe() or "")
+    said = tree.passed.describe() or ""
+    assert "2 links to folders read already" in said
+    assert f"1 link to what does not exist ({root / 'cat' / 'self.jpg'})" in said
 
 
 def test_a_folder_is_read_at_its_own_place_and_not_through_a_link(photos_in: Maker) -> None:
@@ -75,7 +77,15 @@ def test_a_link_that_leads_nowhere_is_counted(photos_in: Maker) -> None:
     root = photos_in("cat")
     (root / "cat" / "more").symlink_to(root / "nowhere")
     assert read_tree(root).passed.describe() == (
-        f"passed by 1 link that lead nowhere ({root / 'cat' / 'more'})"
+        f"passed by 1 link to what does not exist ({root / 'cat' / 'more'})"
+    )
+
+
+def test_a_pipe_called_as_a_photo_is_passed_by(photos_in: Maker) -> None:
+    root = photos_in("cat")
+    os.mkfifo(root / "cat" / "live.jpg")
+    assert read_tree(root).passed.describe() == (
+        "passed by 1 file (not photos: 1 pipes and devices)"
     )
 
 

@@ -155,9 +155,16 @@ def test_a_name_that_is_not_utf_8_is_a_bad_file(split_folder: Path) -> None:
     assert str(bad.path).encode()
 
 
-def test_a_link_to_nowhere_is_a_bad_file(split_folder: Path) -> None:
-    (split_folder / "train" / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
-    (bad,) = read_photos(split_folder).bad_files
+def test_a_link_to_nowhere_is_passed_by_unless_a_table_lists_it(split_folder: Path) -> None:
+    link = split_folder / "train" / "cat" / "gone.jpg"
+    link.symlink_to("nowhere.jpg")
+    photos = read_photos(split_folder)
+    assert photos.bad_files == ()
+    assert photos.notes == (f"passed by 1 link to what does not exist ({link})",)
+    listed = [p for p in split_folder.rglob("*.jpg") if p.parent.parent.name == "train"]
+    table = split_folder / "labels.csv"
+    table.write_text("".join(f"{path},{path.parent.name}\n" for path in listed))
+    (bad,) = read_photos(split_folder, labels=table).bad_files
     assert bad.reason == "a link to a file that does not exist"
 
 
@@ -286,3 +293,18 @@ def test_refuses_two_folders_for_one_split(split_folder: Path) -> None:
     put(split_folder / "validation" / "cat", range(3))
     with pytest.raises(DataError, match="both 'val' and 'validation'"):
         read_photos(split_folder)
+
+
+def test_what_a_folder_without_classes_holds_is_said(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scans.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"no class folder.* In it: .*passed by 2 files .*2 \.zip"):
+        read_photos(tmp_path)
+
+
+def test_a_table_beside_photos_without_class_folders_is_named(tmp_path: Path) -> None:
+    put(tmp_path, range(4))
+    (tmp_path / "train.csv").write_text("")
+    with pytest.raises(DataError, match=r"or give --labels .*/train\.csv\."):
+        read_photos(tmp_path)

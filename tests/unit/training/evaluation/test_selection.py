@@ -287,3 +287,27 @@ def test_a_table_of_labels_moves_along_with_its_photos(tmp_path: Path) -> None:
     put(tmp_path / "other" / "cat", range(900, 902))
     put(tmp_path / "other" / "dog", range(950, 952))
     assert len(select(run, data=tmp_path / "other").photos) == 4
+
+
+def test_the_names_of_a_run_of_a_mac_are_those_of_its_folders(tmp_path: Path) -> None:
+    # As NFD "café" comes before "cafz", as NFC after it.
+    data = tmp_path / "photos"
+    put(data / "caf\u00e9", range(20))
+    put(data / "cafz", range(100, 120))
+    config = TrainConfig(data=data, out=tmp_path / "run")
+    photos = read_data(config)
+    swapped = tuple(replace(photo, label=1 - photo.label) for photo in photos.photos)
+    run = Run(folder=config.out)
+    begin_run(
+        run,
+        config,
+        replace(photos, class_names=("cafe\u0301", "cafz"), photos=swapped),
+        licence_note="",
+    )
+    for selection in (select(run), select(run, data=Path(shutil.copytree(data, tmp_path / "new")))):
+        assert selection.left_out == 0
+        assert names(selection.photos) == names(photos.of("test"))
+        assert {p.path.parent.name: p.label for p in selection.photos} == {
+            "caf\u00e9": 0,
+            "cafz": 1,
+        }
