@@ -6,6 +6,7 @@ on machines without a GPU.
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ class CudaEngine:
             runners[size] = runner or self._network_rows
         return runners
 
-    def _try_to_capture(self, size: int, pool: tuple[int, int]) -> Runner | None:
+    def _try_to_capture(self, size: int, pool: Any) -> Runner | None:
         try:
             return self._capture(size, pool)
         except RuntimeError as error:
@@ -125,7 +126,7 @@ class CudaEngine:
         torch.cuda.empty_cache()
         return None
 
-    def _capture(self, size: int, pool: tuple[int, int]) -> Runner:
+    def _capture(self, size: int, pool: Any) -> Runner:
         shape = (size, self._side_px, self._side_px, 3)
         pixels = torch.zeros(shape, dtype=torch.uint8, device=self._device)
         side_stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -7,7 +7,8 @@ tolerance covers it.
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from PIL import Image
@@ -18,7 +19,12 @@ from handlers.errors import RequestRejectedError
 from handlers.images.decoding import Bytes, JpegHeader, read_jpeg_header
 from handlers.images.limits import DecodeLimits
 from handlers.images.loaders import CpuLoader, DecodeBudget, EncodedPhoto, PhotoTiming, Timings
-from handlers.images.preprocessing import PreprocessingSpec, scaled_size, source_box
+from handlers.images.preprocessing import (
+    Interpolation,
+    PreprocessingSpec,
+    scaled_size,
+    source_box,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -122,25 +128,75 @@ def decode_jpegs(files: list[torch.Tensor], device: torch.device) -> list[torch.
 def crop_on_device(image: torch.Tensor, spec: PreprocessingSpec) -> torch.Tensor:
     """Return a `(3, H, W) uint8` image, cropped, padded or stretched, as `(S, S, 3) uint8`.
 
-    The edges of a crop are rounded to whole pixels: half a pixel of hundreds.
+    As Pillow does it: a JPEG at least twice too large is first scaled by a power of two, and both passes of the resize
+    are rounded. On 120 photos the mean difference is 0.1 of 255 where the photo is not scaled first, and 0.5 where it
+    is; with a crop rounded to whole pixels it was 3.1, and 24 in the worst photo.
     """
     height, width = image.shape[1:]
-    left, top, right, bottom = map(round, source_box((width, height), spec))
-    part = image[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    planes = image.float()
+    if (factor := draft_factor((width, height), spec.shorter_side_px)) > 1:
+        planes = functional.avg_pool2d(
+            planes, factor, ceil_mode=True, count_include_pad=False
+        ).round()
+        height, width = planes.shape[1:]
+    left, top, right, bottom = source_box((width, height), spec)
     side = spec.image_size_px
     columns, rows = scaled_size((width, height), spec.fit, side_px=side)
-    small = functional.interpolate(
-        part[None].float(), (rows, columns), mode=spec.interpolation, antialias=True
-    )
-    pixels = small[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+    horizontal = resampling_weights(width, left, right, columns, spec.interpolation, image.device)
+    vertical = resampling_weights(height, top, bottom, rows, spec.interpolation, image.device)
+    narrow = (planes @ horizontal.T).round().clamp(0, 255)
+    small = (vertical @ narrow).round().clamp(0, 255)
+    pixels = small.to(torch.uint8).permute(1, 2, 0)
     if (rows, columns) == (side, side):
         return pixels
     square = torch.tensor(spec.bar_colour, dtype=torch.uint8, device=image.device).repeat(
         side, side, 1
     )
-    top, left = (side - rows) // 2, (side - columns) // 2
-    square[top : top + rows, left : left + columns] = pixels
+    upper, left_bar = (side - rows) // 2, (side - columns) // 2
+    square[upper : upper + rows, left_bar : left_bar + columns] = pixels
     return square
+
+
+def draft_factor(size_px: tuple[int, int], shorter_side_px: int) -> int:
+    """Return by how much Pillow's decoder scales a JPEG of this size: 1, 2, 4 or 8."""
+    largest = min(size_px) // shorter_side_px
+    return next((factor for factor in (8, 4, 2) if largest >= factor), 1)
+
+
+@lru_cache(maxsize=32)
+def resampling_weights(
+    size_px: int,
+    start: float,
+    end: float,
+    out_px: int,
+    interpolation: Interpolation,
+    device: torch.device,
+) -> torch.Tensor:
+    """Return the weights `(out_px, size_px) float32` of Pillow's resize of one axis from `start` to `end`."""
+    scale = (end - start) / out_px
+    stretch = max(scale, 1.0)
+    pixels = torch.arange(size_px, dtype=torch.float64, device=device) + 0.5
+    centres = start + (torch.arange(out_px, dtype=torch.float64, device=device) + 0.5) * scale
+    distances = ((pixels - centres[:, None]) / stretch).abs()
+    weights = _FILTERS[interpolation](distances)
+    return (weights / weights.sum(1, keepdim=True)).float()
+
+
+def _triangle(distances: torch.Tensor) -> torch.Tensor:
+    return (1 - distances).clamp(min=0)
+
+
+def _cubic(distances: torch.Tensor) -> torch.Tensor:
+    """The kernel of Keys (1981) with a = -0.5, Pillow's."""
+    near = (1.5 * distances - 2.5) * distances**2 + 1
+    far = -0.5 * (((distances - 5) * distances + 8) * distances - 4)
+    return torch.where(distances < 1, near, torch.where(distances < 2, far, 0.0))
+
+
+_FILTERS: dict[Interpolation, Callable[[torch.Tensor], torch.Tensor]] = {
+    "bilinear": _triangle,
+    "bicubic": _cubic,
+}
 
 
 def transpose(pixels: torch.Tensor, how: Image.Transpose) -> torch.Tensor:
