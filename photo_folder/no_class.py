@@ -1,4 +1,4 @@
-"""Folders with photos that are no classes by their names: of unlabeled photos, or called by what lies in them."""
+"""Folders with photos that are not classes by their names: of unlabeled photos, or called by what lies in them."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ CLASSES_MIN = 2
 
 
 def is_content_name(name: str) -> bool:
-    """Return whether folders of this name hold photos, or pictures that are their labels, and are no class."""
+    """Return whether folders of this name hold photos, or pictures that are their labels, not classes."""
     return _CONTENT.fullmatch(name.strip()) is not None
 
 

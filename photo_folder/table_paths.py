@@ -27,7 +27,7 @@ class TablePaths:
         photo has.
 
         Raises:
-            FolderError: it is no path, or may be that of two photos.
+            FolderError: it is not a path, or may be that of two photos.
         """
         path = text.replace("\\", "/").replace("\0", "\N{REPLACEMENT CHARACTER}")
         for folder in self._folders:

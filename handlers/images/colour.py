@@ -20,6 +20,7 @@ MAX_WHITE_LEVEL = 2**32 - 1
 _PLAIN_MODES = {"1", "L", "RGB", "CMYK", "YCbCr"}
 _ALPHA_MODES = {"RGBA", "RGBa", "LA", "La", "PA"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16B", "I;16L", "I;16N"}
+_COLOUR_MODES = {"RGB", "RGBA"}
 _DEEP_GREY_MODES = {*_SIXTEEN_BIT_MODES, "I", "F"}
 _WHITE_LEVELS = (255, 65535, 2**31 - 1, 2**32 - 1)
 
@@ -52,6 +53,11 @@ def to_rgb(image: Image.Image, *, grey_range: GreyRange = "full") -> Image.Image
 def is_deep_grey(image: Image.Image) -> bool:
     """Return whether it is greyscale of more than 8 bits."""
     return image.mode in _DEEP_GREY_MODES
+
+
+def is_deep_colour(image: Image.Image) -> bool:
+    """Return whether it is colour of 16 bits, of which Pillow keeps the higher byte; the image is not decoded yet."""
+    return image.mode in _COLOUR_MODES and any(";16" in str(tile.args) for tile in image.tile)
 
 
 def grey_values(image: Image.Image) -> np.ndarray:

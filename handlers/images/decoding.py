@@ -18,7 +18,7 @@ from PIL import ExifTags, Image
 
 from handlers.errors import ImageTooLargeError, PhotoError, UndecodableImageError
 from handlers.images import formats, jpeg
-from handlers.images.colour import GreyRange, grey_values, is_deep_grey, to_rgb
+from handlers.images.colour import GreyRange, grey_values, is_deep_colour, is_deep_grey, to_rgb
 from handlers.images.limits import DecodeLimits
 from handlers.images.png import repair_png
 
@@ -41,6 +41,13 @@ _UPRIGHT = {
 # How Python prints an object that has no text of its own.
 _OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
 
+# What Pillow says of its own insides.
+_UNPROCESSED = re.compile(r" \(-?[0-9]+ bytes not processed\)")
+_REASONS = {
+    "not identified by this driver": "its header is damaged",
+    "could not create decoder object": "it is damaged, or ends too early",
+}
+
 Result = TypeVar("Result")
 
 
@@ -58,6 +65,7 @@ class PhotoHeader:
     size_px: tuple[int, int]
     """As stored: before EXIF orientation and scaling."""
     format_name: str
+    is_deep_colour: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +133,9 @@ def read_header(data: Bytes, *, limits: DecodeLimits | None = None) -> PhotoHead
 
     def read(data: Bytes) -> PhotoHeader:
         with _open(data, limits) as (image, format_name):
-            return PhotoHeader(size_px=image.size, format_name=format_name)
+            return PhotoHeader(
+                size_px=image.size, format_name=format_name, is_deep_colour=is_deep_colour(image)
+            )
 
     return _or_repaired(data, read, limits)
 
@@ -212,6 +222,7 @@ def _photo_errors(data: Bytes, format_name: str) -> Iterator[None]:
     except Exception as error:
         # Pillow's plugins raise nearly anything on a broken file: OSError, SyntaxError, struct.error.
         reason = _OBJECT.sub("the file", " ".join(str(error).split()))[:200]
+        reason = _REASONS.get(reason, _UNPROCESSED.sub("", reason))
         raise UndecodableImageError(
             f"the {len(data)} bytes look like {format_name} but cannot be decoded: "
             f"{reason or type(error).__name__}."

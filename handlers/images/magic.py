@@ -1,6 +1,7 @@
 """What a file is by its first bytes, in plain Python: known before Pillow, or anything else, opens it."""
 
-HEAD_BYTES = 32
+# The first bytes of a DICOM file are any; its name follows them.
+HEAD_BYTES = 132
 
 _PHOTOS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -14,6 +15,7 @@ _PHOTOS = (
     (b"MM\x00+", "TIFF"),
 )
 
+_BRANDS_END = 32
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -28,12 +30,19 @@ _OTHERS = (
     (b"\xff\x0a", "JPEG XL"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip file"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"SIMPLE  =", "a FITS file"),
+)
+# In capitals or not, and after spaces.
+_TEXTS = (
     (b"<svg", "SVG"),
     (b"<?xml", "XML or SVG"),
-    (b"<!DOCTYPE", "an HTML page"),
+    (b"<!doctype", "an HTML page"),
     (b"<html", "an HTML page"),
-    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-)
+    (b"<head", "an HTML page"),
+    (b'{"', "JSON"),
+    (b"version https://git-lfs", "a pointer of Git LFS, in place of the photo that `git lfs pull` fetches"),
+)  # fmt: skip
 
 
 def photo_format(head: bytes) -> str | None:
@@ -52,11 +61,19 @@ def describe_other(head: bytes) -> str | None:
     """Return what a file is that is not a photo of those formats; None where it is not known either."""
     if head[4:8] == b"ftyp":
         return "a video or another ISO media file"
-    return next((name for magic, name in _OTHERS if head.lstrip().startswith(magic)), None)
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return "an AVI video"
+    if head[128:132] == b"DICM":
+        return "a DICOM file"
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return name
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((name for start, name in _TEXTS if text.startswith(start)), None)
 
 
 def _iso_photo_format(head: bytes) -> str | None:
     brand = head[8:12]
-    if brand in _AVIF_BRANDS or (brand == b"mif1" and b"avif" in head):
+    if brand in _AVIF_BRANDS or (brand == b"mif1" and b"avif" in head[:_BRANDS_END]):
         return "AVIF"
     return "HEIC" if brand in _HEIC_BRANDS else None

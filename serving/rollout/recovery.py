@@ -1,5 +1,7 @@
 """Undoing or completing a promotion that was killed, or whose server was."""
 
+import contextlib
+import time
 from pathlib import Path
 
 from serving.rollout import journal
@@ -7,6 +9,9 @@ from serving.rollout.drain import unload
 from serving.rollout.live_record import Deployment, read_record
 from serving.rollout.session import Report, ServerSession
 from storage.atomic import TEMPORARY_SUFFIX
+
+# A writer that is alive writes more often than this, even to a slow network drive.
+LEFTOVER_AFTER_S = 600
 
 
 def recover(session: ServerSession, *, report: Report) -> None:
@@ -46,6 +51,12 @@ def _unneeded_versions(intent: journal.Intent, deployment: Deployment | None) ->
 
 
 def clear_leftovers(model_store: Path) -> None:
-    """Remove the incomplete files that interrupted copies have left in the store."""
+    """Remove the incomplete files that interrupted copies have left in the store, once they are old enough.
+
+    Younger ones may be what `headswap export`, `configure` or `sign` is writing now.
+    """
     for path in model_store.glob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            # Every write changes the ctime, and no copy takes it from the original, as it may the modification time.
+            if time.time() - path.stat().st_ctime >= LEFTOVER_AFTER_S:
+                path.unlink()

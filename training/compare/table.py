@@ -54,9 +54,11 @@ def _trained_part(row: Row) -> str:
 def _note(comparison: Comparison) -> str:
     config, first = comparison.config, comparison.rows[0]
     seeds = len(first.accuracies)
+    fit = config.get("fit", "crop")
     return (
         (f"Mean ± standard deviation of {seeds} seeds; " if seeds > 1 else "One seed; ")
-        + f"{comparison.train_n} training and {first.test_n} test photos, {config['image_size_px']} px. "
+        + f"{comparison.train_n} training and {first.test_n} test photos, {config['image_size_px']} px"
+        f"{'' if fit == 'crop' else f', --fit {fit}'}. "
         "Epochs: of the head + of the whole network. Weights none: trained from scratch. "
         "Served: one thread, one photo at a time, including decoding."
     )

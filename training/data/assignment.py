@@ -77,8 +77,18 @@ def _check_no_class_is_empty(photo_set: PhotoSet, splits: Iterable[Split]) -> No
                     f"the class {name!r} has no {split} photo in {str(photo_set.folder)!r}. Every class needs photos "
                     "in train, val and test; add some (about 20 or more per class) or remove the class folder."
                     + (of_groups if left_out else "")
+                    + _copies(photo_set, name)
                     + _other_spelling(name, photo_set.class_names)
                 )
+
+
+def _copies(photo_set: PhotoSet, name: str) -> str:
+    sha256s = [p.sha256 for p in photo_set.photos if photo_set.class_names[p.label] == name]
+    alone = len(set(sha256s))
+    if alone == len(sha256s):
+        return ""
+    differ = "1 is different" if alone == 1 else f"{alone} are different"
+    return f" Of its {len(sha256s)} photos only {differ}: the others are exact copies."
 
 
 def _other_spelling(name: str, class_names: Sequence[str]) -> str:

@@ -37,6 +37,14 @@ def header_of(path: Path) -> tuple[int, str]:
     return min(header.size_px), header.format_name
 
 
+def deep_colour_of(path: Path) -> np.ndarray | None:
+    """Return the pixels, `(H, W, 3) uint8`, of a photo of 16 bits a channel; None for others. Raises likewise."""
+    data = path.read_bytes()
+    if not read_header(data, limits=_NONE).is_deep_colour:
+        return None
+    return np.asarray(decode_photo(data, shorter_side_px=1, limits=_NONE))
+
+
 def deep_grey_of(path: Path) -> np.ndarray | None:
     """Return the values, `(H, W)`, of greyscale of more than 8 bits; None for other photos. Raises likewise."""
     return read_deep_grey(path.read_bytes(), limits=_NONE)

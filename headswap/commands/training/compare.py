@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from handlers.images.preprocessing import Fit
 from headswap.output import stderr, stdout
 
 
@@ -34,6 +35,10 @@ class Command:
     """none: train the whole network. backbone: train the head alone; skipped with --weights none."""
     seeds: int = 3
     """Runs per combination, each with a seed of its own."""
+    labels: Path | None = None
+    """CSV file of path,label or path,label,split, instead of class folders; see `headswap train --help`."""
+    fit: Fit = "crop"
+    """crop: the centre of each photo. pad, stretch: the whole photo; see `headswap train --help`."""
     image_size_px: int = 160
     """Side length of the networks' square input."""
     head_epochs: int = 5
@@ -58,6 +63,8 @@ def run(command: Command) -> int:
         quick(),
         data=command.data,
         out=command.out,
+        labels=command.labels,
+        fit=command.fit,
         image_size_px=command.image_size_px,
         head_epochs=command.head_epochs,
         epochs=command.epochs,

@@ -223,6 +223,11 @@ def test_a_truncated_file_is_an_error_not_half_a_photo(format_name: str, share: 
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
         (b"\xff\x0a\xfa\x1f", "JPEG XL"),
         (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isomiso2", "video"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST", "AVI video"),
+        (b"\xef\xbb\xbf\n <!doctype HTML><p>404", "HTML"),
+        (b'{"message": "rate limit"}', "JSON"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (bytes(128) + b"DICM" + bytes(9), "DICOM"),
     ],
 )
 def test_other_formats_are_refused_by_name(data: bytes, named: str) -> None:
@@ -255,5 +260,14 @@ def test_limits_are_checked(value: object) -> None:
 def test_the_message_quotes_the_decoder() -> None:
     buffer = io.BytesIO()
     gradient(64, 64).save(buffer, "JPEG")
-    with pytest.raises(UndecodableImageError, match="truncated"):
+    with pytest.raises(UndecodableImageError, match=r": image file is truncated\.$"):
         decode(buffer.getvalue()[:-200])
+
+
+def test_the_insides_of_the_decoder_are_put_into_words() -> None:
+    with pytest.raises(UndecodableImageError, match=r"JPEG but .*: its header is damaged\.$"):
+        decode(b"\xff\xd8\xff\xd9")
+    with pytest.raises(
+        UndecodableImageError, match=r"WEBP but .*: it is damaged, or ends too early"
+    ):
+        decode(encode(gradient(64, 64), "WEBP")[:60])

@@ -1,5 +1,6 @@
 """What the next command does about a promotion that was killed: undo it, or complete it."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -54,11 +55,18 @@ def test_a_promotion_killed_after_the_record_is_completed(
     assert (server.default, server.loaded) == ("2.0", {"1.0", "2.0"})
 
 
-def test_incomplete_copies_are_removed(session: FakeSession) -> None:
+def test_incomplete_copies_are_removed_once_nobody_writes_them(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = session.settings.model_store
     whole = sorted(store.iterdir())
     (store / ".tiny-9.0.mar.part").write_bytes(b"half")
-    cut_off = atomic_path(store / "tiny-9.0.mar")
-    cut_off.__enter__().write_bytes(b"half")
-    clear_leftovers(store)
-    assert sorted(store.iterdir()) == whole
+    with atomic_path(store / "tiny-9.0.mar") as temporary:
+        temporary.write_bytes(b"half")
+        os.utime(temporary, (0, 0))
+        clear_leftovers(store)
+        assert temporary.exists()
+        monkeypatch.setattr("serving.rollout.recovery.LEFTOVER_AFTER_S", 0)
+        recover(session, report=quiet)
+        assert sorted(store.iterdir()) == whole
+        temporary.touch()

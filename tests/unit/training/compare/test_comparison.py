@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from handlers.errors import ArchitectureError
+from headswap.commands.training import compare as compare_command
 from training.compare import comparison as comparison_module
 from training.compare.comparison import (
     Candidate,
@@ -132,13 +133,32 @@ def test_nothing_to_compare_is_rejected(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
+def test_the_command_passes_on_how_photos_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[TrainConfig] = []
+
+    def stop(candidates: object, config: TrainConfig, **_: object) -> None:
+        shared.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison_module, "compare", stop)
+    command = compare_command.Command(
+        data=tmp_path, labels=tmp_path / "labels.csv", fit="stretch", group_by="folder"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        compare_command.run(command)
+    (config,) = shared
+    assert (config.labels, config.fit, config.group_by) == (command.labels, "stretch", "folder")
+
+
 def test_the_table_and_the_plot_show_every_row() -> None:
     rows = [
         Row(architecture="re$net$", weights="none", freeze="none", head_epochs=3,
             epochs=6, accuracies=[0.5, 0.6], test_n=10, parameters=11_200_000, training_s=61.2,
             photos_per_s=48.4, archive_bytes=90_000_000),
     ]  # fmt: skip
-    shared = TrainConfig(data=Path("photos")).to_dict()
+    shared = TrainConfig(data=Path("photos"), fit="pad").to_dict()
     comparison = Comparison(rows=rows, config=shared, train_n=300)
     table = markdown_table(read_comparison(comparison.to_dict()))
     assert (
@@ -146,6 +166,7 @@ def test_the_table_and_the_plot_show_every_row() -> None:
         in table
     )
     assert "2 seeds" in table
+    assert "224 px, --fit pad. Epochs" in table
     figure = draw(comparison)
     figure.canvas.draw()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [

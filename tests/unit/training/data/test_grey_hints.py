@@ -1,11 +1,15 @@
 """A set of 12-bit photos in files of 16 bits is pointed out before hours are spent on sixteen grey levels."""
 
+import struct
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from handlers.images.colour import GreyRange
 from training.config import TrainConfig
 from training.data.dataset import TrainingPhotos, preprocessing_of, served_pixels
 from training.data.grey_hints import suggest_grey_range
@@ -42,6 +46,35 @@ def test_unused_bits_are_pointed_out(tmp_path, format_name, highest, level, leve
     assert hint.startswith(f"3 of 4 photos are 16-bit greyscale with no value above {highest} of")
     assert f"at most {levels} of 256 grey levels" in hint
     assert f"--grey-range {level}," in hint
+
+
+def deep_colour_set(folder: Path, *, shift: int) -> PhotoSet:
+    photos = photo_set(folder, highest=[])
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(">u2")
+    path = folder / "deep.png"
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + (row << shift).astype(">u2").tobytes() for row in pixels)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        )
+    )
+    photo = Photo(path=path, label=0, split="train", sha256="deep")
+    return replace(photos, photos=(*photos.photos, photo))
+
+
+@pytest.mark.parametrize("grey_range", ["full", 4095])
+def test_dark_colour_is_pointed_out(tmp_path: Path, grey_range: GreyRange) -> None:
+    hint = suggest_grey_range(deep_colour_set(tmp_path, shift=4), grey_range=grey_range)
+    assert hint is not None
+    assert hint.startswith("1 of 2 photos are 16-bit colour with no value above 4095 of 65535")
+    assert "at most 16 of 256 levels" in hint
+
+
+def test_bright_colour_is_not(tmp_path: Path) -> None:
+    assert suggest_grey_range(deep_colour_set(tmp_path, shift=8)) is None
 
 
 def test_one_bright_photo_does_not_hide_the_others(tmp_path) -> None:

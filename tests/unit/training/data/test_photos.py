@@ -308,3 +308,12 @@ def test_a_table_beside_photos_without_class_folders_is_named(tmp_path: Path) ->
     (tmp_path / "train.csv").write_text("")
     with pytest.raises(DataError, match=r"or give --labels .*/train\.csv\."):
         read_photos(tmp_path)
+
+
+def test_a_class_of_copies_is_named_as_such(tmp_path: Path) -> None:
+    put(tmp_path / "cat", range(8))
+    (tmp_path / "dog").mkdir()
+    for number in range(8):
+        (tmp_path / "dog" / f"{number}.jpg").write_bytes(jpeg(100))
+    with pytest.raises(DataError, match="Of its 8 photos only 1 is different"):
+        read_photos(tmp_path)
