@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import requests
 
+from handlers.images.decoding import decode_photo
 from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token, renew_token
 from serving.errors import BadImageError, NotFoundError, TooLargeError
 from serving.settings import ServerSettings
 from tests.e2e.headswap.helpers import evaluated_probabilities, probabilities_of
+from tests.unit.handlers.helpers import encode
+
+# As a phone held upright writes it: stored sideways, with a transform and an EXIF orientation.
+HEIC = Path(__file__).parents[2] / "unit" / "handlers" / "images" / "heic" / "orientation_6.heic"
 
 
 def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: list[bytes]) -> None:
@@ -49,6 +54,17 @@ def test_both_transports_raise_the_same_errors(
             client.predict("clothing", photos[0], version="9.9")
         with pytest.raises(TooLargeError, match=r"accepts: 20,000,000 \(max_request_size"):
             client.predict("clothing", bytes(20_500_000))
+
+
+@pytest.mark.parametrize("client_class", [HttpClient, GrpcClient])
+def test_a_heic_photo_has_the_answer_of_its_upright_pixels(
+    steady: ServerSettings, client_class: type[HttpClient | GrpcClient]
+) -> None:
+    heic = HEIC.read_bytes()
+    png = encode(decode_photo(heic, shorter_side_px=1000), "PNG")
+    with client_class(steady) as client:
+        answer = client.predict("clothing", heic, top_k=5)
+        assert answer == client.predict("clothing", png, top_k=5)
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "application/json", None])
