@@ -67,6 +67,8 @@ class TrainConfig:
     (one camera, at most 5 s apart), or a regular expression searched in the path, such as 'patient[0-9]+'."""
     labels: Path | None = None
     """CSV file of path,label or path,label,split, instead of class folders; paths may be relative to --data."""
+    also: Path | None = None
+    """Further labelled photos, such as captured/labelled: a folder for each class of --data. They join train only."""
     unlabeled: Path | None = None
     """Unlabeled photos to train on as well (FixMatch), in the epochs of the whole network: any folder, or stl10."""
     image_size_px: int = 224
@@ -277,7 +279,7 @@ class TrainConfig:
             raise ConfigError(f"config.json has unknown settings: {', '.join(unknown)}.")
         try:
             paths = {"data": Path(values["data"]), "out": Path(values["out"])}
-            for name in ("labels", "unlabeled"):
+            for name in ("labels", "also", "unlabeled"):
                 if values.get(name) is not None:
                     paths[name] = Path(values[name])
             return cls(**{**values, **paths})

@@ -9,6 +9,7 @@ from handlers.images.limits import DecodeLimits
 from photo_folder.errors import FolderError
 from photo_folder.photos import find_photos
 from training.config import TrainConfig
+from training.data.also import with_also
 from training.data.files import BadFile, check_bad_share, check_files
 from training.data.photos import Photo, PhotoSet, ScannedPhotos, assign_splits, scan_photos
 from training.data.splitting import hash_fraction
@@ -51,13 +52,15 @@ def read_data(config: TrainConfig) -> PhotoSet:
 def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:
     """Return a folder's photos as the config splits them, at most `photos_per_class` training photos of each class.
 
+    Those of `also` join train.
+
     Raises:
-        DataError: a class has no photo in a split.
+        DataError: a class has no photo in a split, or `also` cannot be used.
     """
     photos = assign_splits(scanned, seed=config.seed, group_by=config.group_by)
     if config.photos_per_class:
         photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
-    return photos
+    return photos if config.also is None else with_also(photos, config.also, config.limits)
 
 
 def find_folder(data: Path) -> Path:
@@ -88,6 +91,7 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
         data=_absolute(config.data),
         out=config.out.absolute(),
         labels=config.labels and config.labels.absolute(),
+        also=config.also and config.also.absolute(),
         unlabeled=unlabeled,
         weights=weights,
     )

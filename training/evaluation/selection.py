@@ -1,7 +1,7 @@
 """Which photos a run is evaluated on: never one that it was trained on or selected by, wherever that lies now."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -65,8 +65,9 @@ def select_photos(
         return Selection(photos=own.of(split), val=own.of("val"), notes=notes, left_out=0)
     record = read_record(run)
     if data is None:
-        offered = split_labeled(scanned, config).of(split)
-        val = _val_photos(scanned, record)
+        # What joined train may have changed or gone since.
+        offered = split_labeled(scanned, replace(config, also=None)).of(split)
+        used = own_photos(scanned, record)
     else:
         offered = assign_splits(
             scanned, seed=config.seed, unsplit_as=split, group_by=config.group_by
