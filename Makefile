@@ -5,7 +5,7 @@
 #   make test-tools    what the tests need besides Python: Chromium, nginx, Prometheus (by apt, as root)
 #   make bench    headswap and its peers, measured in turn; writes docs/benchmarks.md's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
-#   make bench-gpu    the same on a GPU host
+#   make bench-gpu    on a GPU host: what only a GPU can show; make gpu-bundle packs what one without a network needs
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
 
@@ -19,11 +19,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu bench-tuning bench-scale check format lock lock-peers clean
+.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu gpu-archives gpu-bundle bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
-$(READY): requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+$(READY): requirements.txt requirements-page.txt requirements-dev.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "headswap needs Python 3.11 or newer with its venv module; none was found. Install one and run make again."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
@@ -85,13 +85,16 @@ bench-training: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.training.features --seeds $(ROUNDS)
 	$(BIN)/python -m benchmarks.training.tables
 
-# On a GPU host: against the stock handler with 4 workers, and against a handler that does nothing.
-bench-gpu: install $(PEERS)/.ready
-	for architecture in resnet18 resnet50 efficientnet_b0; do \
-		$(BIN)/python -m benchmarks.serving.speed --architecture $$architecture --only headswap stock-4 no-op --rounds 3 \
-			--connections 8 32 128 || exit 1; \
-	done
-	$(BIN)/python -m benchmarks.serving.tables
+# On a GPU host, in at most nine minutes: agreement with the CPU, requests per second, memory, training.
+bench-gpu: install gpu-archives
+	$(BIN)/python -m benchmarks.gpu_check
+
+gpu-archives: install
+	$(BIN)/python -m benchmarks.gpu.networks
+
+# What a GPU host without a network needs for it, in folders of at most 60 MB (needs wrk).
+gpu-bundle: install
+	$(BIN)/python -m benchmarks.gpu.bundle
 
 # An archive of this host's headswap and photos to send, for the two benchmarks below.
 ARCHIVE ?= model_store/clothing-1.0.mar

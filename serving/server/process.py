@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from handlers.capture.settings import VARIABLE
 from serving.gpus import read_visible_gpus
 from serving.server.java import find_java, quiet_flags
 from serving.settings import ServerSettings
@@ -37,14 +38,14 @@ def start_process(settings: ServerSettings, rendered: Path) -> subprocess.Popen[
         return subprocess.Popen(
             command,
             cwd=state,
-            env=server_environment(state),
+            env=server_environment(state) | capture_environment(settings),
             stdout=console,
             stderr=subprocess.STDOUT,
             # TorchServe writes the key file before it makes it private: nobody may read it in between.
             umask=0o077,
             # Out of reach of the terminal's Ctrl-C, which `serve` turns into an orderly shutdown.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
 
@@ -65,8 +66,13 @@ def server_environment(state: Path) -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill Java if `serve` is killed, so that no orphan keeps the ports.
+def capture_environment(settings: ServerSettings) -> dict[str, str]:
+    """Return what tells the workers which photos to keep; off unless `serve` was asked to, whatever is set outside."""
+    return {VARIABLE: ""} if settings.capture is None else settings.capture.to_environment()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this new process if `serve` is killed, so that no orphan keeps the ports.
 
     KILL, because on TERM Java may wait for ever for a call that is never answered; its workers end with their socket.
     """

@@ -9,16 +9,25 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
-    "handlers", "training", "serving", "storage", "photo_folder", "reports", "tuning", "headswap",
+    "handlers", "training", "serving", "storage", "photo_folder", "reports", "tuning", "page", "capture",
+    "headswap",
 }  # fmt: skip
 # Of the code that travels in the archive, serving may import only what needs neither torch nor numpy: the archive
 # format's contract, and what counts CPUs and memory.
 MAY_IMPORT = {
     "handlers": {"handlers"},
     "training": {"training", "handlers", "reports", "storage", "photo_folder"},
-    "serving": {"serving", "storage", "photo_folder", "handlers.contract", "handlers.cgroup"},
+    "serving": {
+        "serving",
+        "storage",
+        "photo_folder",
+        "handlers.contract",
+        "handlers.cgroup",
+        "handlers.capture.settings",
+    },
     "storage": {"storage"},
     "photo_folder": {"photo_folder", "handlers.images.magic"},
+    "capture": {"capture", "storage", "handlers.capture.layout"},
     "reports": {"reports", "storage"},
     "tuning": {
         "tuning",
@@ -29,6 +38,7 @@ MAY_IMPORT = {
         "handlers.contract",
         "handlers.cgroup",
     },
+    "page": {"page", "serving", "capture", "storage", "handlers.contract"},
     "headswap": PACKAGES,
 }
 FILES_PER_FOLDER_MAX = 20
