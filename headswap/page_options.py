@@ -32,7 +32,14 @@ class PageOptions:
         given = {f"--{name.replace('_', '-')}": value for name, value in vars(self).items()}
         return [f"{flag}={value}" for flag, value in given.items() if value is not None]
 
-    def run(self, settings: "ServerSettings", *, trust: "Trust", report: "Report") -> None:
+    def run(
+        self,
+        settings: "ServerSettings",
+        *,
+        trust: "Trust",
+        report: "Report",
+        capture: Path | None = None,
+    ) -> None:
         """Serve the page until TERM or Ctrl-C.
 
         Raises:
@@ -62,5 +69,6 @@ class PageOptions:
             open_log=lambda command, subject: PromotionLog(settings, command, subject=subject),
             access=access,
             trust=trust,
+            capture=capture,
         )
         run_page(context, report=report)

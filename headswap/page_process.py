@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from headswap.options import ServerOptions, TrustOptions
 from headswap.page_options import PageOptions
@@ -13,7 +14,7 @@ STOP_TIMEOUT_S = 10.0
 
 @contextmanager
 def page_process(
-    page: PageOptions, *, server: ServerOptions, trust: TrustOptions
+    page: PageOptions, *, server: ServerOptions, trust: TrustOptions, capture: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the page, and stop it on leaving. Whether it can listen as asked is for its own output to say."""
     from serving.server.process import die_with_parent
@@ -22,6 +23,7 @@ def page_process(
         sys.executable, "-m", "headswap", "page", *page.flags(),
         f"--config={server.config}", f"--model-store={server.model_store}", f"--state={server.state}",
         *(["--allow-custom-handler"] if trust.allow_custom_handler else []),
+        *([f"--capture={capture}"] if capture else []),
         *([f"--require-signature={trust.require_signature}"] if trust.require_signature else []),
     ]  # fmt: skip
     # In a session of its own, so that on the terminal's Ctrl-C it serves until `serve` has ended.

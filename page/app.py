@@ -9,9 +9,10 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from page import openapi, sign_in, trying, versions, watch
+from capture.errors import CaptureError
+from page import openapi, review, sign_in, trying, versions, watch
 from page.context import PageContext
-from page.errors import answer_refusal, answer_serving_error
+from page.errors import answer_capture_error, answer_refusal, answer_serving_error
 from page.guard import Guard
 from page.rendering import FOLDER
 from serving.errors import ServingError
@@ -29,6 +30,11 @@ ROUTES = [
     Route("/api/timeline", versions.timeline),
     Route("/watch", watch.show),
     Route("/api/watch", watch.read),
+    Route("/review", review.show),
+    Route("/api/review", review.list_photos),
+    Route("/api/review/photo/{sha256}", review.photo),
+    Route("/api/review/label", review.label, methods=["POST"]),
+    Route("/api/review/undo", review.undo, methods=["POST"]),
     Route("/openapi.json", openapi.show),
     Route("/sign-in", sign_in.show),
     Route("/sign-in", sign_in.sign_in, methods=["POST"]),
@@ -55,6 +61,7 @@ def create_app(context: PageContext) -> Starlette:
         exception_handlers={
             HTTPException: answer_refusal,
             ServingError: answer_serving_error,
+            CaptureError: answer_capture_error,
         },
         lifespan=lifespan,
     )

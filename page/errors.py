@@ -35,6 +35,11 @@ def answer_serving_error(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+def answer_capture_error(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer where the capture folder, or a label, cannot be used."""
+    return JSONResponse({"error": str(error)}, status_code=400)
+
+
 def _status_of(error: ServingError) -> int:
     if isinstance(error, NoServerError):
         return 503

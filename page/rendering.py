@@ -19,6 +19,9 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     """Return a page from a template, with what the frame needs: who is signed in, and where."""
     person = getattr(request.state, "person", None)
     html = _environment.get_template(template).render(
-        person=person, path=request.url.path, has_review=False, **values
+        person=person,
+        path=request.url.path,
+        has_review=request.app.state.context.capture is not None,
+        **values,
     )
     return HTMLResponse(html, status_code=status)

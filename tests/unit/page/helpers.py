@@ -1,7 +1,10 @@
 """A TorchServe in memory for the page, and a person signed in."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 from starlette.testclient import TestClient
@@ -39,3 +42,22 @@ def sign_in(client: TestClient, token: str) -> TestClient:
     assert found is not None
     client.headers["X-CSRF-Token"] = found[1]
     return client
+
+
+def fill_capture(folder: Path) -> list[str]:
+    """Fill a capture folder with three photos; return their ids, the least sure first."""
+    (folder / "photos").mkdir(parents=True)
+    lines, ids = [], []
+    for colour, probability in (("green", 0.9), ("red", 0.4), ("blue", 0.6)):
+        data = png(colour)
+        sha256 = hashlib.sha256(data).hexdigest()
+        (folder / "photos" / f"{sha256}.png").write_bytes(data)
+        predictions = [{"label": "dog", "index": 1, "probability": probability}]
+        line = {
+            "time": "2026-11-29T08:00:00Z", "photo": f"{sha256}.png", "model": "tiny",
+            "version": "1.0", "reasons": ["below"], "predictions": predictions,
+        }  # fmt: skip
+        lines.append(json.dumps(line))
+        ids.append((probability, sha256))
+    (folder / "answers.jsonl").write_text("\n".join(lines) + "\n")
+    return [sha256 for _, sha256 in sorted(ids)]

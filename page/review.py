@@ -1,0 +1,119 @@
+"""Review: the captured photos, most useful first; a label a key, taken back as easily."""
+
+import json
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from capture.answers import CapturedPhoto
+from capture.labels import LabelBook
+from capture.order import to_review
+from page.context import PageContext, context_of, read_body
+from page.errors import refuse
+from page.rendering import render
+from serving.errors import ServingError
+from serving.rollout.live_record import open_entry, read_record
+
+FORM_LIMIT_BYTES = 10_000
+SHOWN = 50
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
+    ".gif": "image/gif", ".bmp": "image/bmp", ".avif": "image/avif",
+}  # fmt: skip
+
+
+async def show(request: Request) -> Response:
+    return render(request, "review.html.j2")
+
+
+async def list_photos(request: Request) -> Response:
+    """Return the next photos without a label, how many there are, and the classes of the live versions."""
+    return JSONResponse(await run_in_threadpool(_list, context_of(request)))
+
+
+def _list(context: PageContext) -> dict[str, Any]:
+    if context.capture is None:
+        raise refuse(404, "This page was started without --capture FOLDER, so there is nothing to review.")  # fmt: skip
+    photos = to_review(context.capture)
+    book = LabelBook(context.capture)
+    return {
+        "photos": [_describe(photo) for photo in photos[:SHOWN]],
+        "waiting": len(photos),
+        "labelled": len(book.read()),
+        "classes": _class_names(context, photos),
+    }
+
+
+async def photo(request: Request) -> Response:
+    """Return the bytes of a captured photo, as an image or as a file to keep, never as a page."""
+    entry = await run_in_threadpool(_find, context_of(request), request.path_params["sha256"])
+    media_type = MEDIA_TYPES.get(entry.path.suffix.lower(), "application/octet-stream")
+    return FileResponse(entry.path, media_type=media_type)
+
+
+async def label(request: Request) -> Response:
+    """Label a photo: `class` is a class name, or null for none of these."""
+    context = context_of(request)
+    body = await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
+    try:
+        form = json.loads(body)
+        sha256, class_name = form["photo"], form["class"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sha256 = class_name = 0
+    if not isinstance(sha256, str) or not (class_name is None or isinstance(class_name, str)):
+        raise refuse(400, "A label needs the photo and its class; null is none of these.")
+    await run_in_threadpool(_write, context, sha256, class_name)
+    return JSONResponse({})
+
+
+async def undo(request: Request) -> Response:
+    """Take the last label back; the photo it was of comes back, where it is still kept."""
+    context = context_of(request)
+    if context.capture is None:
+        raise refuse(404, "There is nothing to take back.")
+    taken_back = await run_in_threadpool(LabelBook(context.capture).undo)
+    return JSONResponse({"photo": taken_back.sha256 if taken_back else None})
+
+
+def _write(context: PageContext, sha256: str, class_name: str | None) -> None:
+    entry = _find(context, sha256)
+    assert context.capture is not None
+    LabelBook(context.capture).write(entry, class_name)
+
+
+def _find(context: PageContext, sha256: str) -> CapturedPhoto:
+    photos = to_review(context.capture) if context.capture is not None else []
+    for entry in photos:
+        if entry.sha256 == sha256:
+            return entry
+    raise refuse(404, "This photo is labelled already, or newer ones have taken its place.")
+
+
+def _describe(entry: CapturedPhoto) -> dict[str, Any]:
+    return {
+        "id": entry.sha256,
+        "time": entry.time,
+        "version": f"{entry.model} {entry.version}",
+        "reasons": entry.reasons,
+        "is_unknown": entry.is_unknown,
+        "predictions": [
+            {"label": each.label, "probability": each.probability} for each in entry.predictions[:3]
+        ],
+    }
+
+
+def _class_names(context: PageContext, photos: list[CapturedPhoto]) -> list[str]:
+    """Return the classes of the live versions that answered these photos, in the networks' order."""
+    store = context.settings.model_store
+    models = {entry.model for entry in photos}
+    names: dict[str, None] = {}
+    try:
+        for model, deployment in read_record(store).items():
+            if model in models or not models:
+                names |= dict.fromkeys(open_entry(store, deployment.live, model=model).class_names)
+    except ServingError:
+        # The answers name the likeliest classes at least.
+        names |= dict.fromkeys(each.label for entry in photos for each in entry.predictions)
+    return list(names)
