@@ -2,7 +2,7 @@
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,5 +24,13 @@ def describe() -> dict[str, Any]:
         "cores": cpu_count(),
         "memory_gb": round(memory_bytes / 1e9, 1),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    """Return the package's version; None where it is not installed, as a CPU's engines are not on a GPU host."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

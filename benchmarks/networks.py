@@ -63,7 +63,7 @@ def prepare(architecture: str, work: Path) -> Network:
             "--model-store", folder, "--overwrite",
         )  # fmt: skip
         shutil.rmtree(archive.with_suffix(""), ignore_errors=True)
-        _unpack(architecture, folder, archive)
+        unpack(architecture, folder, archive)
         exported_from.write_text(code)
     return Network(architecture=architecture, folder=folder, archive=archive)
 
@@ -74,12 +74,14 @@ def _headswap(*argv: str | Path) -> None:
         raise BenchmarkError(f"headswap {argv[0]} failed: {done.stderr.strip()[-500:]}")
 
 
-def _unpack(architecture: str, folder: Path, archive: Path) -> None:
+def unpack(architecture: str, folder: Path, archive: Path) -> None:
+    """Write what the peers need of the archive into the folder: as in `Network`, model.onnx if the archive has one."""
     import torch
     from safetensors.torch import load
 
     with zipfile.ZipFile(archive) as packed:
-        (folder / "model.onnx").write_bytes(packed.read("model.onnx"))
+        if "model.onnx" in packed.namelist():
+            (folder / "model.onnx").write_bytes(packed.read("model.onnx"))
         weights = load(packed.read("weights.safetensors"))
         class_names = json.loads(packed.read("model_card.json"))["class_names"]
     torch.save({f"network.{name}": value for name, value in weights.items()}, folder / "model.pt")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,8 @@ from serving.loadtest.http_target import HttpTarget
 from serving.server.ports import free_ports
 
 PEERS = ROOT / "benchmarks" / "peers"
-PEER_ENVIRONMENT = ROOT / "benchmarks" / ".peers"
+# BENCH_PEERS: another environment with TorchServe, where only the stock handler is compared (benchmarks/gpu).
+PEER_ENVIRONMENT = Path(os.environ.get("BENCH_PEERS", ROOT / "benchmarks" / ".peers"))
 CORES = cpu_count()
 JPEG = "image/jpeg"
 
@@ -254,7 +256,7 @@ def headswap(
     model = archive.name.rsplit("-", 1)[0]
     return Candidate(
         name=name,
-        command=[str(ROOT / ".venv" / "bin" / "headswap"), "serve"],
+        command=[str(Path(sys.executable).with_name("headswap")), "serve"],
         folder=folder,
         target=HttpTarget(
             url=f"http://127.0.0.1:{ports[0]}/predictions/{model}", content_type=JPEG
