@@ -57,7 +57,9 @@ def is_deep_grey(image: Image.Image) -> bool:
 
 def is_deep_colour(image: Image.Image) -> bool:
     """Return whether it is colour of 16 bits, of which Pillow keeps the higher byte; the image is not decoded yet."""
-    return image.mode in _COLOUR_MODES and any(";16" in str(tile.args) for tile in image.tile)
+    return image.mode in _COLOUR_MODES and any(
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
+    )
 
 
 def grey_values(image: Image.Image) -> np.ndarray:

@@ -46,6 +46,8 @@ _UNPROCESSED = re.compile(r" \(-?[0-9]+ bytes not processed\)")
 _REASONS = {
     "not identified by this driver": "its header is damaged",
     "could not create decoder object": "it is damaged, or ends too early",
+    "unknown pixel mode": "its pixels are stored as no decoder here reads them; save it as greyscale or RGB of 8 or 16 "
+    "bits a channel",
 }
 
 Result = TypeVar("Result")

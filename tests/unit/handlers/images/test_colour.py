@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from handlers.errors import UndecodableImageError
 from handlers.images.colour import GreyRange
 from handlers.images.decoding import decode_photo, read_deep_grey
 from tests.unit.handlers.helpers import encode
@@ -150,3 +151,11 @@ def test_twelve_bits_that_a_tiff_packs_as_twelve_are_its_full_range() -> None:
 def test_greyscale_tiffs_that_pillow_does_not_list(values, options, expected) -> None:
     data = raw_tiff(values.tobytes(), width=3, bits=8 * values.itemsize, **options)
     assert decode(data)[0] == expected
+
+
+def test_colour_as_floats_is_refused_in_words() -> None:
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[339] = (3, 3, 3)
+    data = encode(Image.new("RGB", (4, 4)), "TIFF", tiffinfo=directory)
+    with pytest.raises(UndecodableImageError, match="save it as greyscale or RGB of 8 or 16 bits"):
+        decode(data)
