@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from handlers.capture.settings import CaptureSettings
 from serving.errors import SettingsError
 from serving.gpus import read_visible_gpus
 from serving.tls import Tls, check_key, pinned
@@ -33,6 +34,8 @@ class ServerSettings:
     """The keys and values of `config`."""
     listen: str | None = None
     """Overrides the host of the two inference addresses."""
+    capture: CaptureSettings | None = None
+    """Which photos the workers keep for labelling; None: none."""
 
     @property
     def inference_url(self) -> str:

@@ -36,6 +36,7 @@ CONNECTIONS = 4
 REQUESTS_BEFORE = 100
 REQUESTS_AFTER = 150
 STEPS = 7
+PAGE_URL = "http://127.0.0.1:8090"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +84,7 @@ def run(command: Command) -> int:
         stdout.print(f"results: {folder.summary}")
         if command.keep:
             _keep(folder, settings, server)
+    _say_how_to_open_the_page(command)
     return 0
 
 
@@ -197,6 +199,7 @@ def _keep(folder: DemoFolder, settings: "ServerSettings", server: "Server") -> N
         "The server runs until Ctrl-C. To reach it from another terminal:\n"
         f"{folder.environment()}\n"
         "headswap status\n"
+        "headswap page\n"
         f"headswap predict {_test_photos()[0]}\n"
         f"curl {header}-T {_test_photos()[0]} {settings.inference_url}/predictions/{MODEL}"
     )
@@ -205,6 +208,16 @@ def _keep(folder: DemoFolder, settings: "ServerSettings", server: "Server") -> N
             time.sleep(0.5)
     except KeyboardInterrupt:
         stdout.print("stopping")
+
+
+def _say_how_to_open_the_page(command: Command) -> None:
+    """End with the line that serves the demo's versions again, with the page."""
+    folder = DemoFolder(command.out)
+    stdout.print(
+        "to open the page in the browser, try photos and swap the versions yourself:\n"
+        f"{folder.environment()}\n"
+        f"headswap serve --page      then open {PAGE_URL}; headswap token --management signs you in"
+    )
 
 
 def _interrupt(*_: object) -> None:
