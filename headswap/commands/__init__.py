@@ -59,6 +59,7 @@ GROUPS = {
         "serving",
         {
             "serve": "run the server in the foreground with the live versions",
+            "page": "open the page in the browser: try photos, swap versions, watch",
             "ready": "exit 0 if every live version classifies its probe photos correctly",
             "status": "show which versions are live and loaded, with requests, errors and latency",
             "predict": "classify photos: files, folders or standard input",
