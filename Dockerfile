@@ -30,11 +30,11 @@ RUN python3 -m venv /opt/headswap && /opt/headswap/bin/pip install --no-cache-di
 WORKDIR /build
 # Only the dependency lists, so that a change of code does not rebuild this layer of gigabytes.
 # The cache mount keeps downloaded wheels for when one of the lists changes.
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt requirements-page.txt constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/headswap/bin/uv pip install --compile-bytecode --python /opt/headswap/bin/python \
         ${WHEEL_INDEX:+--extra-index-url "${WHEEL_INDEX}" --index-strategy unsafe-best-match} \
-        -r requirements.txt -c constraints.txt
+        -r requirements.txt -r requirements-page.txt -c constraints.txt
 
 # Built on top of the wheels instead of copying them: the server needs everything in that layer, and with a copy
 # podman reads all 6.7 GB again at every build (52 s instead of seconds, measured).

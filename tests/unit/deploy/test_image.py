@@ -35,7 +35,7 @@ def test_hadolint_finds_nothing():
 def test_code_comes_after_the_wheels(dockerfile):
     before, after = dockerfile.split("\nFROM wheels\n")
     assert [line for line in before.splitlines() if line.startswith("COPY")] == [
-        "COPY requirements.txt constraints.txt ./"
+        "COPY requirements.txt requirements-page.txt constraints.txt ./"
     ]
     assert "\nCOPY . .\n" in after
 
@@ -50,7 +50,8 @@ def test_the_build_context_is_the_packages_and_what_they_need():
     allowed = {line.removeprefix("!") for line in exceptions if line.startswith("!")}
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {name.rstrip("*") for name in settings["packages"]["find"]["include"]}
-    lists = {"requirements.txt", "requirements-client.txt", "constraints.txt"}
+    names = ("requirements.txt", "requirements-client.txt", "requirements-page.txt")
+    lists = {*names, "constraints.txt"}
     assert allowed == packages | lists | {
         "README.md",
         "LICENSE",
