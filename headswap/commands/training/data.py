@@ -100,7 +100,7 @@ def _show(check: "DataCheck") -> None:
     _show_pairs("near-duplicates across splits", check.leaking)
     _show_pairs("duplicates or near-duplicates across classes", check.mislabelled)
     within = len(check.near_duplicates) - len(check.leaking)
-    stdout.print(f"{within} more pairs are near-duplicates within a split")
+    stdout.print(f"{within} pairs are near-duplicates within a split")
     if check.is_truncated:
         stdout.print(
             "the search stopped there: so many photos look alike that these are not copies"
@@ -118,6 +118,9 @@ def _show_files(photos: "PhotoSet") -> None:
         f"{len(photos.leaks)} exact copies across splits, left out of training",
         [f"{leak.dropped} is a copy of {leak.kept}" for leak in photos.leaks],
     )
+    copies = len(photos.photos) - len({photo.sha256 for photo in photos.photos})
+    if copies:
+        stdout.print(f"{copies} exact copies of other photos in the same split")
 
 
 def _show_groups(check: "DataCheck", group_by: str | None) -> None:

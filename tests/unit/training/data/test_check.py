@@ -1,5 +1,6 @@
 """Near-duplicates, statistics, and the contact sheet of a folder."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,11 +99,13 @@ def test_the_command_names_what_it_finds(
     assert main(arguments) == 2
     for number in range(2):
         photo(100 + number).save(folder / "train" / "cat" / f"more{number}.jpg")
+    shutil.copy(folder / "train" / "cat" / "more0.jpg", folder / "train" / "cat" / "copied.jpg")
     assert main(arguments) == 1
     printed = capsys.readouterr().out
     assert "broken[1].jpg" in printed
     assert "again.jpg" in printed
     assert "1 pairs are near-duplicates across splits" in printed
+    assert "1 exact copies of other photos in the same split" in printed
     assert sheet.exists()
 
 
