@@ -53,6 +53,6 @@ def test_a_person_tries_a_photo_and_sees_the_version(
     expect(page.locator(".bars .name").first).to_have_text("hat", timeout=30_000)
     expect(page.get_by_role("img", name="Heat map")).to_be_visible(timeout=60_000)
     page.goto("/versions")
-    expect(page.locator(".version")).to_contain_text("clothing 1.0")
-    expect(page.locator(".badge.live")).to_be_visible()
+    version = page.locator(".version", has=page.get_by_role("heading", name="clothing 1.0"))
+    expect(version).to_contain_text("ready")
     window.close()

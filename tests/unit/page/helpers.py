@@ -18,11 +18,19 @@ HOSTILE_CLASS = "<img src=x onerror=document.title='broken-in'>"
 
 @dataclass
 class PageServer(FakeTorchServe):
-    """Answers heat maps as well."""
+    """Answers heat maps as well, and says of a photo that it is none of the classes."""
+
+    outcome: str | None = None
 
     def send(self, request: Request, *, timeout_s: float) -> bytes:
         body = super().send(request, timeout_s=timeout_s)
-        return png() if request.options.get("format") == "png" else body
+        if request.options.get("format") == "png":
+            return png()
+        return (
+            body
+            if self.outcome is None
+            else json.dumps(json.loads(body) | {"outcome": self.outcome}).encode()
+        )
 
 
 def png(colour: str = "orange", side_px: int = 64) -> bytes:
