@@ -27,9 +27,6 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 GreyRange = Literal["full", "minmax"] | int
 
-# Of the averaged weights that label photos: they average over about 100 steps.
-TEACHER_DECAY = 0.99
-
 # Settings of earlier versions, in config.json and as flags, and what they are called now.
 RENAMED_SETTINGS = {"moving_batchnorm": "batchnorm_stats", "body_lr_ratio": "backbone_lr_ratio"}
 # Their values, by the setting's earlier name. `all` also updated the statistics of frozen layers, to no advantage.
@@ -70,7 +67,7 @@ class TrainConfig:
     also: Path | None = None
     """Further labelled photos, such as captured/labelled: a folder for each class of --data. They join train only."""
     unlabeled: Path | None = None
-    """Unlabeled photos to train on as well (FixMatch), in the epochs of the whole network: any folder, or stl10."""
+    """Unlabeled photos, any folder or stl10: they get pseudo-labels and are trained on if val agrees better then."""
     image_size_px: int = 224
     """Side length of the network's square input."""
     resize_ratio: float = 1.143
@@ -119,7 +116,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     """Weight decay of matrices and convolution kernels; normalisation parameters and biases have none."""
     label_smoothing: float = 0.1
-    """Label smoothing; 0 with --unlabeled, where the network has to become confident."""
+    """Label smoothing."""
     crop_area_min: float = 0.35
     """Smallest random crop, as a fraction of the photo's area."""
     augment: Augment = "crop"
@@ -130,7 +127,7 @@ class TrainConfig:
     """For imbalanced classes: loss gives photos of rare classes more weight, sampling shows them more often."""
     ema_decay: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is validated and saved. 0 turns it
-    off, but means 0.99 with --unlabeled, where the average is the teacher."""
+    off."""
     clip_norm: float = 5.0
     """Maximum norm of the gradient, clipped beyond it."""
     seed: int = 0
@@ -175,10 +172,10 @@ class TrainConfig:
                 f"--freeze {self.freeze} cannot be combined with --weights none: it would freeze a backbone of random "
                 "weights. Use --freeze none, or other weights."
             )
-        if self.unlabeled is not None and self.freeze == "backbone":
+        if self.unlabeled is not None and self.weights == "none":
             raise ConfigError(
-                "--unlabeled cannot be combined with --freeze backbone: unlabeled photos train the backbone. Leave one "
-                "of them out."
+                "--unlabeled cannot be combined with --weights none: pseudo-labels come from pretrained features. Give "
+                "other weights, or leave --unlabeled out."
             )
         if self.total_epochs == 0:
             raise ConfigError(
@@ -201,11 +198,6 @@ class TrainConfig:
         )
 
     @property
-    def effective_label_smoothing(self) -> float:
-        """Return the label smoothing; 0 with unlabeled photos, whose pseudo-labels have to be confident."""
-        return self.label_smoothing if self.unlabeled is None else 0.0
-
-    @property
     def effective_weights(self) -> str:
         """Return the initial weights, `auto` resolved."""
         if self.weights != "auto":
@@ -222,11 +214,6 @@ class TrainConfig:
         if self.batchnorm_stats != "auto":
             return self.batchnorm_stats
         return "train" if self.weights == "none" else "frozen"
-
-    @property
-    def effective_ema_decay(self) -> float:
-        """Return the decay of the averaged weights, 0 where there are none."""
-        return self.ema_decay or (0.0 if self.unlabeled is None else TEACHER_DECAY)
 
     @property
     def effective_backbone_lr_ratio(self) -> float:

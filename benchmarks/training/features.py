@@ -31,7 +31,6 @@ from training.distributed import SINGLE_PROCESS
 from training.evaluation.evaluation import compute_logits
 from training.fit.batches import FEATURE_VIEWS, BatchSource
 from training.fit.features import compute_features
-from training.fit.pseudo_labels import Teacher
 from training.fit.trainer import Trainer
 
 RESULTS = result_file("features")
@@ -56,9 +55,7 @@ class RecomputingSource(BatchSource):
     def step_count(self, epoch: int) -> int:
         return -(-len(self._train.photos) // self._config.batch_size)
 
-    def training_batches(
-        self, network: Network, epoch: int, *, teacher: Teacher
-    ) -> Iterator[Batch]:
+    def training_batches(self, network: Network, epoch: int) -> Iterator[Batch]:
         batches = self._train.batches(
             batch_size=self._config.batch_size, seed=self._config.seed, epoch=epoch
         )

@@ -1,4 +1,4 @@
-"""Random changes to a view beyond crop and flip: TrivialAugment, RandAugment, and FixMatch's strong view.
+"""Random changes to a view beyond crop and flip: TrivialAugment and RandAugment.
 
 Each is a pure function of the view and of a generator. torchvision's transforms draw from torch's global generator,
 and so does dropout, in another thread at the same time: seeding that one would make neither repeatable. `SeededDraws`
@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch.overrides import TorchFunctionMode
 from torchvision.transforms import InterpolationMode, v2
 
 from training.config import Augment
-
-# Largest side of the hole that is cut out, as a share of the view's side.
-CUTOUT_SHARE_MAX = 0.5
-GREY = (127, 127, 127)
 
 
 class SeededDraws(TorchFunctionMode):
@@ -60,19 +56,3 @@ class Augmentation:
             return view
         with SeededDraws(int(generator.integers(2**63))):
             return self._transform(view)
-
-
-class StrongView:
-    """RandAugment, then Cutout (DeVries and Taylor, 2017): the strong view of FixMatch (Sohn et al., 2020)."""
-
-    def __init__(self) -> None:
-        self._augmentation = Augmentation("rand")
-
-    def __call__(self, view: Image.Image, generator: np.random.Generator) -> Image.Image:
-        """Return the changed view, of the same size; `view` itself stays as it is."""
-        changed = self._augmentation(view, generator).copy()
-        half_px = view.width * generator.uniform(0, CUTOUT_SHARE_MAX) / 2
-        x, y = generator.uniform(0, view.width), generator.uniform(0, view.height)
-        hole = (x - half_px, y - half_px, x + half_px, y + half_px)
-        ImageDraw.Draw(changed).rectangle(hole, fill=GREY)
-        return changed

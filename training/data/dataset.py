@@ -14,7 +14,7 @@ from PIL import Image
 from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES, LITE_MEAN, LITE_STD
 from handlers.images.preprocessing import PreprocessingSpec, fit_square
 from training.config import Augment, TrainConfig
-from training.data.augmentation import Augmentation, StrongView
+from training.data.augmentation import Augmentation
 from training.data.balance import draw_order
 from training.data.checked import decode_checked, load_checked
 from training.data.photos import Photo
@@ -59,14 +59,12 @@ class TrainingPhotos:
         *,
         crop_area_min: float,
         augment: Augment = "crop",
-        is_paired: bool = False,
     ) -> None:
         self.photos = photos
         self._spec = spec
         self._crop_area_min = crop_area_min
         self._augmentation = Augmentation(augment)
-        self._strong_view = StrongView() if is_paired else None
-        self._shape = (2, *shape_of(spec)) if is_paired else shape_of(spec)
+        self._shape = shape_of(spec)
         self._cache: dict[Path, Image.Image] = {}
         self._cached_bytes = 0
 
@@ -82,9 +80,9 @@ class TrainingPhotos:
     ) -> Iterator[Batch]:
         """Yield pixels `(B, S, S, 3) uint8`, 0..255 RGB, and labels `(B,) int64`; seed and epoch decide both.
 
-        With `is_paired`, pixels are `(B, 2, S, S, 3)`: a weak and a strong view. Each photo comes once per epoch; if
-        `balanced`, each class equally often; with `steps`, round after round for that many full batches. `batch_size`
-        counts the photos of all processes; each process gets its share of the same order.
+        Each photo comes once per epoch; if `balanced`, each class equally often; with `steps`, round after round for
+        that many full batches. `batch_size` counts the photos of all processes; each process gets its share of the same
+        order.
         """
         generator = np.random.default_rng((seed, epoch))
         labels = np.array([photo.label for photo in self.photos])
@@ -113,11 +111,7 @@ class TrainingPhotos:
     def _view(self, index: int, seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
         image = self._decoded(self.photos[index].path)
-        weak = np.array(self._augmentation(self._crop(image, generator), generator))
-        if self._strong_view is None:
-            return weak
-        strong = self._strong_view(self._crop(image, generator), generator)
-        return np.stack([weak, np.array(strong)])
+        return np.array(self._augmentation(self._crop(image, generator), generator))
 
     def _crop(self, image: Image.Image, generator: np.random.Generator) -> Image.Image:
         box = random_crop(image.size, self._crop_area_min, generator)

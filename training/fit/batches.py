@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
+from torch.nn import functional
 
 from handlers.engines.network import Network
 from training.config import TrainConfig
@@ -12,11 +15,13 @@ from training.data.photos import PhotoSet
 from training.distributed import ProcessGroup
 from training.fit.features import compute_features, feature_batches
 from training.fit.mixing import Mixing
-from training.fit.pseudo_labels import UNLABELED_RATIO, PseudoLabels, Teacher
+from training.fit.pseudo_labels import Labelled, label_photos
 
 # Random views per photo in the frozen backbone's features.
 FEATURE_VIEWS = 4
 VALIDATION_BATCH_SIZE = 64
+# Unlabeled photos per labelled one in a batch.
+UNLABELED_RATIO = 3
 # The epoch numbers that seed those views: far above any epoch's own, so that no epoch sees the same crops again.
 FIRST_FEATURE_EPOCH = 1_000_000
 
@@ -34,36 +39,65 @@ class BatchSource:
             crop_area_min=config.crop_area_min,
             augment=config.augment,
         )
-        self._unlabeled: TrainingPhotos | None = None
-        if photos.unlabeled:
-            self._unlabeled = TrainingPhotos(
-                photos.unlabeled, self._spec, crop_area_min=config.crop_area_min, is_paired=True
-            )
-        self._class_counts = torch.tensor(photos.counts("train"), dtype=torch.float32)
+        self._photos = photos
+        self._labelled: Labelled | None = None
+        self._pseudo_labelled: TrainingPhotos | None = None
         self._mixing = Mixing(config.mix, class_count=len(photos.class_names))
         self._train_features: Batch | None = None
         self._val_features: Batch | None = None
 
     def step_count(self, epoch: int) -> int:
         """Return the number of training batches in an epoch, the same in every process."""
+        self._label()
         batch_size, count = self._config.batch_size, len(self._train.photos)
         if self._config.is_backbone_frozen(epoch):
             count *= FEATURE_VIEWS
-        elif self._unlabeled is not None:
-            batch_size, count = batch_size * UNLABELED_RATIO, len(self._unlabeled.photos)
+            if self._train_features is not None:
+                count = len(self._train_features[1])
+        elif self._pseudo_labelled is not None:
+            batch_size = _labelled_part(batch_size)
         return math.ceil(count / batch_size)
 
-    def training_batches(
-        self, network: Network, epoch: int, *, teacher: Teacher
-    ) -> Iterator[Batch]:
+    def describe_unlabeled(self) -> str | None:
+        """Return a line on the unlabeled photos, None where there are none; the first call labels them."""
+        self._label()
+        return None if self._labelled is None else self._labelled.pseudo_labels.describe()
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what a line of metrics.jsonl says of the unlabeled photos, which is nothing where there are none."""
+        if self._labelled is None:
+            return {}
+        return {"pseudo_labels": self._labelled.pseudo_labels.statistics()}
+
+    def _label(self) -> None:
+        """Label the unlabeled photos, if there are any that are not labelled yet."""
+        if self._labelled is not None or not self._photos.unlabeled:
+            return
+        self._labelled = label_photos(self._config, self._photos, self._group)
+        pseudo_labels = self._labelled.pseudo_labels
+        if not pseudo_labels.helps:
+            return
+        self._train_features = self._labelled.features
+        self._pseudo_labelled = TrainingPhotos(
+            [
+                replace(self._photos.unlabeled[number], label=number)
+                for number in torch.nonzero(pseudo_labels.is_used)[:, 0].tolist()
+            ],
+            self._spec,
+            crop_area_min=self._config.crop_area_min,
+            augment=self._config.augment,
+        )
+
+    def training_batches(self, network: Network, epoch: int) -> Iterator[Batch]:
         """Yield this epoch's inputs and targets, in the order that seed and epoch decide.
 
         Inputs are pixels `(B, S, S, 3) uint8`, or features `(B, D) float32` while the backbone is frozen. Targets are
         labels `(B,) int64`, or class probabilities `(B, K) float32` where photos are mixed or unlabeled.
 
-        In the epochs of the whole network, unlabeled photos are added: an epoch shows each of them once, and the
-        labelled ones as often as that takes. The teacher, in its state at that step, labels them.
+        Where unlabeled photos help, three of four views are theirs: a random part of them in each epoch of the whole
+        network, which shows the labelled photos once.
         """
+        self._label()
         batch_size, seed = self._config.batch_size, self._config.seed
         balanced = self._config.balance == "sampling"
         if self._config.is_backbone_frozen(epoch):
@@ -77,26 +111,50 @@ class BatchSource:
                 balanced=balanced,
                 group=self._group,
             )
-        steps = None if self._unlabeled is None else self.step_count(epoch)
+        if self._pseudo_labelled is None:
+            labeled = self._train.batches(
+                batch_size=batch_size,
+                seed=seed,
+                epoch=epoch,
+                balanced=balanced,
+                group=self._group,
+            )
+            return map(self._mixing, labeled)
+        return self._joined_batches(epoch)
+
+    def _joined_batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield pixels and class probabilities `(B, K)` of labelled photos and of those with pseudo-labels."""
+        assert self._labelled is not None
+        assert self._pseudo_labelled is not None
+        config, steps = self._config, self.step_count(epoch)
+        own = _labelled_part(config.batch_size)
         labeled = self._train.batches(
-            batch_size=batch_size,
-            seed=seed,
+            batch_size=own,
+            seed=config.seed,
             epoch=epoch,
-            balanced=balanced,
+            balanced=config.balance == "sampling",
             steps=steps,
             group=self._group,
         )
-        mixed = map(self._mixing, labeled)
-        if self._unlabeled is None:
-            return mixed
-        unlabeled = self._unlabeled.batches(
-            batch_size=batch_size * UNLABELED_RATIO,
-            seed=seed,
+        more = self._pseudo_labelled.batches(
+            batch_size=config.batch_size - own,
+            seed=config.seed,
             epoch=epoch,
             steps=steps,
             group=self._group,
         )
-        return PseudoLabels(teacher, self._class_counts, self._group).join(mixed, unlabeled)
+        probabilities = self._labelled.pseudo_labels.probabilities
+        for (pixels, targets), (more_pixels, numbers) in zip(
+            map(self._mixing, labeled), more, strict=True
+        ):
+            if targets.ndim == 1:
+                targets = functional.one_hot(targets, probabilities.shape[1]).float()
+            # Shuffled, so that each part of a step with accumulated gradients has some of both.
+            order = torch.randperm(len(targets) + len(numbers))
+            yield (
+                torch.cat([pixels, more_pixels])[order],
+                torch.cat([targets, probabilities[numbers]])[order],
+            )
 
     def validation_batches(self, network: Network, epoch: int) -> Iterator[Batch]:
         """Yield this process's shard of val, each photo once, preprocessed as in serving; labels are `(B,) int64`."""
@@ -126,3 +184,8 @@ class BatchSource:
             views.append((self._group.gather(features, count), self._group.gather(labels, count)))
         features = torch.cat([view[0] for view in views]).to(self._group.device)
         return features, torch.cat([view[1] for view in views])
+
+
+def _labelled_part(batch_size: int) -> int:
+    """Return how many photos of a batch are labelled ones, where others have pseudo-labels."""
+    return max(1, batch_size // (1 + UNLABELED_RATIO))

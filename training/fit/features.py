@@ -47,9 +47,14 @@ def feature_batches(
     balanced: bool = False,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
-    """Yield this process's features `(B, D)` and labels `(B,)` in the order that seed and epoch decide."""
+    """Yield this process's features `(B, D)` and targets, in the order that seed and epoch decide.
+
+    Targets are labels `(B,)` or class probabilities `(B, K)`, as they are given.
+    """
     if balanced:
-        balanced_indices = balanced_order(features[1].numpy(), np.random.default_rng((seed, epoch)))
+        targets = features[1].cpu()
+        labels = targets if targets.ndim == 1 else targets.argmax(1)
+        balanced_indices = balanced_order(labels.numpy(), np.random.default_rng((seed, epoch)))
         order = torch.from_numpy(balanced_indices)
     else:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)

@@ -155,8 +155,6 @@ def _batches(trainer: Trainer, epoch: int) -> Iterator[Batch]:
     batches = (
         batch
         for number in epochs
-        for batch in trainer.batch_source.training_batches(
-            trainer.state.network, number, teacher=trainer.teacher_logits
-        )
+        for batch in trainer.batch_source.training_batches(trainer.state.network, number)
     )
     return itertools.islice(batches, STEP_COUNT)

@@ -1,69 +1,144 @@
-"""Pseudo-labels of unlabeled photos: the teacher's prediction for a weak view, where it is confident.
+"""Features of a run's photos by the weights it starts from, and the pseudo-labels that follow from them.
 
-FixMatch (Sohn et al., 2020): the network is trained to predict the same for a strong view. The teacher is the moving
-average of the network (Tarvainen and Valpola, 2017). Its predictions are aligned with the class distribution of the
-labelled photos (ReMixMatch, Berthelot et al., 2020): a class that it has predicted too often so far counts for less.
-
-B labelled photos, U unlabeled ones, K classes, pixels `(S, S, 3) uint8`.
+Computed by a network of its own, so that they are the same whenever they are asked for: a resumed run's network is
+another one by then.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
-from training.data.dataset import Batch
+from handlers.engines.network import Network, build_network
+from training.config import TrainConfig
+from training.data.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
+from training.data.photos import Photo, PhotoSet
 from training.distributed import ProcessGroup
+from training.fit.features import compute_features
+from training.fit.pretrained import load_pretrained
+from training.unlabeled.selection import FeatureSet, PseudoLabels, make_pseudo_labels
 
-Teacher = Callable[[torch.Tensor], torch.Tensor]
-"""Pixels `(U, S, S, 3)` to logits `(U, K) float32`, in evaluation mode and without gradients."""
-
-# Unlabeled photos per labelled one in a batch.
-UNLABELED_RATIO = 4
-CONFIDENCE_MIN = 0.95
-UNLABELED_WEIGHT = 1.0
-# The running sum of predictions starts as if there had been this many, distributed as the labelled photos are.
-PRIOR_PREDICTIONS = 512
+LABELED_VIEWS = 4
+UNLABELED_VIEWS = 2
+# The epoch numbers that seed those views, as in training/fit/batches.py.
+FIRST_VIEW_EPOCH = 2_000_000
+BATCH_SIZE = 32
+# Labelled photos in what the head is trained on: they are few, but certain.
+LABELED_SHARE = 0.25
 
 
-class PseudoLabels:
-    """Labels an epoch's unlabeled photos. Created anew for each epoch, so that a checkpoint holds nothing of it."""
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Pseudo-labels, and what the head is trained on with them."""
 
-    def __init__(self, teacher: Teacher, class_counts: torch.Tensor, group: ProcessGroup) -> None:
-        self._teacher, self._group = teacher, group
-        self._class_shares = (class_counts / class_counts.sum()).to(group.device)
-        self._predicted = self._class_shares * PRIOR_PREDICTIONS
+    pseudo_labels: PseudoLabels
+    features: Batch
+    """Features `(N, D)` of views and class probabilities `(N, K)`, on the device; empty if they do not help."""
 
-    def join(self, labeled: Iterable[Batch], unlabeled: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield pixels of labelled photos and strong views, `(B + U, S, S, 3)`, and targets `(B + U, K)`.
 
-        The target of an unlabeled photo is all 0 where the teacher is not confident. Every batch has `UNLABELED_RATIO`
-        unlabeled photos per labelled one. Targets are scaled such that the mean loss over all processes' photos is the
-        mean over the labelled ones plus `UNLABELED_WEIGHT` times the mean over the unlabeled ones. Unlabeled views are
-        `(U, 2, S, S, 3)`: weak, strong.
-        """
-        for (pixels, labels), (views, _) in zip(labeled, unlabeled, strict=True):
-            targets = torch.cat(
-                [
-                    self._one_hot(labels.to(self._group.device)),
-                    self.label(views[:, 0]) * (UNLABELED_WEIGHT / UNLABELED_RATIO),
-                ]
-            )
-            # Shuffled, so that each part of a step with accumulated gradients has some of both.
-            order = torch.randperm(len(targets))
-            scaled = targets[order.to(targets.device)] * (1 + UNLABELED_RATIO)
-            yield torch.cat([pixels, views[:, 1]])[order], scaled
+def label_photos(config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> Labelled:
+    """Return the pseudo-labels of the set's unlabeled photos, the same in every process."""
+    # Drawing a new network's weights must not change what training draws.
+    with torch.random.fork_rng(devices=[]):
+        network = _make_network(config, photos, group)
+    labeled = _views(config, photos.of("train"), LABELED_VIEWS, network, group)
+    unlabeled = _views(config, photos.unlabeled, UNLABELED_VIEWS, network, group)
+    labels = torch.tensor([photo.label for photo in photos.of("train")])
+    val, val_labels = _served(config, photos.of("val"), network, group)
+    pseudo_labels: PseudoLabels = group.on_rank_zero(
+        make_pseudo_labels,
+        FeatureSet(
+            labeled=labeled.mean(0),
+            labels=labels,
+            unlabeled=unlabeled.mean(0),
+            val=val,
+            val_labels=val_labels,
+            class_count=len(photos.class_names),
+        ),
+    )
+    features, targets = join_features(labeled, labels, unlabeled, pseudo_labels)
+    return Labelled(
+        pseudo_labels=pseudo_labels,
+        features=(features.to(group.device), targets.to(group.device)),
+    )
 
-    def label(self, weak: torch.Tensor) -> torch.Tensor:
-        """Return one-hot targets `(U, K) float32` of weak views, all 0 where the teacher is not confident."""
-        probabilities = torch.softmax(self._teacher(weak), 1)
-        self._predicted += self._group.sum_tensor(probabilities.sum(0))
-        aligned = probabilities * self._class_shares / (self._predicted / self._predicted.sum())
-        confidence, labels = (aligned / aligned.sum(1, keepdim=True)).max(1)
-        return self._one_hot(labels) * (confidence >= CONFIDENCE_MIN)[:, None]
 
-    def _one_hot(self, labels: torch.Tensor) -> torch.Tensor:
-        """Return `(N, K) float32` of labels `(N,)`; class probabilities, of mixed photos, as they are."""
-        if labels.ndim == 2:
-            return labels
-        return functional.one_hot(labels, len(self._class_shares)).float()
+def join_features(
+    labeled: torch.Tensor, labels: torch.Tensor, unlabeled: torch.Tensor, pseudo: PseudoLabels
+) -> Batch:
+    """Return features and class probabilities of all views `(V, N, D)` of photos with labels and pseudo-labels.
+
+    Labelled ones are repeated until they are LABELED_SHARE of all.
+    """
+    used = unlabeled[:, pseudo.is_used].flatten(0, 1)
+    known = functional.one_hot(labels, pseudo.probabilities.shape[1]).float()
+    wanted = len(used) * LABELED_SHARE / (1 - LABELED_SHARE)
+    repeats = max(1, round(wanted / labeled.shape[:2].numel()))
+    return (
+        torch.cat([labeled.flatten(0, 1).repeat(repeats, 1), used]),
+        torch.cat(
+            [
+                known.repeat(len(labeled) * repeats, 1),
+                pseudo.probabilities[pseudo.is_used].repeat(len(unlabeled), 1),
+            ]
+        ),
+    )
+
+
+def _make_network(config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> Network:
+    network = build_network(
+        architecture=config.architecture,
+        class_count=len(photos.class_names),
+        preprocessing=preprocessing_of(config),
+    )
+    group.on_rank_zero(
+        load_pretrained,
+        network,
+        weights=config.effective_weights,
+        architecture=config.architecture,
+        image_size_px=config.image_size_px,
+    )
+    network.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    group.broadcast(network.state_dict().values())
+    return network
+
+
+def _views(
+    config: TrainConfig,
+    photos: Sequence[Photo],
+    count: int,
+    network: Network,
+    group: ProcessGroup,
+) -> torch.Tensor:
+    """Return the features of random views, `(count, N, D)`, in the order of the photos."""
+    numbered = TrainingPhotos(
+        [replace(photo, label=number) for number, photo in enumerate(photos)],
+        preprocessing_of(config),
+        crop_area_min=config.crop_area_min,
+        augment=config.augment,
+    )
+    views = []
+    for view in range(count):
+        batches = numbered.batches(
+            batch_size=BATCH_SIZE, seed=config.seed, epoch=FIRST_VIEW_EPOCH + view, group=group
+        )
+        features, numbers = compute_features(network, batches, group.device)
+        gathered = group.gather(features, len(photos))
+        ordered = torch.empty_like(gathered)
+        ordered[group.gather(numbers, len(photos))] = gathered
+        views.append(ordered)
+    return torch.stack(views)
+
+
+def _served(
+    config: TrainConfig, photos: Sequence[Photo], network: Network, group: ProcessGroup
+) -> Batch:
+    """Return the features `(N, D)` of the photos as they are served, and their labels."""
+    # With fewer photos than processes, every process computes all.
+    own = group.shard(photos) if len(photos) >= group.world_size else photos
+    batches = served_pixels(own, preprocessing_of(config), batch_size=BATCH_SIZE)
+    features, labels = compute_features(network, batches, group.device)
+    if len(photos) < group.world_size:
+        return features, labels
+    return group.gather(features, len(photos)), group.gather(labels, len(photos))

@@ -90,6 +90,8 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
                     "0's statistics are validated and saved"
                 )
             try:
+                if note := trainer.batch_source.describe_unlabeled():
+                    display.message(note)
                 for epoch in range(first_epoch, config.total_epochs):
                     if group.on_rank_zero(should_stop, run, config):
                         display.message(
@@ -182,7 +184,7 @@ class Trainer:
         )
         self.state = TrainingState(
             network=network,
-            average=make_average(network, config.effective_ema_decay),
+            average=make_average(network, config.ema_decay),
             optimizer=make_optimizer(
                 network,
                 optimizer=config.optimizer,
@@ -199,7 +201,7 @@ class Trainer:
             photos.counts("train"),
             self.device,
             balance=config.balance,
-            label_smoothing=config.effective_label_smoothing,
+            label_smoothing=config.label_smoothing,
         )
         self.forward: Forward = network.logits
         if config.compile:
@@ -222,6 +224,7 @@ class Trainer:
             "val_accuracy": round(score.accuracy, 6),
             "learning_rate": head_learning_rate(self.state.optimizer),
             "seconds": round(time.perf_counter() - started, 2),
+            **self.batch_source.statistics(),
         }
 
     def train_epoch(self, epoch: int) -> float:
@@ -234,9 +237,7 @@ class Trainer:
         step_count = self.batch_source.step_count(epoch)
         loss_sum, photo_count = torch.zeros((), dtype=torch.float64, device=self.device), 0
         # Before threads are limited: this computes the frozen backbone's features, which needs all of them.
-        batches = self.batch_source.training_batches(
-            self.state.network, epoch, teacher=self.teacher_logits
-        )
+        batches = self.batch_source.training_batches(self.state.network, epoch)
         with self._limit_threads(epoch):
             for step, batch in enumerate(batches):
                 self.set_learning_rate(epoch + step / step_count, epoch)
@@ -327,12 +328,6 @@ class Trainer:
             count += len(labels)
         loss, correct, count = self.group.sum(loss, correct, count)
         return Score(accuracy=correct / count, negative_loss=-loss / count)
-
-    @torch.no_grad()
-    def teacher_logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return logits `(B, K) float32` of the averaged network for pixels `(B, S, S, 3) uint8`, on the device."""
-        with make_autocast(self.dtype, self.device):
-            return self.state.evaluated_network.eval().logits(pixels.to(self.device)).float()
 
     def _share_statistics(self) -> None:
         """Copy process 0's BatchNorm statistics to the others, so that all validate the network that it saves."""

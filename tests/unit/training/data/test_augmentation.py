@@ -1,15 +1,13 @@
-"""Augmented and strong views: repeatable from their generator in any thread, and no draw from torch's own."""
+"""Augmented views: repeatable from their generator in any thread, and no draw from torch's own."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from training.data.augmentation import Augmentation, StrongView
+from training.data.augmentation import Augmentation
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8))
 
@@ -31,15 +29,3 @@ def test_dropout_draws_the_same_whatever_is_augmented_meanwhile(augment: str) ->
     before = torch.get_rng_state()
     Augmentation(augment)(PHOTO, np.random.default_rng(0))
     assert torch.equal(torch.get_rng_state(), before)
-
-
-@given(seed=st.integers(0, 2**32))
-def test_a_strong_view_depends_on_its_seed_alone(seed: int) -> None:
-    first, again = (StrongView()(PHOTO, np.random.default_rng(seed)) for _ in range(2))
-    assert (first.size, first.mode) == ((24, 24), "RGB")
-    assert first.tobytes() == again.tobytes()
-
-
-def test_strong_views_of_different_seeds_nearly_always_differ() -> None:
-    views = [StrongView()(PHOTO, np.random.default_rng(seed)).tobytes() for seed in range(50)]
-    assert len(set(views)) > 45

@@ -1,0 +1,1 @@
+"""Unlabeled photos: what the labelled ones and their features tell about them."""
