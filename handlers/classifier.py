@@ -9,20 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handlers.answer import Answer, ImageResult
 from handlers.api.inputs import Transport, is_kserve_path, read_headers, read_transport
 from handlers.api.open_inference import MODEL_QUERY, TensorRequest
 from handlers.api.request import Request, read_request
 from handlers.api.responses import (
-    ImageResult,
     Response,
     ResponseWriter,
     echo_headers,
     transport_headers,
 )
+from handlers.capture.recorder import Recorder
+from handlers.capture.settings import CaptureSettings
 from handlers.draining import DrainMarker
 from handlers.engines.explanation import Explainer
 from handlers.engines.pipelines import Pipeline, choose_pipeline
 from handlers.errors import (
+    HandlerSettingsError,
     InternalError,
     InvalidRequestError,
     InvalidTensorError,
@@ -38,6 +41,9 @@ from handlers.request_log import RequestLog
 from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
+
+# Of each kept answer.
+CAPTURED_CLASSES = 5
 
 
 @dataclass(kw_only=True)
@@ -68,6 +74,7 @@ class Classifier:
         self._writer = ResponseWriter(archive.card)
         self._explainer = Explainer(archive, settings)
         self._drain_marker = DrainMarker(archive.folder, worker_pid=os.getpid())
+        self._recorder = _make_recorder(archive, self._metrics)
 
     def describe(self) -> dict[str, Any]:
         """Return the model card, and with which pipeline and libraries it is served here."""
@@ -90,6 +97,7 @@ class Classifier:
         timings = Timings()
         self._classify(batch, timings)
         responses = [self._write(pending) for pending in batch]
+        self._capture(batch)
         transports = [pending.transport for pending in batch]
         total_s = time.perf_counter() - started
         self._metrics.write_call(timings, transports=transports, total_s=total_s)
@@ -150,6 +158,21 @@ class Classifier:
                     for image in pending.request.images
                 ]
 
+    def _capture(self, batch: list[_Pending]) -> None:
+        """Offer the photos of the batch to be kept for labelling; no client pays for a fault of that."""
+        if self._recorder is None:
+            return
+        try:
+            for request, results in ((pending.request, pending.results) for pending in batch):
+                if request is not None and results and request.options.allows_capture:
+                    for image, result in zip(request.images, results, strict=True):
+                        if not isinstance(image, RequestRejectedError):
+                            self._recorder.offer(
+                                image, self._writer.describe(result, top_k=CAPTURED_CLASSES)
+                            )
+        except Exception:
+            logger.exception("Unexpected failure while keeping photos.")
+
     def _write(self, pending: _Pending) -> Response:
         try:
             response = self._write_response(pending)
@@ -176,6 +199,8 @@ class Classifier:
             self._metrics.write_result(result, transport=pending.transport)
         if request.options.wants_explanation:
             return self._explain(request, results)
+        if not request.options.wants_outcome:
+            results = [_without_outcome(result) for result in results]
         top_k = request.options.top_k or self._settings.default_top_k
         if request.shape == "single":
             return self._writer.single(results[0], top_k=top_k)
@@ -200,11 +225,24 @@ class Classifier:
         if isinstance(result, RequestRejectedError) or isinstance(image, RequestRejectedError):
             return self._writer.single(result, top_k=1)
         explanation = self._explainer.explain(
-            image, result, class_name=request.options.explained_class
+            image, result.probabilities, class_name=request.options.explained_class
         )
         if request.options.wants_png:
             return self._writer.png(explanation.overlay_png())
         return self._writer.explanation(explanation.to_dict())
+
+
+def _without_outcome(result: ImageResult) -> ImageResult:
+    return Answer(result.probabilities) if isinstance(result, Answer) else result
+
+
+def _make_recorder(archive: ExtractedArchive, metrics: Metrics) -> Recorder | None:
+    """Return what keeps photos; None where `headswap serve` was not asked to."""
+    try:
+        settings = CaptureSettings.from_environment(os.environ)
+    except ValueError as error:
+        raise HandlerSettingsError(str(error)) from None
+    return None if settings is None else Recorder(settings, archive.card, metrics)
 
 
 def load_classifier(

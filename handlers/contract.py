@@ -29,6 +29,13 @@ ENGINE_FILES = {"mnn": (MNN_FILE, "MNN"), "onnx": (ONNX_FILE, "onnxruntime")}
 # The tensors of model.onnx and model.mnn: (B, S, S, 3) uint8 in, (B, K) float32 out.
 ONNX_INPUT = "pixels"
 ONNX_OUTPUT = "probabilities"
+# (B, D) float32, the inputs of the network's last layer: what the unknown score is computed from.
+FEATURES_OUTPUT = "features"
+# What the unknown score compares features with; archives of earlier versions have none.
+UNKNOWN_FILE = "unknown.safetensors"
+# Largest difference of a probe's unknown score. 1 is the distance from a typical photo to the threshold; half
+# precision and another decoder change a score by hundredths.
+UNKNOWN_TOLERANCE = 0.3
 
 PROBES_FOLDER = "probes"
 # Photos and the probabilities of model.onnx for them.
@@ -68,6 +75,8 @@ class Probe:
     file: str
     data: bytes
     probabilities: tuple[float, ...]
+    unknown_score: float | None = None
+    """Its unknown score; None in an archive without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +194,15 @@ def _read_probe(read: ReadFile, file: str, entry: object, class_count: int) -> P
     # A NaN would be within every tolerance.
     if len(probabilities) != class_count or not all(map(math.isfinite, probabilities)):
         raise ArchiveFormatError(f"{file}: {name} needs {class_count} finite probabilities")
-    return Probe(file=name, data=read(f"{PROBES_FOLDER}/{name}"), probabilities=probabilities)
+    score = entry.get("unknown_score")
+    if score is not None and not math.isfinite(_number(score)):
+        raise ArchiveFormatError(f"{file}: unknown_score of {name} must be a finite number")
+    return Probe(
+        file=name,
+        data=read(f"{PROBES_FOLDER}/{name}"),
+        probabilities=probabilities,
+        unknown_score=None if score is None else _number(score),
+    )
 
 
 def _read_object(read: ReadFile, file: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from handlers.contract import (
     FLOAT32_PROBES_FILE,
     MODEL_CARD_FILE,
     PROBES_FILE,
+    UNKNOWN_FILE,
     WEIGHTS_FILE,
     ArchiveFormatError,
     ProbeSet,
@@ -30,6 +31,15 @@ class ExtractedArchive:
         return self.float32_probes if precision == "float32" else self.probes
 
     @property
+    def has_unknown_score(self) -> bool:
+        """False in an archive of an earlier version, or of a run evaluated without its train photos."""
+        return bool(self.card.unknown)
+
+    @property
+    def unknown_path(self) -> Path:
+        return self.folder / UNKNOWN_FILE
+
+    @property
     def weights_path(self) -> Path:
         return self.folder / WEIGHTS_FILE
 
@@ -49,7 +59,12 @@ def open_extracted(folder: Path) -> ExtractedArchive:
     probes = float32_probes = _read_probes(folder, PROBES_FILE, class_count=card.class_count)
     if card.precision != "float32":
         float32_probes = _read_probes(folder, FLOAT32_PROBES_FILE, class_count=card.class_count)
-    return ExtractedArchive(folder=folder, card=card, probes=probes, float32_probes=float32_probes)
+    return ExtractedArchive(
+        folder=folder,
+        card=card,
+        probes=probes,
+        float32_probes=float32_probes,
+    )
 
 
 def _read_probes(folder: Path, file: str, *, class_count: int) -> ProbeSet:

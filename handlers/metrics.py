@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from handlers.api.responses import ImageResult
+from handlers.capture.recorder import BYTES, CAPTURED, DROPPED
 from handlers.errors import RequestRejectedError
 from handlers.images.loaders import Timings
 from handlers.metric_buffer import MetricBuffer
@@ -24,17 +25,27 @@ HISTOGRAMS = (
     "handler_batch_size",
     "handler_confidence",
 )
-COUNTERS = ("handler_images_total", "handler_errors_total", "handler_predictions_total")
+COUNTERS = (
+    "handler_images_total",
+    "handler_errors_total",
+    "handler_predictions_total",
+    "handler_outcomes_total",
+)
 DIMENSIONS = ("model", "version", "transport")
 EXTRA_DIMENSION = {
     "handler_images_total": "format",
     "handler_errors_total": "code",
     "handler_predictions_total": "label",
+    "handler_outcomes_total": "outcome",
 }
 
 # A version that fails to load: its worker ends before anybody can query it.
 LOAD_FAILURES = "handler_load_failures_total"
 LOAD_FAILURE_DIMENSIONS = ("model", "version")
+
+# Of the photos that are kept for labelling (handlers/capture/recorder.py).
+CAPTURE_COUNTERS = (CAPTURED, DROPPED, BYTES)
+MODEL_DIMENSIONS = LOAD_FAILURE_DIMENSIONS
 
 
 class Metrics:
@@ -72,9 +83,18 @@ class Metrics:
         if isinstance(result, RequestRejectedError):
             self._write("handler_errors_total", 1, transport, result.code)
             return
-        index = int(result.argmax())
-        self._write("handler_confidence", float(result[index]), transport)
+        index = int(result.probabilities.argmax())
+        self._write("handler_confidence", float(result.probabilities[index]), transport)
         self._write("handler_predictions_total", 1, transport, self._card.class_names[index])
+        if result.outcome is not None:
+            self._write("handler_outcomes_total", 1, transport, result.outcome)
+
+    def count(self, name: str, value: int) -> None:
+        """Add to a counter of the model that has no transport."""
+        metric = self._metrics.get(name)
+        if metric is not None:
+            values = (self._card.name, self._card.version)
+            self._buffer.add(metric, value, _format_labels(MODEL_DIMENSIONS, values))
 
     def _write(self, name: str, value: float, transport: str, extra: str | None = None) -> None:
         metric = self._metrics.get(name)
@@ -114,7 +134,7 @@ def _declared(cache: Any) -> dict[str, Any]:
     # TorchServe itself prints a PredictionTime for every call through this logger; handler_total_seconds says more.
     logging.getLogger("ts.metrics.caching_metric").setLevel(logging.WARNING)
     declared = {}
-    for name in HISTOGRAMS + COUNTERS:
+    for name in HISTOGRAMS + COUNTERS + CAPTURE_COUNTERS:
         kind = MetricTypes.HISTOGRAM if name in HISTOGRAMS else MetricTypes.COUNTER
         with contextlib.suppress(MetricsCacheKeyError):
             declared[name] = cache.get_metric(name, kind)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib import metadata
 from typing import Any, Literal, Self, get_args
 
@@ -50,6 +50,8 @@ class ModelCard:
     """What int8 costs against float32 on val photos, measured at export; empty with float32."""
     licence_note: str
     """Where the pretrained weights came from and on which terms."""
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """How the unknown score was fitted and how well it tells photos of other things; empty without one."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -63,7 +65,7 @@ class ModelCard:
                 raise _invalid(name, "", "text that is not empty")
         if self.precision not in get_args(ArchivePrecision):
             raise _invalid("precision", self.precision, " or ".join(get_args(ArchivePrecision)))
-        for name in ("metrics", "library_versions", "quantisation"):
+        for name in ("metrics", "library_versions", "quantisation", "unknown"):
             if not isinstance(getattr(self, name), Mapping):
                 raise _invalid(name, getattr(self, name), "an object")
         object.__setattr__(self, "class_names", _check_class_names(self.class_names))
@@ -101,13 +103,17 @@ class ModelCard:
             raise ModelCardError(
                 f"{MODEL_CARD_FILE} must hold a JSON object, not {type(values).__name__}."
             )
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values]
+        # Fields with a default are those that cards of earlier versions lack.
+        missing = [
+            field.name
+            for field in fields(cls)
+            if field.name not in values and field.default_factory is MISSING
+        ]
         if missing:
             raise ModelCardError(
                 f"{MODEL_CARD_FILE} lacks {', '.join(missing)}. Export the archive again."
             )
-        known = {name: values[name] for name in names}
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         known["preprocessing"] = _read_preprocessing(known["preprocessing"])
         return cls(**known)
 

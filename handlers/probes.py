@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from handlers.contract import Probe
+from handlers.answer import Answer, ImageResult
+from handlers.contract import UNKNOWN_TOLERANCE, Probe
 from handlers.engines.pipelines import Pipeline
 from handlers.errors import ProbeError, RequestRejectedError
 from handlers.extracted import ExtractedArchive
@@ -33,7 +34,7 @@ def replay_probes(archive: ExtractedArchive, pipeline: Pipeline[Any]) -> float:
 def _difference(
     archive: ExtractedArchive,
     probe: Probe,
-    result: np.ndarray | RequestRejectedError,
+    result: ImageResult,
     tolerance: float,
 ) -> float:
     # `headswap serve` looks for these words in the worker's log.
@@ -41,15 +42,27 @@ def _difference(
     if isinstance(result, RequestRejectedError):
         raise ProbeError(f"{refusing} probe {probe.file} was rejected: {result}")
     expected = np.asarray(probe.probabilities, dtype=np.float32)
-    if result.shape != expected.shape:
+    if result.probabilities.shape != expected.shape:
         raise ProbeError(
-            f"{refusing} the network returns {result.shape[0]} probabilities, but the model card "
+            f"{refusing} the network returns {len(result.probabilities)} probabilities, but the model card "
             f"names {archive.card.class_count} classes."
         )
-    difference = float(np.abs(result - expected).max())
+    difference = float(np.abs(result.probabilities - expected).max())
     if difference > tolerance:
         raise ProbeError(
             f"{refusing} probe {probe.file} differs by {difference:.4f} from what was computed at export, which is "
             f"more than the tolerance of {tolerance}. Decoder, crop, class order or engine is not the same."
         )
+    _check_score(probe, result, refusing=refusing)
     return difference
+
+
+def _check_score(probe: Probe, result: Answer, *, refusing: str) -> None:
+    if probe.unknown_score is None or result.unknown_score is None:
+        return
+    difference = abs(result.unknown_score - probe.unknown_score)
+    if difference > UNKNOWN_TOLERANCE:
+        raise ProbeError(
+            f"{refusing} the unknown score of probe {probe.file} differs by {difference:.2f} from what was computed at "
+            f"export, which is more than {UNKNOWN_TOLERANCE}. Decoder, crop or engine is not the same."
+        )

@@ -56,6 +56,10 @@ class HandlerSettings:
     decode_budget_s: float = 5.0
     """Seconds that one request may spend on decoding; its remaining images are rejected as too large."""
     default_top_k: int = 5
+    unknown: bool = True
+    """Whether answers say by the unknown score that a photo is like none of the classes."""
+    min_probability: float = 0.0
+    """Answers whose highest probability is below have the outcome uncertain. 0..1; 0 is never."""
     largest_batch: int = 32
     """Images in one forward pass; a larger batch is split."""
 
@@ -74,6 +78,11 @@ class HandlerSettings:
             "largest_batch",
         ):
             _check_count(name, getattr(self, name))
+        if not isinstance(self.unknown, bool):
+            raise _invalid("unknown", self.unknown, "true or false")
+        least = self.min_probability
+        if isinstance(least, bool) or not isinstance(least, (int, float)) or not 0 <= least <= 1:
+            raise _invalid("min_probability", least, "a number from 0 to 1")
         budget = self.decode_budget_s
         if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not budget > 0:
             raise _invalid("decode_budget_s", budget, "a number of seconds above 0")

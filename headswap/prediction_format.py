@@ -36,7 +36,8 @@ class TextFormat:
 
     def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
         scores = ", ".join(f"{score.label} {score.probability:.3f}" for score in prediction.scores)
-        return f"{name}: {scores}{f'  {explanation}' if explanation else ''}\n"
+        line = f"{name}: {scores}{f'  {explanation}' if explanation else ''}"
+        return f"{line}{_remark(prediction)}\n"
 
     def failure(self, name: str, error: Exception) -> str:
         return ""
@@ -66,17 +67,38 @@ class CsvFormat:
     def header(self) -> str:
         ranks = range(1, self._top_k + 1)
         scores = [f"{column}_{rank}" for rank in ranks for column in ("label", "probability")]
-        return _csv(["photo", "model", "version", *scores, "explanation", "error"])
+        return _csv(
+            [
+                "photo",
+                "model",
+                "version",
+                *scores,
+                "outcome",
+                "unknown_score",
+                "explanation",
+                "error",
+            ]
+        )
 
     def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
         scores = [cell for score in prediction.scores for cell in (score.label, score.probability)]
         # A model may have fewer classes than --top-k.
         missing = [""] * (2 * self._top_k - len(scores))
         model = [prediction.model, prediction.version]
-        return _csv([name, *model, *scores, *missing, explanation or "", ""])
+        score = "" if prediction.unknown_score is None else prediction.unknown_score
+        outcome = [prediction.outcome or "", score]
+        return _csv([name, *model, *scores, *missing, *outcome, explanation or "", ""])
 
     def failure(self, name: str, error: Exception) -> str:
-        return _csv([name, *[""] * (2 * self._top_k + 3), str(error)])
+        return _csv([name, *[""] * (2 * self._top_k + 5), str(error)])
+
+
+def _remark(prediction: "Prediction") -> str:
+    """Return a remark on a prediction that may mean nothing."""
+    if prediction.outcome in (None, "known"):
+        return ""
+    score = prediction.unknown_score
+    return f"  {prediction.outcome}{'' if score is None else f' ({score:.2f})'}"
 
 
 def _json(content: dict[str, object]) -> str:

@@ -79,7 +79,7 @@ def probabilities_of(result: ImageResult) -> np.ndarray:
     """Return the probabilities `(K,) float32`. Raises the error of a photo that was rejected."""
     if isinstance(result, RequestRejectedError):
         raise result
-    return result
+    return result.probabilities
 
 
 def compute(network: Network, pixels: list[np.ndarray]) -> np.ndarray:

@@ -26,7 +26,7 @@ from benchmarks import machine
 from benchmarks.measurements import WORK, read, result_file, write
 from benchmarks.networks import SAMPLE
 from benchmarks.summary import format_percent
-from handlers.engines.cpu_engines import Engine, OnnxEngine
+from handlers.engines.cpu_engines import Engine, OnnxEngine, Outputs
 from handlers.engines.mnn_engine import MnnEngine
 from handlers.engines.network import build_network
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
@@ -91,7 +91,11 @@ class WholePhoto:
 
     def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return `(1, K) float32`; `batch` is ignored."""
-        return self._engine.probabilities([load_pixels(self._photo, self._spec)])
+        return self.outputs(batch).probabilities
+
+    def outputs(self, batch: Sequence[np.ndarray]) -> Outputs:
+        """Return what the engine makes of the photo; `batch` is ignored."""
+        return self._engine.outputs([load_pixels(self._photo, self._spec)])
 
 
 def config_of(candidate: str, **changes: Any) -> TrainConfig:

@@ -23,7 +23,7 @@ MODEL_QUERY = "x-headswap-model"
 # What follows the JSON without the extension.
 NO_DATA = memoryview(b"")
 
-OUTPUT_NAMES = ("label", "index", "probability", "error")
+OUTPUT_NAMES = ("label", "index", "probability", "error", "outcome", "unknown_score")
 
 _RULE = "send the encoded image (JPEG, PNG, ...) as an element of a BYTES tensor"
 

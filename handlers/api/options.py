@@ -7,6 +7,8 @@
 | the class to explain | X-Explain-Class | class |
 | explanation as an image | Accept: image/png | format=png |
 | deadline | X-Request-Deadline-Ms | deadline_ms |
+| answers without outcome | X-Unknown: off | unknown=off |
+| keep no copy of the photos | X-Headswap-Capture: no | headswap_capture=no |
 | the client's own ids | X-Correlation-Id, traceparent | x-correlation-id, traceparent (no JSON parameters) |
 
 A deadline of 10^11 or more is a point in time, in Unix milliseconds. A smaller one is a duration, counted from
@@ -23,7 +25,9 @@ from typing import Any
 
 from handlers.errors import DeadlineExceededError, InvalidRequestError, InvalidTopKError
 
-OPTION_NAMES = frozenset({"top_k", "explain", "class", "format", "deadline_ms"})
+OPTION_NAMES = frozenset(
+    {"top_k", "explain", "class", "format", "deadline_ms", "unknown", "headswap_capture"}
+)
 # By these a client finds its request again, in the response and in the log.
 ID_NAMES = ("x-correlation-id", "traceparent")
 # A longer id is left out: truncated, it could be another client's.
@@ -32,6 +36,7 @@ MAX_ID_LENGTH = 256
 _MIN_TIMESTAMP_MS = 1e11
 _MAX_TIMESTAMP_S = 1e11
 _TRUE = {"true", "1", "yes"}
+_SWITCH = {"on": True, "true": True, "off": False, "false": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class Options:
     explained_class: str | None = None
     wants_png: bool = False
     deadline_unix_s: float | None = None
+    wants_outcome: bool = True
+    allows_capture: bool = True
+    """Whether the server may keep the photos, where it is started with --capture."""
 
     def check_deadline(self, now_unix_s: float | None = None) -> None:
         """Return if the deadline has not passed.
@@ -62,7 +70,7 @@ def read_options(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Optio
 
     Raises:
         InvalidTopKError: the number of classes is not a whole number above 0.
-        InvalidRequestError: the deadline is not a number.
+        InvalidRequestError: the deadline is not a number, or unknown is neither on nor off.
     """
     texts = {name: _to_text(value) for name, value in fields.items()}
     return Options(
@@ -72,7 +80,20 @@ def read_options(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Optio
         explained_class=headers.get("x-explain-class", texts.get("class")),
         wants_png="image/png" in headers.get("accept", "") or texts.get("format") == "png",
         deadline_unix_s=_read_deadline(headers, texts),
+        wants_outcome=_parse_switch(headers.get("x-unknown", texts.get("unknown", "on"))),
+        # Whatever does not mean yes, means no.
+        allows_capture=headers.get("x-headswap-capture", texts.get("headswap_capture", "yes"))
+        .strip()
+        .lower()
+        in _TRUE,
     )
+
+
+def _parse_switch(text: str) -> bool:
+    switch = _SWITCH.get(text.strip().lower())
+    if switch is None:
+        raise InvalidRequestError(f"unknown must be on or off, not {text[:100]!r}.")
+    return switch
 
 
 def _to_text(value: Any) -> str:

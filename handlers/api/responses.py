@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from handlers.answer import Answer as Answer
+from handlers.answer import ImageResult as ImageResult
 from handlers.api.inputs import Transport
 from handlers.api.open_inference import LENGTH_HEADER, TensorRequest
 from handlers.api.options import ID_NAMES, MAX_ID_LENGTH
-from handlers.api.tensors import TENSORS, Tensor, write_tensors
-from handlers.errors import InternalError, RequestRejectedError
+from handlers.api.tensors import Tensor, metadata_tensors, write_tensors
+from handlers.errors import RequestRejectedError
 from handlers.model_card import ModelCard
 
 JSON_TYPE = "application/json"
 
-# Of one image: its probabilities `(K,) float32`, or why it has none.
-ImageResult = np.ndarray | RequestRejectedError
-
 # Made once: json.dumps makes a new one for each call with other than its defaults.
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+_NOTHING = np.zeros(0, np.float32)
 
 # A header value that is not a string, or that holds a line break, kills TorchServe's worker.
 _SAFE_HEADER = re.compile(rf"[\x20-\x7e]{{1,{MAX_ID_LENGTH}}}")
@@ -50,7 +51,7 @@ class ResponseWriter:
 
     def single(self, result: ImageResult, *, top_k: int) -> Response:
         """Return the response to a request with a single image; its status is that of the image."""
-        content = {"model": self._model} | self._describe_result(result, top_k=top_k)
+        content = {"model": self._model} | self.describe(result, top_k=top_k)
         return self._respond(_status_of(result), content)
 
     def several(
@@ -63,7 +64,7 @@ class ResponseWriter:
     ) -> Response:
         """Return the response to several images: status 200, because each has a named result of its own."""
         entries = [
-            {"name": name} | self._describe_result(result, top_k=top_k)
+            {"name": name} | self.describe(result, top_k=top_k)
             for name, result in zip(names, results, strict=True)
         ]
         return self._respond(HTTPStatus.OK, {"model": self._model, key: entries})
@@ -97,6 +98,7 @@ class ResponseWriter:
             Tensor("probability", "FP32", shape, _flatten(rows, "probability")),
             Tensor("error", "BYTES", [len(results)], codes),
         ]
+        tensors += _outcome_tensors(results)
         outputs, data = write_tensors(tensors, request.is_binary_output)
         content: dict[str, Any] = {
             "model_name": self._card.name,
@@ -122,7 +124,9 @@ class ResponseWriter:
             return self._respond(HTTPStatus.OK, content | {"ready": True})
         return self._respond(
             HTTPStatus.OK,
-            content | {"versions": [self._card.version], "platform": "headswap"} | TENSORS,
+            content
+            | {"versions": [self._card.version], "platform": "headswap"}
+            | metadata_tensors(has_unknown_score=bool(self._card.unknown)),
         )
 
     def open_inference_rejection(self, error: RequestRejectedError) -> Response:
@@ -131,11 +135,16 @@ class ResponseWriter:
         content = {"error": described.pop("message"), "model": self._model} | described
         return self._respond(error.status, content)
 
-    def _describe_result(self, result: ImageResult, *, top_k: int) -> dict[str, Any]:
+    def describe(self, result: ImageResult, *, top_k: int) -> dict[str, Any]:
         """Return `{"predictions": [...]}`, highest probability first, or `{"error": {...}}`."""
         if isinstance(result, RequestRejectedError):
             return {"error": _describe_error(result)}
-        return {"predictions": self._top_classes(result, top_k)}
+        described: dict[str, Any] = {"predictions": self._top_classes(result.probabilities, top_k)}
+        if result.outcome is not None:
+            described["outcome"] = result.outcome
+        if result.unknown_score is not None:
+            described["unknown_score"] = round(result.unknown_score, 4)
+        return described
 
     def _top_classes(self, probabilities: np.ndarray, count: int) -> list[dict[str, Any]]:
         indices = np.argsort(-probabilities, kind="stable")[:count]
@@ -152,7 +161,7 @@ class ResponseWriter:
     def _open_inference_row(self, result: ImageResult, count: int) -> list[dict[str, Any]]:
         if isinstance(result, RequestRejectedError):
             return [{"label": "", "index": -1, "probability": 0.0}] * count
-        return self._top_classes(result, count)
+        return self._top_classes(result.probabilities, count)
 
     def _respond(self, status: int, content: dict[str, Any]) -> Response:
         return Response(status=int(status), body=to_json(content), headers=self._headers())
@@ -160,13 +169,6 @@ class ResponseWriter:
     def _headers(self) -> dict[str, str]:
         version = self._card.version
         return {"X-Model-Version": version} if _SAFE_HEADER.fullmatch(version) else {}
-
-
-def check_finite(probabilities: np.ndarray) -> ImageResult:
-    """Return the probabilities, or an InternalError if one is not finite, which JSON cannot hold."""
-    if np.isfinite(probabilities).all():
-        return probabilities
-    return InternalError("the network returned probabilities that are not finite for this image.")
 
 
 def echo_headers(request_headers: Mapping[str, str]) -> dict[str, str]:
@@ -198,6 +200,19 @@ def _describe_error(error: RequestRejectedError) -> dict[str, Any]:
 
 def _status_of(result: ImageResult) -> int:
     return result.status if isinstance(result, RequestRejectedError) else HTTPStatus.OK
+
+
+def _outcome_tensors(results: Sequence[ImageResult]) -> list[Tensor]:
+    """Return the outputs of the outcome, of those that the answers have; a rejected image has an empty one."""
+    answers = [result if isinstance(result, Answer) else Answer(_NOTHING) for result in results]
+    tensors = []
+    if any(answer.outcome is not None for answer in answers):
+        outcomes = [answer.outcome or "" for answer in answers]
+        tensors.append(Tensor("outcome", "BYTES", [len(answers)], outcomes))
+    if any(answer.unknown_score is not None for answer in answers):
+        scores = [round(answer.unknown_score or 0.0, 4) for answer in answers]
+        tensors.append(Tensor("unknown_score", "FP32", [len(answers)], scores))
+    return tensors
 
 
 def _flatten(rows: list[list[dict[str, Any]]], key: str) -> list[Any]:

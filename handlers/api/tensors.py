@@ -8,17 +8,31 @@ from typing import Any, Literal
 Datatype = Literal["BYTES", "INT64", "FP32"]
 
 # A model's inputs and outputs as its metadata has them; -1 is any number of images or classes.
-TENSORS = {
+TENSORS: dict[str, Any] = {
     "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
     "outputs": [
         {"name": "label", "datatype": "BYTES", "shape": [-1, -1]},
         {"name": "index", "datatype": "INT64", "shape": [-1, -1]},
         {"name": "probability", "datatype": "FP32", "shape": [-1, -1]},
         {"name": "error", "datatype": "BYTES", "shape": [-1]},
+        {"name": "outcome", "datatype": "BYTES", "shape": [-1]},
+        {"name": "unknown_score", "datatype": "FP32", "shape": [-1]},
     ],
 }
 
+_OUTCOME_NAMES = ("outcome", "unknown_score")
+
 _FORMAT_OF: dict[str, str] = {"INT64": "q", "FP32": "f"}
+
+
+def metadata_tensors(*, has_unknown_score: bool) -> dict[str, Any]:
+    """Return the inputs and outputs of a model; without a score it has no outcome."""
+    outputs = [
+        output
+        for output in TENSORS["outputs"]
+        if has_unknown_score or output["name"] not in _OUTCOME_NAMES
+    ]
+    return TENSORS | {"outputs": outputs}
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,16 @@ class Tensor:
 def write_tensors(
     tensors: Sequence[Tensor], is_binary: Mapping[str, bool]
 ) -> tuple[list[dict[str, Any]], bytes]:
-    """Return the outputs of the response, only those that `is_binary` names and in its order, and their binary data."""
+    """Return the outputs of the response, those that `is_binary` names and in its order, and their binary data.
+
+    The outcome is left out where the model has none.
+    """
     by_name = {tensor.name: tensor for tensor in tensors}
     outputs: list[dict[str, Any]] = []
     blobs: list[bytes] = []
     for name, wants_binary in is_binary.items():
+        if name not in by_name:
+            continue
         tensor = by_name[name]
         output: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
         if wants_binary:

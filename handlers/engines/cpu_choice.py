@@ -60,7 +60,8 @@ def _load(name: str, archive: ExtractedArchive, thread_count: int) -> Engine[np.
         raise _UnavailableError(f"{library} is not installed here")
     try:
         if name == "mnn":
-            return MnnEngine(path, thread_count=thread_count)
+            has_features = archive.has_unknown_score
+            return MnnEngine(path, thread_count=thread_count, has_features=has_features)
         return OnnxEngine(path, thread_count=thread_count, precision=archive.card.precision)
     except Exception as error:
         # onnxruntime has an exception for each of its status codes, with no common base but Exception.

@@ -6,12 +6,12 @@ any B. So does model.mnn, whose engine is in mnn_engine.py; the GPU's is in cuda
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT
 from handlers.engines.network import load_network
 from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision
@@ -21,6 +21,13 @@ from handlers.model_card import ArchivePrecision
 _LARGEST_PASS = 4
 
 Pixels = TypeVar("Pixels", contravariant=True)
+
+
+class Outputs(NamedTuple):
+    probabilities: np.ndarray
+    """`(B, K) float32`."""
+    features: np.ndarray | None
+    """`(B, D) float32`, the inputs of the head; None if the file of an earlier version does not return them."""
 
 
 class Engine(Protocol[Pixels]):
@@ -34,6 +41,9 @@ class Engine(Protocol[Pixels]):
 
     def probabilities(self, batch: Sequence[Pixels]) -> np.ndarray:
         """Return `(B, K) float32` for B images of `(S, S, 3) uint8`."""
+
+    def outputs(self, batch: Sequence[Pixels]) -> Outputs:
+        """Return the probabilities, and the features of the same pass."""
 
 
 class OnnxEngine:
@@ -55,15 +65,23 @@ class OnnxEngine:
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
+        names = [output.name for output in self._session.get_outputs()]
+        self._has_features = FEATURES_OUTPUT in names
 
     def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return `(B, K) float32` for B images of `(S, S, 3) uint8`."""
-        starts = range(0, len(batch), _LARGEST_PASS)
-        return np.concatenate([self._run(batch[start : start + _LARGEST_PASS]) for start in starts])
+        return self.outputs(batch).probabilities
 
-    def _run(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        rows: np.ndarray = self._session.run([ONNX_OUTPUT], {ONNX_INPUT: np.stack(batch)})[0]
-        return rows
+    def outputs(self, batch: Sequence[np.ndarray]) -> Outputs:
+        """Return the probabilities, and the features of the same pass."""
+        names = [ONNX_OUTPUT, FEATURES_OUTPUT] if self._has_features else [ONNX_OUTPUT]
+        starts = range(0, len(batch), _LARGEST_PASS)
+        passes = [
+            self._session.run(names, {ONNX_INPUT: np.stack(batch[start : start + _LARGEST_PASS])})
+            for start in starts
+        ]
+        columns = [np.concatenate(parts) for parts in zip(*passes, strict=True)]
+        return Outputs(columns[0], columns[1] if self._has_features else None)
 
 
 class EagerEngine:
@@ -76,6 +94,10 @@ class EagerEngine:
 
     def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return `(B, K) float32` for B images of `(S, S, 3) uint8`."""
+        return self.outputs(batch).probabilities
+
+    def outputs(self, batch: Sequence[np.ndarray]) -> Outputs:
+        """Return the probabilities, and the features of the same pass."""
         with torch.inference_mode():
-            rows: np.ndarray = self._network(torch.from_numpy(np.stack(batch))).numpy()
-        return rows
+            rows = self._network.outputs(torch.from_numpy(np.stack(batch)))
+        return Outputs(*(row.numpy() for row in rows))

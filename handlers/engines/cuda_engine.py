@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from handlers.engines.cpu_engines import Outputs
 from handlers.engines.network import Network, load_network
 from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision
@@ -58,19 +59,28 @@ class CudaEngine:
             torch.cuda.set_device(device)
         self._network = place_network(load_network(archive), device, precision)
         self._side_px = archive.card.preprocessing.image_size_px
+        self._class_count = archive.card.class_count
+        self._has_features = archive.has_unknown_score
         self._buckets = list_buckets(largest_batch)
         self._runners = self._make_runners()
         self.name = f"PyTorch on {device}, {str(next(self._network.parameters()).dtype)[6:]}"
 
     def probabilities(self, batch: Sequence[torch.Tensor]) -> np.ndarray:
         """Return `(B, K) float32` for B images of `(S, S, 3) uint8` on the device."""
+        return self.outputs(batch).probabilities
+
+    def outputs(self, batch: Sequence[torch.Tensor]) -> Outputs:
+        """Return the probabilities, and the features of the same pass, if the archive has a use for them."""
         try:
-            return self._compute_whole_or_halved(torch.stack(list(batch))).numpy()
+            rows = self._compute_whole_or_halved(torch.stack(list(batch))).numpy()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             exit_if_sticky(error)
             raise
+        if not self._has_features:
+            return Outputs(rows, None)
+        return Outputs(rows[:, : self._class_count], rows[:, self._class_count :])
 
     def _compute_whole_or_halved(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the probabilities on the CPU; where the GPU runs out of memory, those of halves, down to one image."""
@@ -97,6 +107,9 @@ class CudaEngine:
 
     def _network_rows(self, pixels: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
+            if self._has_features:
+                # One tensor, so that it is one output of a graph.
+                return torch.cat(self._network.outputs(pixels), dim=1)
             rows: torch.Tensor = self._network(pixels)
         return rows
 

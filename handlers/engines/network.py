@@ -43,6 +43,23 @@ class Network(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
 
+    @property
+    def head(self) -> nn.Linear:
+        """The last layer."""
+        head = self.backbone_and_head.get_submodule(find_head(self.backbone_and_head))
+        assert isinstance(head, nn.Linear)
+        return head
+
+    def outputs(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the probabilities `(B, K)` and the features `(B, D)`, the inputs of the head, both float32."""
+        inputs: list[torch.Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        try:
+            probabilities = self(pixels)
+        finally:
+            hook.remove()
+        return probabilities, inputs[0].float()
+
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return `(B, K) float32`, before temperature and softmax."""
         logits: torch.Tensor = self.backbone_and_head(self.normalise(pixels))

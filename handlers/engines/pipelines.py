@@ -5,9 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from handlers.api.responses import ImageResult, check_finite
+from handlers.answer import ImageResult, judge
 from handlers.engines.cpu_choice import choose_cpu_engine
-from handlers.engines.cpu_engines import Engine
+from handlers.engines.cpu_engines import Engine, Outputs
+from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.extracted import ExtractedArchive
 from handlers.images import jpeg
@@ -32,11 +33,16 @@ Pixels = TypeVar("Pixels")
 
 class Pipeline(Generic[Pixels]):
     def __init__(
-        self, loader: Loader[Pixels], engine: Engine[Pixels], settings: HandlerSettings
+        self,
+        loader: Loader[Pixels],
+        engine: Engine[Pixels],
+        settings: HandlerSettings,
+        scorer: UnknownScorer | None = None,
     ) -> None:
         self._loader = loader
         self._engine = engine
         self._settings = settings
+        self._scorer = scorer
 
     @property
     def name(self) -> str:
@@ -49,7 +55,7 @@ class Pipeline(Generic[Pixels]):
         return self._engine.precision
 
     def classify(self, photos: Sequence[EncodedPhoto], timings: Timings) -> list[ImageResult]:
-        """Return each photo's `(K,) float32` probabilities, or the error that explains why it has none."""
+        """Return each photo's answer, or the error that explains why it has none."""
         budget = DecodeBudget(self._settings.decode_budget_s)
         results: list[ImageResult] = []
         step = self._settings.largest_batch
@@ -68,7 +74,7 @@ class Pipeline(Generic[Pixels]):
             return []
         started = time.perf_counter()
         try:
-            rows = self._engine.probabilities(batch)
+            outputs = self._engine.outputs(batch)
         except Exception:
             # Each engine has exceptions of its own. The photos that were rejected keep their own errors.
             logger.exception("%s could not compute %d images.", self._engine.name, len(batch))
@@ -78,7 +84,16 @@ class Pipeline(Generic[Pixels]):
                 )
             ] * len(batch)
         timings.passes.append(PassTiming(len(batch), time.perf_counter() - started))
-        return [check_finite(row) for row in rows]
+        return self._judge(outputs)
+
+    def _judge(self, outputs: Outputs) -> list[ImageResult]:
+        scores: list[float | None] = [None] * len(outputs.probabilities)
+        if self._scorer is not None and outputs.features is not None:
+            scores = self._scorer.scores(outputs.features).tolist()
+        return [
+            judge(row, score, min_probability=self._settings.min_probability)
+            for row, score in zip(outputs.probabilities, scores, strict=True)
+        ]
 
 
 def choose_pipeline(
@@ -96,7 +111,8 @@ def choose_pipeline(
     if jpeg.simplejpeg is None:
         logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs instead, slower.")
     loader = CpuLoader(archive.card.preprocessing, settings.limits)
-    return Pipeline(loader, choose_cpu_engine(archive, settings), settings)
+    scorer = _load_scorer(archive, settings)
+    return Pipeline(loader, choose_cpu_engine(archive, settings), settings, scorer)
 
 
 def make_cuda_pipeline(
@@ -113,4 +129,12 @@ def make_cuda_pipeline(
         largest_batch=settings.largest_batch,
         precision=settings.precision,
     )
-    return Pipeline(loader, engine, settings)
+    scorer = _load_scorer(archive, settings)
+    return Pipeline(loader, engine, settings, scorer)
+
+
+def _load_scorer(archive: ExtractedArchive, settings: HandlerSettings) -> UnknownScorer | None:
+    """Return the unknown score, None where the archive has none or the host wants none. Raises WeightsError."""
+    if not archive.has_unknown_score or not settings.unknown:
+        return None
+    return read_scorer(archive.unknown_path, sha256=str(archive.card.unknown.get("sha256", "")))

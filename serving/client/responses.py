@@ -18,7 +18,7 @@ def parse_prediction(body: bytes) -> Prediction:
     """Return the prediction for one photo. Raises RequestError for an error in the body, the only place gRPC has."""
     content = _parse(body)
     try:
-        return _prediction(content["model"], content["predictions"])
+        return _prediction(content["model"], content)
     except (KeyError, TypeError):
         raise _unexpected(body) from None
 
@@ -107,7 +107,7 @@ def _phrase(status: int) -> str:
 
 def _outcome(model: Any, result: Any) -> Outcome:
     error = result.get("error")
-    return _prediction(model, result["predictions"]) if error is None else _error(error)
+    return _prediction(model, result) if error is None else _error(error)
 
 
 def _with_name(outcome: Outcome, name: str) -> Outcome:
@@ -117,11 +117,13 @@ def _with_name(outcome: Outcome, name: str) -> Outcome:
     return outcome
 
 
-def _prediction(model: Any, scores: Any) -> Prediction:
+def _prediction(model: Any, result: Any) -> Prediction:
     return Prediction(
         model=model["name"],
         version=model["version"],
-        scores=tuple(ClassScore(**score) for score in scores),
+        scores=tuple(ClassScore(**score) for score in result["predictions"]),
+        outcome=result.get("outcome"),
+        unknown_score=result.get("unknown_score"),
     )
 
 

@@ -1,6 +1,7 @@
 """What the client returns."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from serving.errors import RequestError
 
@@ -26,6 +27,10 @@ class Prediction:
     """The `top_k` classes of the highest probability, highest first."""
     name: str | None = None
     """Of several photos of one request, the one that this answers: its key, or its index in the list."""
+    outcome: Literal["known", "unknown", "uncertain"] | None = None
+    """unknown: like none of the classes; uncertain: below the server's handler.min_probability; None: not judged."""
+    unknown_score: float | None = None
+    """0 for a typical photo of the classes, above 1 for an unknown one; None from an archive without a score."""
 
     @property
     def top(self) -> ClassScore:

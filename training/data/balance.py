@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from training.data.photo_set import Photo
+
 
 def class_weights(counts: Sequence[int]) -> torch.Tensor:
     """Return each class's weight in the loss, `(K,) float32`: inversely proportional to its photo count.
@@ -44,3 +46,10 @@ def balanced_order(labels: np.ndarray, generator: np.random.Generator) -> np.nda
     positions = (generator.random() + np.arange(len(labels))) / len(labels)
     drawn = np.minimum(np.searchsorted(ends, positions, side="right"), len(labels) - 1)
     return generator.permutation(by_class[drawn])
+
+
+def stratified_sample(photos: Sequence[Photo], count: int) -> list[Photo]:
+    """Return `count` of the photos, or all if there are fewer, each class in proportion to its size."""
+    by_class = sorted(photos, key=lambda photo: (photo.label, photo.sha256))
+    count = min(count, len(by_class))
+    return [by_class[index * len(by_class) // count] for index in range(count)]

@@ -4,10 +4,11 @@ Legend: N photos, K classes, T top classes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,9 +17,11 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from handlers.engines.network import Network, build_network
 from handlers.images.preprocessing import PreprocessingSpec
 from storage import sha256_of
+from training.data.balance import stratified_sample
 from training.data.dataset import preprocessing_of, served_pixels
 from training.data.photos import Photo
 from training.errors import RunError
+from training.evaluation.abstention import Abstention, choose_min_probability
 from training.evaluation.metrics import (
     Accuracy,
     ClassResult,
@@ -27,11 +30,26 @@ from training.evaluation.metrics import (
     class_results,
     fit_temperature,
 )
-from training.evaluation.selection import EvaluatedSplit, select_photos
+from training.evaluation.selection import EvaluatedSplit, Selection, select_photos
 from training.run import Run, open_finished_run, write_json
 from training.threads import limit_torch_threads
+from training.unknown.fitting import PROTOTYPES, Head
+from training.unknown.negatives import read_negatives
+from training.unknown.run_score import (
+    Features,
+    FittedScore,
+    as_features,
+    describe,
+    describe_negatives,
+    fit_score,
+    head_of,
+    read_score,
+    write_score,
+)
 
 BATCH_SIZE = 64
+# Of photos like val's, that the unknown score accepts.
+ACCEPTED_SHARE = 0.95
 TOP_K = 3
 # All 1000 probabilities of each of 2,000 photos would be 72 MB.
 TOP_CLASSES_KEPT = 5
@@ -56,6 +74,8 @@ class PhotoPrediction:
     """The 5 most likely classes, most likely first."""
     confidence_before: float
     """Probability of the most likely class before temperature scaling."""
+    unknown_score: float | None = None
+    """Above 1 it is taken for none of the classes; None without a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +103,10 @@ class Evaluation:
     """Of the best.safetensors that was evaluated."""
     left_out: int
     """Photos of the split that were not evaluated, because the run was trained on or selected by them."""
+    unknown: dict[str, Any] = field(default_factory=dict)
+    """How well the unknown score does (training/unknown); empty where the train photos are gone."""
+    abstention: Abstention | None = None
+    """Of --target-accuracy, where the val photos reach it."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,6 +140,9 @@ def evaluate(
     data: Path | None = None,
     labels: Path | None = None,
     split: EvaluatedSplit = "test",
+    accepted_share: float = ACCEPTED_SHARE,
+    negatives: Path | None = None,
+    target_accuracy: float | None = None,
     report: Callable[[str], object] = lambda _: None,
 ) -> Evaluation:
     """Return the run's evaluation on a split, and write it to evaluation.json.
@@ -123,6 +150,10 @@ def evaluate(
     The temperature is fitted on the run's own val photos. With `data`, all photos of a folder without splits are
     evaluated. Photos that the run was trained on or selected by are left out, whatever their name and folder; `data`
     may also be the new place of the run's own. `report` is called with what in the folder is not read.
+
+    The unknown score is fitted on the run's own photos; its threshold accepts `accepted_share` of photos like val's.
+    `negatives` is a folder of photos of other things. With `target_accuracy`, the probability from which on the
+    answers reach it is chosen on val.
 
     Raises:
         RunError: not a finished run, photos of other classes, or none that the run has not used.
@@ -135,8 +166,10 @@ def evaluate(
     selection = select_photos(run, split=split, data=data, labels=labels)
     for note in selection.notes:
         report(note)
-    temperature, val = _calibrate(run, network, selection.val, weights_sha256=weights_sha256)
-    logits, true_labels = compute_logits(network, selection.photos, spec)
+    val_outputs = compute_outputs(network, selection.val, spec) if selection.val else None
+    temperature, val = _calibrate(run, val_outputs, weights_sha256=weights_sha256)
+    outputs = compute_outputs(network, selection.photos, spec)
+    logits, true_labels = outputs.logits, outputs.labels
     evaluation = summarise(
         logits,
         true_labels,
@@ -148,20 +181,89 @@ def evaluate(
         weights_sha256=weights_sha256,
         left_out=selection.left_out,
     )
+    if target_accuracy is not None and val_outputs is not None:
+        abstention = _abstain(outputs, val_outputs, temperature, target_accuracy=target_accuracy)
+        evaluation = replace(evaluation, abstention=abstention)
+    head = head_of(network)
+    train = _train_features(run, network, selection)
+    fitted = _fit_unknown(
+        run, head, train, val_outputs, weights_sha256=weights_sha256, accepted_share=accepted_share
+    )
+    if fitted is not None:
+        other = None if negatives is None else read_negatives(negatives)
+        evaluation = replace(
+            evaluation,
+            unknown=describe(fitted, head, outputs.as_features(), train=train),
+            photos=_with_scores(evaluation.photos, fitted, outputs),
+        )
+        if other:
+            known = outputs.features.numpy()
+            rows = compute_outputs(network, other, spec).features.numpy()
+            evaluation.unknown["negatives"] = describe_negatives(fitted, head, known, rows)
     write_json(run.evaluation_path, evaluation.to_dict())
     return evaluation
 
 
-def _calibrate(
-    run: Run, network: Network, val: Sequence[Photo], *, weights_sha256: str
-) -> tuple[float, Accuracy]:
+def _train_features(run: Run, network: Network, selection: Selection) -> Features | None:
+    photos = stratified_sample(selection.train, PROTOTYPES)
+    if len(photos) < 2:
+        return None
+    return compute_outputs(network, photos, preprocessing_of(run.config())).as_features()
+
+
+def _fit_unknown(
+    run: Run,
+    head: Head,
+    train: Features | None,
+    val: "Outputs | None",
+    *,
+    weights_sha256: str,
+    accepted_share: float,
+) -> FittedScore | None:
+    """Return the fitted score, and keep it in the run folder; the one kept there where the train photos are gone."""
+    if train is None or val is None:
+        return read_score(run, weights_sha256=weights_sha256)
+    fitted = fit_score(train, val.as_features(), head, accepted_share=accepted_share)
+    write_score(run, fitted, weights_sha256=weights_sha256)
+    return fitted
+
+
+def _with_scores(
+    photos: Sequence[PhotoPrediction], fitted: FittedScore, outputs: "Outputs"
+) -> list[PhotoPrediction]:
+    scores = fitted.scorer.scores(outputs.features.numpy()).tolist()
+    return [
+        replace(photo, unknown_score=score) for photo, score in zip(photos, scores, strict=True)
+    ]
+
+
+def _abstain(
+    outputs: "Outputs", val: "Outputs", temperature: float, *, target_accuracy: float
+) -> Abstention | None:
+    confidences, is_correct = val.answers(temperature)
+    least = choose_min_probability(confidences, is_correct, target_accuracy=target_accuracy)
+    if least is None:
+        return None
+    confidences, is_correct = outputs.answers(temperature)
+    is_answered = confidences >= least
+    return Abstention(
+        target_accuracy=target_accuracy,
+        min_probability=least,
+        val_n=len(val.labels),
+        answered_share=float(is_answered.mean()),
+        answered=int(is_answered.sum()),
+        correct=int((is_answered & is_correct).sum()),
+    )
+
+
+def _calibrate(run: Run, val: "Outputs | None", *, weights_sha256: str) -> tuple[float, Accuracy]:
     """Return the temperature and the accuracy on val; those of the last evaluation where the val photos are gone.
 
     Raises:
         RunError: they are gone, and these weights have not been evaluated yet.
     """
-    if val:
-        logits, labels = compute_logits(network, val, preprocessing_of(run.config()))
+    if val is not None:
+        logits, labels = val.logits, val.labels
         return fit_temperature(logits, labels), accuracy_of(logits, labels)
     before = run.evaluation() if run.evaluation_path.exists() else {}
     if before.get("weights_sha256") != weights_sha256:
@@ -171,6 +273,39 @@ def _calibrate(
             "their new place first."
         )
     return before["temperature"], before["val"]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the network makes of N photos, in their order."""
+
+    logits: torch.Tensor
+    """`(N, K) float32`."""
+    features: torch.Tensor
+    """`(N, D) float32`, the head's inputs."""
+    labels: torch.Tensor
+    """`(N,) int64`."""
+
+    def answers(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the highest probability of each photo, and whether its class is right."""
+        top = torch.softmax(self.logits / temperature, 1).max(1)
+        return top.values.numpy(), (top.indices == self.labels).numpy()
+
+    def as_features(self) -> Features:
+        return as_features(self.features, self.labels)
+
+
+def compute_outputs(network: Network, photos: Sequence[Photo], spec: PreprocessingSpec) -> Outputs:
+    """Return the logits and features of the photos, of one pass."""
+    features: list[torch.Tensor] = []
+    hook = network.head.register_forward_pre_hook(
+        lambda _, inputs: features.append(inputs[0].float())
+    )
+    try:
+        logits, labels = compute_logits(network, photos, spec)
+    finally:
+        hook.remove()
+    return Outputs(logits, torch.cat(features), labels)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from training.data.photos import Photo, ScannedPhotos, assign_splits
+from training.data.photos import Photo, ScannedPhotos, Split, assign_splits
 from training.data.source import split_labeled
 from training.errors import RunError
 from training.own_photos import (
@@ -28,6 +28,8 @@ class Selection:
     photos: tuple[Photo, ...]
     val: tuple[Photo, ...]
     """The run's own val photos, on which the temperature is fitted; none where they are gone."""
+    train: tuple[Photo, ...] = ()
+    """The run's own train photos, which the unknown score compares with; none where they are gone."""
     notes: Sequence[str] = ()
     """How the folder was read, and what in it was not."""
     left_out: int
@@ -62,7 +64,9 @@ def select_photos(
                 unlabeled=config.unlabeled,
                 photos=own,
             )
-        return Selection(photos=own.of(split), val=own.of("val"), notes=notes, left_out=0)
+        return Selection(
+            photos=own.of(split), val=own.of("val"), train=own.of("train"), notes=notes, left_out=0
+        )
     record = read_record(run)
     if data is None:
         # What joined train may have changed or gone since.
@@ -73,13 +77,19 @@ def select_photos(
             scanned, seed=config.seed, unsplit_as=split, group_by=config.group_by
         ).of(split)
         is_here = not is_gone(run.config().data)
-        val = _val_photos(scan_own_folder(run), record) if is_here else ()
+        used = own_photos(scan_own_folder(run), record) if is_here else ()
     photos = _unseen(offered, record, split=split, folder=scanned.folder)
-    return Selection(photos=photos, val=val, notes=notes, left_out=len(offered) - len(photos))
+    return Selection(
+        photos=photos,
+        val=_of(used, "val"),
+        train=_of(used, "train"),
+        notes=notes,
+        left_out=len(offered) - len(photos),
+    )
 
 
-def _val_photos(scanned: ScannedPhotos, record: PhotoRecord) -> tuple[Photo, ...]:
-    return tuple(photo for photo in own_photos(scanned, record) if photo.split == "val")
+def _of(photos: Sequence[Photo], split: Split) -> tuple[Photo, ...]:
+    return tuple(photo for photo in photos if photo.split == split)
 
 
 def _check_classes(scanned: ScannedPhotos, class_names: Sequence[str]) -> None:

@@ -30,11 +30,13 @@ from handlers.contract import (
     ONNX_FILE,
     PROBES_FILE,
     PROBES_FOLDER,
+    UNKNOWN_FILE,
     WEIGHTS_FILE,
     archive_file_name,
 )
-from handlers.engines.cpu_engines import OnnxEngine
+from handlers.engines.cpu_engines import OnnxEngine, Outputs
 from handlers.engines.mnn_engine import MnnEngine
+from handlers.engines.unknown import UnknownScorer
 from handlers.model_card import ArchivePrecision, ModelCard, installed_versions
 from handlers.settings import FRONTEND_DEFAULTS
 from storage import sha256_of
@@ -49,6 +51,7 @@ from training.export.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, wri
 from training.export.quantisation import QuantisationCost, quantise_and_compare
 from training.own_photos import read_own_photos
 from training.run import Run, open_finished_run
+from training.unknown.run_score import read_score
 
 
 def export_archive(
@@ -102,6 +105,7 @@ def export_archive(
             stage = Path(work) / "stage"
             stage.mkdir()
             messages: list[str] = []
+            fitted = read_score(run, weights_sha256=evaluation["weights_sha256"])
             cost = _write_network(
                 stage,
                 run,
@@ -109,6 +113,7 @@ def export_archive(
                 temperature=evaluation["temperature"],
                 precision=precision,
                 cpu_engine=cpu_engine,
+                scorer=None if fitted is None else fitted.scorer,
                 report=messages.append,
             )
             card = _make_card(
@@ -118,6 +123,7 @@ def export_archive(
                 version=version,
                 weights_sha256=sha256_of(stage / WEIGHTS_FILE),
                 cost=cost,
+                unknown=_pack_unknown(stage, run, evaluation) if fitted is not None else {},
             )
             (stage / MODEL_CARD_FILE).write_text(card.to_json())
             settings = with_limits(model_config, run.config().limits)
@@ -142,6 +148,7 @@ def _write_network(
     temperature: float,
     precision: ArchivePrecision,
     cpu_engine: CpuEngine,
+    scorer: UnknownScorer | None,
     report: Callable[[str], None],
 ) -> QuantisationCost | None:
     """Write the network in each of its formats, and probes for it; return the cost of int8, if chosen."""
@@ -152,14 +159,16 @@ def _write_network(
     (stage / WEIGHTS_FILE).write_bytes(_weights(run))
     export_onnx(network, onnx_path, spec)
     with torch.inference_mode():
-        rows = network(torch.from_numpy(np.stack(pixels))).numpy()
+        computed = network.outputs(torch.from_numpy(np.stack(pixels)))
+    outputs = Outputs(*(output.numpy() for output in computed))
+    rows = outputs.probabilities
     check_engine(OnnxEngine(onnx_path, thread_count=1), pixels, rows)
     if precision == "float32":
-        write_probes(stage / PROBES_FILE, photos, rows, tolerance=TOLERANCE)
+        write_probes(stage / PROBES_FILE, photos, outputs, tolerance=TOLERANCE, scorer=scorer)
         mnn_path = stage / MNN_FILE
         report(add_mnn(onnx_path, mnn_path, pixels=pixels, expected=rows, cpu_engine=cpu_engine))
         return None
-    write_probes(stage / FLOAT32_PROBES_FILE, photos, rows, tolerance=TOLERANCE)
+    write_probes(stage / FLOAT32_PROBES_FILE, photos, outputs, tolerance=TOLERANCE, scorer=scorer)
     # Outside the stage, because all files in the stage go into the archive.
     float32_path = onnx_path.rename(stage.parent / "float32.onnx")
     others: list[MnnEngine] = []
@@ -169,11 +178,17 @@ def _write_network(
     cost = quantise_and_compare(
         float32_path, onnx_path, photos=read_own_photos(run), spec=spec, others=others
     )
-    rows = OnnxEngine(onnx_path, thread_count=1).probabilities(pixels)
-    write_probes(stage / PROBES_FILE, photos, rows, tolerance=INT8_TOLERANCE)
+    outputs = OnnxEngine(onnx_path, thread_count=1).outputs(pixels)
+    write_probes(stage / PROBES_FILE, photos, outputs, tolerance=INT8_TOLERANCE, scorer=scorer)
     for line in cost.lines():
         report(line)
     return cost
+
+
+def _pack_unknown(stage: Path, run: Run, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Copy the run's unknown score to the stage, and return what the card says of it."""
+    shutil.copyfile(run.unknown_path, stage / UNKNOWN_FILE)
+    return {**evaluation.get("unknown", {}), "sha256": sha256_of(stage / UNKNOWN_FILE)}
 
 
 def _weights(run: Run) -> bytes:
@@ -188,6 +203,7 @@ def _make_card(
     version: str,
     weights_sha256: str,
     cost: QuantisationCost | None,
+    unknown: dict[str, Any],
 ) -> ModelCard:
     config, data = run.config(), run.data()
     return ModelCard(
@@ -208,6 +224,7 @@ def _make_card(
         precision="float32" if cost is None else "int8",
         quantisation={} if cost is None else cost.to_dict(),
         licence_note=data["licence_note"],
+        unknown=unknown,
     )
 
 

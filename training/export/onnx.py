@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT
 from handlers.engines.cpu_engines import Engine
 from handlers.engines.network import Network
 from handlers.images.preprocessing import PreprocessingSpec
@@ -17,22 +18,36 @@ from training.errors import ExportError
 TOLERANCE = 1e-4
 
 
+class _WithFeatures(nn.Module):
+    """The network, with its features as a second output."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network.outputs(pixels)
+
+
 def export_onnx(network: Network, path: Path, spec: PreprocessingSpec) -> None:
-    """Write the whole network: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K) float32`, for any B."""
+    """Write the whole network, for any B: `pixels` `(B, S, S, 3) uint8` to `probabilities` `(B, K) float32`.
+
+    Its second output are the `features` `(B, D) float32`, the inputs of the last layer.
+    """
     # Two photos, because with one the exporter would treat the batch size as a constant.
     example = torch.zeros(2, spec.image_size_px, spec.image_size_px, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         # The exporter warns about its own deprecated calls, which cannot be changed here.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            _WithFeatures(network).eval(),
             (example,),
             str(path),
             dynamo=True,
             external_data=False,
             verbose=False,
             input_names=[ONNX_INPUT],
-            output_names=[ONNX_OUTPUT],
+            output_names=[ONNX_OUTPUT, FEATURES_OUTPUT],
             dynamic_shapes={"pixels": {0: torch.export.Dim.DYNAMIC}},
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from handlers.engines.cpu_engines import Outputs
+from handlers.engines.unknown import UnknownScorer
 from training.data.checked import decode_checked
 from training.errors import ExportError
 
@@ -45,15 +45,24 @@ def choose_probes(evaluation: dict[str, Any]) -> list[Path]:
 
 
 def write_probes(
-    index: Path, photos: Sequence[Path], rows: np.ndarray, *, tolerance: float
+    index: Path,
+    photos: Sequence[Path],
+    outputs: Outputs,
+    *,
+    tolerance: float,
+    scorer: UnknownScorer | None = None,
 ) -> None:
-    """Write the photos' probabilities, `(B, K) float32`, to the file `index`, and the photos to its folder."""
+    """Write the photos' probabilities and unknown scores to the file `index`, and the photos to its folder."""
+    scores: list[float] = []
+    if scorer is not None and outputs.features is not None:
+        scores = scorer.scores(outputs.features).tolist()
     index.parent.mkdir(exist_ok=True)
     probes = []
-    for number, (photo, row) in enumerate(zip(photos, rows, strict=True)):
+    for number, (photo, row) in enumerate(zip(photos, outputs.probabilities, strict=True)):
         file = f"{number}{photo.suffix.lower()}"
         shutil.copyfile(photo, index.parent / file)
-        probes.append({"file": file, "probabilities": row.tolist()})
+        score = {"unknown_score": scores[number]} if scores else {}
+        probes.append({"file": file, "probabilities": row.tolist(), **score})
     index.write_text(json.dumps({"tolerance": tolerance, "probes": probes}, indent=1))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from handlers.contract import ONNX_INPUT
 from handlers.engines.cpu_engines import Engine, OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec
+from training.data.balance import stratified_sample as stratified_sample
 from training.data.dataset import served_pixels
 from training.data.photos import Photo, PhotoSet
 from training.errors import ExportError
@@ -191,13 +192,6 @@ def compare(
         bytes_float32=float32.stat().st_size,
         bytes_int8=int8.stat().st_size,
     )
-
-
-def stratified_sample(photos: Sequence[Photo], count: int) -> list[Photo]:
-    """Return `count` of the photos, or all if there are fewer, each class in proportion to its size."""
-    by_class = sorted(photos, key=lambda photo: (photo.label, photo.sha256))
-    count = min(count, len(by_class))
-    return [by_class[index * len(by_class) // count] for index in range(count)]
 
 
 def _float32_nodes(nodes: Sequence[Any]) -> list[str]:

@@ -3,6 +3,7 @@
 Example:
     headswap evaluate runs/first
     headswap evaluate runs/first --data other-photos
+    headswap evaluate runs/first --target-accuracy 0.99 --negatives photos-of-other-things
 
 Prints accuracy with its 95 % interval, the figures of each class and the confusion matrix; evaluation.json and
 report.html in the run folder hold them too.
@@ -34,6 +35,12 @@ class Command:
     """CSV file of path,label[,split] that lists the photos of --data, instead of class folders."""
     split: Literal["val", "test"] = "test"
     """Photos to evaluate on. Compare runs on val; report the figures of test."""
+    accepted_share: float = 0.95
+    """Of photos of the classes, that the unknown score accepts: its threshold is chosen on val."""
+    negatives: Path | None = None
+    """Folder of photos of other things, to see how many of them the unknown score finds."""
+    target_accuracy: float | None = None
+    """Print from which probability on the answers are right that often, chosen on val, and how many are answered."""
 
 
 def run(command: Command) -> int:
@@ -46,14 +53,25 @@ def run(command: Command) -> int:
         raise ArgumentError(
             "--labels needs --data: a run remembers its own photos and labels. Give --data FOLDER."
         )
+    for flag, share in (
+        ("--accepted-share", command.accepted_share),
+        ("--target-accuracy", command.target_accuracy),
+    ):
+        if share is not None and not 0 < share < 1:
+            raise ArgumentError(f"{flag} must be above 0 and below 1, not {share}.")
     evaluation = evaluate(
         command.run,
         data=command.data,
         labels=command.labels,
         split=command.split,
+        accepted_share=command.accepted_share,
+        negatives=command.negatives,
+        target_accuracy=command.target_accuracy,
         report=stderr.print,
     )
     show(evaluation)
+    if command.target_accuracy is not None:
+        _show_abstention(evaluation, command.target_accuracy)
     stdout.print(f"{write_report(command.run)}")
     stdout.print(f"Next: headswap export {command.run} --name NAME --version 1.0")
     return 0
@@ -82,6 +100,42 @@ def show(evaluation: "Evaluation") -> None:
         )
     print_table(table)
     _show_confusion(evaluation)
+    _show_unknown(evaluation)
+
+
+def _show_unknown(evaluation: "Evaluation") -> None:
+    unknown = evaluation.unknown
+    if not unknown:
+        return
+    accepted = unknown["accepted_share"]
+    stdout.print(
+        f"unknown score: accepts {unknown['evaluated_accepted_share']:.1%} of the {evaluation.split} photos; expected "
+        f"{accepted['expected']:.1%} +- {accepted['deviation']:.1%}, from {accepted['n']} val photos"
+    )
+    if "left_out_auroc" in unknown:
+        stdout.print(
+            f"unknown score: AUROC {unknown['left_out_auroc']:.3f} +- {unknown['left_out_auroc_deviation']:.3f} for a "
+            f"class left out ({unknown['left_out_classes']} classes), highest probability "
+            f"{unknown['left_out_auroc_of_max_probability']:.3f}"
+        )
+    if "negatives" in unknown:
+        negatives = unknown["negatives"]
+        stdout.print(
+            f"unknown score: finds {negatives['unknown_share']:.1%} of the {negatives['n']} negatives, AUROC "
+            f"{negatives['auroc']:.3f}, highest probability {negatives['auroc_of_max_probability']:.3f}"
+        )
+
+
+def _show_abstention(evaluation: "Evaluation", target_accuracy: float) -> None:
+    abstention = evaluation.abstention
+    if abstention is None:
+        stdout.print(f"no probability reaches an accuracy of {target_accuracy:g} on val")
+        return
+    stdout.print(
+        f"accuracy {target_accuracy:g} on {abstention.val_n} val photos from probability "
+        f"{abstention.min_probability:.4f} on (handler.min_probability); of the {evaluation.n} {evaluation.split} "
+        f"photos {abstention.answered_share:.1%} are answered, {abstention.correct} of {abstention.answered} correctly"
+    )
 
 
 def _show_confusion(evaluation: "Evaluation") -> None:

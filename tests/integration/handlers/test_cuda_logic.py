@@ -125,8 +125,8 @@ def make_engine(monkeypatch):
         classifier = RecordingClassifier(limit)
         network = Network(classifier, preprocessing=SPEC).eval()
         monkeypatch.setattr(cuda_engine, "load_network", lambda archive: network)
-        card = type("Card", (), {"preprocessing": SPEC})
-        archive = type("Archive", (), {"card": card})
+        card = type("Card", (), {"preprocessing": SPEC, "class_count": 3})
+        archive = type("Archive", (), {"card": card, "has_unknown_score": False})
         engine = CudaEngine(archive, device=CPU, largest_batch=largest_batch)
         return engine, classifier
 

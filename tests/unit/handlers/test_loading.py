@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from handlers import settings
+from handlers.engines.cpu_engines import Outputs
 from handlers.errors import HandlerSettingsError
 from handlers.images import jpeg
 from handlers.settings import HandlerSettings
@@ -202,7 +203,7 @@ def test_a_failing_engine_is_an_internal_error_without_details(worker, photos, m
         raise RuntimeError("CUDA out of memory")
 
     pipeline = worker.handler._classifier.pipeline
-    monkeypatch.setattr(pipeline._engine, "probabilities", fail)
+    monkeypatch.setattr(pipeline._engine, "outputs", fail)
     responses = worker.respond([{"body": bytearray(photos["red"])}, {"body": bytearray(b"bad")}])
     codes = [json.loads(body)["error"]["code"] for _, _, body in responses]
     assert codes == ["internal", "undecodable_image"]
@@ -215,7 +216,9 @@ def test_probabilities_that_are_not_finite_are_an_internal_error(
 ) -> None:
     pipeline = worker.handler._classifier.pipeline
     monkeypatch.setattr(
-        pipeline._engine, "probabilities", lambda batch: np.full((len(batch), 3), np.nan)
+        pipeline._engine,
+        "outputs",
+        lambda batch: Outputs(np.full((len(batch), 3), np.nan), None),
     )
     status, body = worker.respond_one({"body": bytearray(photos["red"])})
     assert (status, body["error"]["code"]) == (500, "internal")

@@ -16,6 +16,7 @@ from handlers import metrics
 from handlers.entry import HeadswapHandler
 from handlers.images.loaders import PassTiming, PhotoTiming, Timings
 from handlers.metric_buffer import MetricBuffer
+from handlers.settings import HandlerSettings
 from tests.unit.handlers.helpers import HTTP, Worker
 
 # TorchServe leaves the file it parsed open.
@@ -69,6 +70,7 @@ def test_a_version_that_fails_to_load_is_counted(archive_folder, cache, caplog) 
 
 def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, card) -> None:
     worker = Worker(archive_folder)
+    worker.handler._classifier.pipeline._settings = HandlerSettings(min_probability=0.5)
     buffer = MetricBuffer()
     worker.handler._classifier._metrics = metrics.Metrics(cache, card, buffer)
     with caplog.at_level(logging.INFO):
@@ -81,6 +83,7 @@ def test_a_batch_is_counted_and_timed(archive_folder, photos, cache, caplog, car
     assert ("handler_predictions_total", f"{labels},label:red") in lines
     assert ("handler_errors_total", f"{labels},code:undecodable_image") in lines
     assert ("handler_images_total", f"{labels},format:JPEG") in lines
+    assert ("handler_outcomes_total", f"{labels},outcome:known") in lines
     assert {name for name, _ in lines} == set(metrics.HISTOGRAMS + metrics.COUNTERS)
 
 

@@ -18,7 +18,10 @@ def test_fields_of_a_later_version_are_ignored(card) -> None:
     assert ModelCard.from_json(json.dumps(card.to_dict() | {"new": [1, 2]})) == card
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelCard)])
+@pytest.mark.parametrize(
+    "field",
+    [field.name for field in dataclasses.fields(ModelCard) if field.name != "unknown"],
+)
 def test_a_missing_field_is_named(card, field: str) -> None:
     values = card.to_dict()
     del values[field]

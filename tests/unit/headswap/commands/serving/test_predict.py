@@ -76,11 +76,19 @@ def test_csv_has_the_same_columns_in_every_row(server, folder, capsys):
     assert run_predict(server, folder, "--csv", "--top-k", "3") == 1
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     head = ["photo", "model", "version", "label_1", "probability_1", "label_2", "probability_2"]
-    assert rows[0] == [*head, "label_3", "probability_3", "explanation", "error"]
-    assert {len(row) for row in rows} == {11}
+    assert rows[0] == [
+        *head,
+        "label_3",
+        "probability_3",
+        "outcome",
+        "unknown_score",
+        "explanation",
+        "error",
+    ]
+    assert {len(row) for row in rows} == {13}
     # A model of two classes has no third score.
-    assert rows[1][3:] == ["hat", "0.75", "a, b", "0.25", "", "", "", ""]
-    assert rows[3][1:] == ["", "", "", "", "", "", "", "", "", "no image"]
+    assert rows[1][3:] == ["hat", "0.75", "a, b", "0.25", "", "", "", "", "", ""]
+    assert rows[3][1:] == [*[""] * 11, "no image"]
 
 
 def test_explanations_of_photos_with_the_same_name_do_not_overwrite_each_other(

@@ -1,0 +1,119 @@
+"""The unknown score: how unlike the training photos a photo's features are.
+
+The sum of two standardised scores of the same features: the distance to the nearest training photos (Sun et al., 2022,
+https://arxiv.org/abs/2204.06507), in their principal components, which finds other kinds of pictures; and the energy
+(Liu et al., 2020, https://arxiv.org/abs/2010.03759), which finds neighbours of the classes.
+
+Legend: B batch, D features, R components, P prototypes, K classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from handlers.engines.weights import read_weights
+from handlers.errors import WeightsError
+
+# The distance is the mean of those to this many prototypes.
+NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownScorer:
+    """What scores are computed from, all float32. fit_scorer in training/unknown makes one."""
+
+    components: np.ndarray
+    """`(D, R)`: the principal components of the training photos' features, each of length 1 and not centred."""
+    prototypes: np.ndarray
+    """`(P, R)`: features of training photos, scaled to length 1, in these components."""
+    head_weight: np.ndarray
+    """`(K, D)`: the network's last layer."""
+    head_bias: np.ndarray
+    """`(K,)`."""
+    standards: np.ndarray
+    """`(4,)`: mean and standard deviation of the distance and of the energy on val."""
+    scale: np.ndarray
+    """`(2,)`: which sums become score 0, that of a typical val photo, and 1, the threshold."""
+
+    def __post_init__(self) -> None:
+        if self.components.ndim != 2:
+            raise ValueError(f"components must have two axes, not {self.components.ndim}")
+        (size, rank), count = self.components.shape, len(self.head_weight)
+        shapes = {
+            "components": (size, rank),
+            "prototypes": (len(self.prototypes), rank),
+            "head_weight": (count, size),
+            "head_bias": (count,),
+            "standards": (4,),
+            "scale": (2,),
+        }
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            if value.shape != shape or not np.isfinite(value).all():
+                raise ValueError(f"{name} must be finite and {shape}, not {value.shape}")
+        if not self.standards[1::2].all():
+            raise ValueError("its standard deviations must not be 0")
+        if not len(self.prototypes) or not self.scale[1] > self.scale[0]:
+            raise ValueError("it needs prototypes and a threshold above a typical photo's score")
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return `(B,) float32` for features `(B, D)`: 0 is a typical val photo's, above 1 is unknown."""
+        typical, threshold = self.scale
+        scores: np.ndarray = (self.raw_scores(features) - typical) / (threshold - typical)
+        return scores
+
+    def raw_scores(self, features: np.ndarray) -> np.ndarray:
+        """Return `(B,) float32`, the sum of the two standardised scores."""
+        distance, energy = self.distances(features), self.energies(features)
+        mean_d, std_d, mean_e, std_e = self.standards
+        raw: np.ndarray = (distance - mean_d) / std_d + (energy - mean_e) / std_e
+        return raw
+
+    def distances(self, features: np.ndarray) -> np.ndarray:
+        """Return `(B,)`: 1 - cosine to the nearest prototypes, 0..2; what lies outside the components counts as far."""
+        similarities = unit_rows(features) @ self.components @ self.prototypes.T
+        count = min(NEIGHBOURS, len(self.prototypes))
+        nearest = np.partition(similarities, -count, axis=1)[:, -count:]
+        distances: np.ndarray = 1 - nearest.mean(1)
+        return distances
+
+    def energies(self, features: np.ndarray) -> np.ndarray:
+        """Return `(B,)`: minus the logarithm of the sum of the exponentials of the logits."""
+        logits = features @ self.head_weight.T + self.head_bias
+        top = logits.max(1, keepdims=True)
+        energies: np.ndarray = -top[:, 0] - np.log(np.exp(logits - top).sum(1))
+        return energies
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what a file of it holds."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return it from what `arrays` returned. Raises KeyError or ValueError where something is missing or wrong."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Return the rows scaled to length 1; rows of zeros stay so."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: np.ndarray = rows / np.maximum(lengths, 1e-12)
+    return scaled
+
+
+def read_scorer(path: Path, *, sha256: str = "") -> UnknownScorer:
+    """Return the scorer of an archive's file.
+
+    Raises:
+        WeightsError: there is no such file, it has another sha256, or it does not hold a scorer.
+    """
+    tensors = read_weights(path, sha256=sha256)
+    try:
+        return UnknownScorer.from_arrays({name: value.numpy() for name, value in tensors.items()})
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise WeightsError(
+            f"{path.name} does not hold an unknown score ({error!r:.200}). Export the archive again."
+        ) from None

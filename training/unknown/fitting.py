@@ -1,0 +1,98 @@
+"""Fits the unknown score to features of train and val photos.
+
+Legend: N photos, D features, K classes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from handlers.engines.unknown import UnknownScorer, unit_rows
+
+# benchmarks/training/unknown.py: 128 components find left-out classes as well as all 1,280 features do, and a photo's
+# score takes a fiftieth of the network's time.
+COMPONENTS = 128
+# Prototypes are at most this many train photos, which is 1 MB.
+PROTOTYPES = 2000
+# A standard deviation below this is that of equal values.
+_STD_MIN = 1e-6
+# Between a typical val photo and the threshold, in standard deviations; with 80 photos it is 2 to 3.
+_SPREAD_MIN = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedShare:
+    """What share of photos of the classes a threshold accepts that was chosen on n val photos."""
+
+    expected: float
+    """Mean of its Beta distribution, 0..1."""
+    deviation: float
+    """Its standard deviation: so far off may the share on new photos be."""
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    weight: np.ndarray
+    """`(K, D) float32`."""
+    bias: np.ndarray
+    """`(K,) float32`."""
+
+
+def fit_scorer(
+    train: np.ndarray, val: np.ndarray, head: Head, *, accepted_share: float = 0.95
+) -> tuple[UnknownScorer, AcceptedShare]:
+    """Return the scorer of features `(N, D) float32`, whose threshold accepts that share of photos like val's."""
+    units = unit_rows(train)
+    components = principal_components(units)
+    unscaled = UnknownScorer(
+        components=components,
+        prototypes=units @ components,
+        head_weight=head.weight,
+        head_bias=head.bias,
+        standards=np.array([0, 1, 0, 1], np.float32),
+        scale=np.array([0, 1], np.float32),
+    )
+    distances, energies = unscaled.distances(val), unscaled.energies(val)
+    standards = [f(values) for values in (distances, energies) for f in (np.mean, _std)]
+    standardised = _replace(unscaled, standards=np.array(standards, np.float32))
+    raw = np.sort(standardised.raw_scores(val))
+    rank = threshold_rank(len(raw), accepted_share)
+    typical, threshold = float(np.median(raw)), float(raw[rank - 1])
+    # A handful of val photos may be nearly equal.
+    threshold = max(threshold, typical + _SPREAD_MIN)
+    scorer = _replace(standardised, scale=np.array([typical, threshold], np.float32))
+    return scorer, share_of_rank(rank, len(raw))
+
+
+def principal_components(rows: np.ndarray) -> np.ndarray:
+    """Return `(D, R) float32`, the directions that hold most of the rows `(N, D)`; R is at most 128, N and D."""
+    rank = min(COMPONENTS, *rows.shape)
+    _, _, rows = np.linalg.svd(rows, full_matrices=False)
+    components: np.ndarray = np.ascontiguousarray(rows[:rank].T)
+    return components
+
+
+def threshold_rank(n: int, accepted_share: float) -> int:
+    """Return which of n sorted scores, from 1, is the threshold: a new photo is below it with that probability.
+
+    As conformal prediction has it (Vovk et al., 2005); with few photos the largest, which is as near as it gets.
+    """
+    return min(n, max(1, math.ceil(accepted_share * (n + 1))))
+
+
+def share_of_rank(rank: int, n: int) -> AcceptedShare:
+    """Return the share below the score of this rank: its distribution is Beta(rank, n + 1 - rank)."""
+    expected = rank / (n + 1)
+    deviation = math.sqrt(expected * (1 - expected) / (n + 2))
+    return AcceptedShare(expected=expected, deviation=deviation, n=n)
+
+
+def _replace(scorer: UnknownScorer, **changes: np.ndarray) -> UnknownScorer:
+    return UnknownScorer(**(scorer.arrays() | changes))
+
+
+def _std(values: np.ndarray) -> float:
+    deviation = float(values.std())
+    return deviation if deviation > _STD_MIN else 1.0
