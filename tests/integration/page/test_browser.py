@@ -99,6 +99,13 @@ def test_two_versions_stand_side_by_side(visitor: Page, server: PageServer) -> N
     )
 
 
+def test_none_of_these_is_shown_as_such(visitor: Page, server: PageServer) -> None:
+    server.outcome = "unknown"
+    sign_in(visitor)
+    try_photo(visitor)
+    expect(visitor.locator(".result .badge")).to_have_text("none of these")
+
+
 def test_a_hostile_name_stays_text(visitor: Page) -> None:
     sign_in(visitor)
     try_photo(visitor)
