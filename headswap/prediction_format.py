@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from headswap.output import visible
+
 if TYPE_CHECKING:
     from serving.client import Prediction
 
@@ -37,7 +39,7 @@ class TextFormat:
     def success(self, name: str, prediction: "Prediction", explanation: Path | None) -> str:
         scores = ", ".join(f"{score.label} {score.probability:.3f}" for score in prediction.scores)
         line = f"{name}: {scores}{f'  {explanation}' if explanation else ''}"
-        return f"{line}{_remark(prediction)}\n"
+        return f"{visible(line)}{_remark(prediction)}\n"
 
     def failure(self, name: str, error: Exception) -> str:
         return ""

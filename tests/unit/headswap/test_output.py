@@ -1,4 +1,4 @@
-"""Tables are whole in a pipe and in a narrow terminal."""
+"""Tables are whole in a pipe and in a narrow terminal; no name of a class or file commands the terminal."""
 
 import json
 
@@ -6,7 +6,9 @@ import pytest
 from rich.table import Table
 
 from headswap.commands.serving import status
-from headswap.output import print_table
+from headswap.output import print_error, print_table, stdout
+from headswap.prediction_format import prediction_format
+from serving.client import ClassScore, Prediction
 from serving.rollout import status as rollout_status
 from serving.rollout.status import VersionStatus
 
@@ -25,6 +27,34 @@ def test_no_cell_of_a_table_is_cut(
     head, row = capsys.readouterr().out.splitlines()
     assert head.split() == ["model", "version", "[old]"]
     assert row.split() == [MODEL, VERSION, "服装" * 30]
+
+
+HOSTILE = "\x1b[2Jcat\x07\x9b31m\u202egpj.exe\r"
+SHOWN = r"\x1b[2Jcat\x07\x9b31m\u202egpj.exe\r"
+
+
+def test_a_class_name_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(HOSTILE, box=None)
+    table.add_row(HOSTILE)
+    print_table(table)
+    stdout.print(HOSTILE)
+    print_error(HOSTILE)
+    captured = capsys.readouterr()
+    assert [line.strip() for line in captured.out.splitlines()] == [SHOWN] * 3
+    assert captured.err == f"headswap: {SHOWN}\n"
+
+
+def test_a_predicted_name_cannot_command_the_terminal() -> None:
+    scores = (ClassScore(label=HOSTILE, index=0, probability=1.0),)
+    prediction = Prediction(model="clothing", version="1.0", scores=scores)
+    line = prediction_format("text", top_k=1).success(HOSTILE, prediction, None)
+    assert line == f"{SHOWN}: {SHOWN} 1.000\n"
+
+
+def test_letters_of_every_language_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "کتاب‌ها 服装 é 👩‍👧"
+    stdout.print(name)
+    assert capsys.readouterr().out == f"{name}\n"
 
 
 class Session:
