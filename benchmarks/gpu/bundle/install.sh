@@ -41,7 +41,9 @@ tar -xf project.tar -C headswap
 site=$(headswap/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$PYTHON" -c 'import site, sys, sysconfig
 paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-print("\n".join(dict.fromkeys(paths)))' >"$site/host.pth"
+# addsitedir, because a path alone would leave out what .pth files there add.
+for path in dict.fromkeys(paths):
+    print(f"import site; site.addsitedir({path!r})")' >"$site/host.pth"
 "$PYTHON" -m pip --python headswap/.venv/bin/python install --quiet --disable-pip-version-check --no-index --no-deps \
     --no-compile wheels/*.whl
 # The project itself, as `pip install --editable` would: a path, and the command.
