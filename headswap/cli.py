@@ -70,12 +70,14 @@ def parse(entry: CommandEntry, argv: Sequence[str]) -> Any:
 
 
 def _run_tyro(module: ModuleType, command_name: str, arguments: list[str], default: Any) -> Any:
+    # None would be one more choice where the command is one of several.
+    defaults = {} if default is None else {"default": default}
     return tyro.cli(
         module.Command,
         prog=f"headswap {command_name}",
         description=module.__doc__,
         args=arguments,
-        default=default,
+        **defaults,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         registry=_REGISTRY,
     )

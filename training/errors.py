@@ -12,6 +12,7 @@ TrainingError               exit code 1: training, evaluation or export failed
         DataError           a photo folder that cannot be trained on
         WeightsError        initial weights that do not fit the network
         RunError            not a run folder, or its run is not finished
+        AuditError          corrected labels that cannot be applied, or moves that cannot be undone
 """
 
 
@@ -62,4 +63,8 @@ class WeightsError(TrainingInputError):
 
 
 class RunError(TrainingInputError):
+    pass
+
+
+class AuditError(TrainingInputError):
     pass

@@ -39,7 +39,7 @@ GROUPS = {
     "Train": _group(
         "training",
         {
-            "data": "check a folder of photos: counts, broken files, duplicates, a contact sheet",
+            "data": "check a folder of photos: counts, broken files, duplicates; audit its labels",
             "lr-find": "find a good learning rate, with a plot",
             "train": "fine-tune a pretrained network on a folder of photos",
             "evaluate": "measure a run on its held-out test photos and write a report",

@@ -1,15 +1,18 @@
-"""Check a folder of photos before training on it: counts, sizes, broken files, duplicates, and a contact sheet.
+"""Check a folder of photos before training on it, and audit its labels.
 
 Example:
     headswap data check photos
     headswap data check photos --contact-sheet photos.png
+    headswap data audit photos
+    headswap data audit photos --apply fixed.csv
+    headswap data audit photos --undo
 
-The exit code is 1 where the same photo, or nearly the same, is in two splits or in two classes.
+See headswap data check --help and headswap data audit --help.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -19,6 +22,7 @@ from handlers.images.limits import (
     DEFAULT_MAX_PIXELS,
     DecodeLimits,
 )
+from headswap.commands.training import data_audit
 from headswap.output import print_table, stdout
 
 if TYPE_CHECKING:
@@ -30,9 +34,12 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    action: tyro.conf.Positional[Literal["check"]]
-    """What to do with the photos; so far there is only check."""
+class Check:
+    """Counts, sizes, broken files, duplicates, and a contact sheet.
+
+    The exit code is 1 where the same photo, or nearly the same, is in two splits or in two classes.
+    """
+
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]]
     """Folder of class folders, or of train/, val/ and test/ with class folders in each; or a dataset's name."""
     labels: Path | None = None
@@ -51,7 +58,17 @@ class Command:
     """Seed of the split, for a folder that is not split yet; headswap train has the same flag."""
 
 
-def run(command: Command) -> int:
+Command = (
+    Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[data_audit.Audit, tyro.conf.subcommand("audit")]
+)
+
+
+def run(command: Check | data_audit.Audit) -> int:
+    return data_audit.run(command) if isinstance(command, data_audit.Audit) else _check(command)
+
+
+def _check(command: Check) -> int:
     from training.data.check import check_data
     from training.data.contact_sheet import write_contact_sheets
     from training.data.grey_hints import suggest_grey_range
