@@ -37,7 +37,7 @@ _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
 
 
 class _MalformedError(Exception):
-    """A file whose parts cannot be told apart; its pixels may still decode."""
+    """A file whose structure is damaged; its pixels may still decode."""
 
 
 def strip_metadata(data: bytes, *, grey_range: GreyRange = "full") -> tuple[bytes, str]:

@@ -76,6 +76,13 @@ GROUPS = {
             "soak": "swap versions under load and count failed, wrong and late answers",
         },
     ),
+    "Improve": _group(
+        "learning",
+        {
+            "review": "say which captured photos to label next",
+            "improve": "train on the labels of captured photos, and promote the result if it is better",
+        },
+    ),
 }
 COMMANDS = {entry.name: entry for entries in GROUPS.values() for entry in entries}
 

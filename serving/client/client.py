@@ -28,6 +28,8 @@ class Client:
         self._transport = transport
         self._connect_management = connect_management
         self._management: ManagementApi | None = None
+        self.allows_capture = True
+        """False: a server that keeps photos for labelling is asked to keep none of this client's."""
         self.retries = 0
         """How many retries this client's requests have needed so far."""
 
@@ -93,6 +95,8 @@ class Client:
             RequestError: the photo, or the request as a whole, was not answered.
         """
         options = _options(top_k=top_k, correlation_id=correlation_id)
+        if not self.allows_capture:
+            options["headswap_capture"] = "no"
         is_single = isinstance(photos, bytes)
         named = _name_photos(photos)
         names, sent = tuple(named), tuple(named.values())

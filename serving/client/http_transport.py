@@ -14,6 +14,7 @@ from serving.errors import DeadlineError, UnreachableError
 HEADER_OF: dict[Option, str] = {
     "top_k": "X-Top-K",
     "class": "X-Explain-Class",
+    "headswap_capture": "X-Headswap-Capture",
     "x-correlation-id": "X-Correlation-Id",
 }
 BYTES = "application/octet-stream"

@@ -8,7 +8,7 @@ from serving.client.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 
-Option = Literal["top_k", "explain", "class", "format", "x-correlation-id"]
+Option = Literal["top_k", "explain", "class", "format", "headswap_capture", "x-correlation-id"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,8 @@ class ServerSession:
         """Return the client over HTTP; its `management` is for reading alone."""
         if self._http is None:
             self._http = HttpClient(self.settings)
+            # Probes and test photos are none that clients sent.
+            self._http.allows_capture = False
         return self._http
 
     @property
@@ -62,6 +64,7 @@ class ServerSession:
         """Return the client over gRPC."""
         if self._grpc is None:
             self._grpc = GrpcClient(self.settings)
+            self._grpc.allows_capture = False
         return self._grpc
 
     @property

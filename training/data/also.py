@@ -57,6 +57,23 @@ def with_also(photos: PhotoSet, folder: Path, limits: DecodeLimits | None = None
     )
 
 
+def labelled_photos(folder: Path, class_names: Sequence[str]) -> tuple[Photo, ...]:
+    """Return the photos of the class folders, those that cannot be read left out.
+
+    Raises:
+        DataError: as `with_also`.
+    """
+    files = _find(folder)
+    label_of = {unicodedata.normalize("NFC", name): i for i, name in enumerate(class_names)}
+    _check_classes(files, label_of, folder=folder)
+    checked = check_files([file.path for file in files])
+    return tuple(
+        Photo(path=file.path, label=label_of[file.class_name], split="test", sha256=sha256)
+        for file, sha256 in zip(files, checked, strict=True)
+        if isinstance(sha256, str)
+    )
+
+
 def _find(folder: Path) -> list[LabelledFile]:
     try:
         tree = read_tree(folder)

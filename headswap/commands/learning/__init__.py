@@ -1,0 +1,1 @@
+"""Commands by which a served model learns from what it serves."""

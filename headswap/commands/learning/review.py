@@ -1,0 +1,103 @@
+"""Say which captured photos to label next, most useful first.
+
+Example:
+    headswap review captured --suggest 50
+    headswap review captured --suggest 50 --out next.csv
+
+A photo is useful if the served version was unsure of it, and if it is unlike the photos that are labelled and unlike
+the others suggested. The page shows the photos in the same order. Without --suggest it says what was captured.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from headswap.errors import ArgumentError
+from headswap.output import print_table, stderr, stdout
+
+if TYPE_CHECKING:
+    from capture.answers import CapturedPhoto
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    captured: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
+    """The folder of `headswap serve --capture`."""
+    suggest: int = 0
+    """Suggest this many photos."""
+    out: Path | None = None
+    """Write the suggested photos to this CSV file too: path, predicted label, probability, outcome."""
+
+
+def run(command: Command) -> int:
+    from capture.answers import read_captured
+    from capture.labels import NONE_LABEL, LabelBook
+    from capture.order import write_suggested
+
+    if command.suggest < 0:
+        raise ArgumentError(f"--suggest must be 0 or more photos, not {command.suggest}.")
+    captured = read_captured(command.captured)
+    labels = LabelBook(command.captured).read()
+    counts = Counter(label.class_name or NONE_LABEL for label in labels.values())
+    of_class = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    stderr.print(
+        f"{len(captured)} photos captured, {len(labels)} labelled{f': {of_class}' if of_class else ''}"
+    )
+    if command.suggest == 0:
+        return 0
+    waiting = [photo for photo in captured if photo.sha256 not in labels]
+    chosen = [waiting[index] for index in _choose(command, waiting)]
+    write_suggested(command.captured, [photo.sha256 for photo in chosen])
+    rows = [
+        (str(p.path), p.predictions[0].label, f"{p.confidence:.3f}", p.outcome or "")
+        for p in chosen
+    ]
+    _print(rows)
+    if command.out is not None:
+        _write(command.out, rows)
+    stdout.print("Next: label them on the page (headswap page), then headswap improve")
+    return 0
+
+
+def _choose(command: Command, waiting: "Sequence[CapturedPhoto]") -> list[int]:
+    from capture.labels import LabelBook
+    from headswap.improve.features import compute
+    from headswap.improve.suggestion import suggest, uncertainties
+    from training.data.photos import Photo
+    from training.data.source import NO_LABEL
+
+    labels = LabelBook(command.captured).read()
+    paths = [photo.path for photo in waiting]
+    paths += [command.captured / label.path for label in labels.values()]
+    photos = [Photo(path=p, label=NO_LABEL, split="train", sha256=p.stem) for p in paths]
+    if not waiting:
+        return []
+    features = compute(photos)
+    count = len(waiting)
+    unsure = uncertainties([p.confidence for p in waiting], [p.is_unknown for p in waiting])
+    return suggest(features[:count], unsure, features[count:], count=command.suggest)
+
+
+def _print(rows: list[tuple[str, str, str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table("photo", "predicted", "probability", "outcome")
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)
+
+
+def _write(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
+    from storage.atomic import atomic_write
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "predicted", "probability", "outcome"))
+    writer.writerows(rows)
+    atomic_write(path, text.getvalue())
