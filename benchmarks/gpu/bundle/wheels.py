@@ -63,6 +63,8 @@ def rewrite_stored(wheel: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as packed:
         members = {name: packed.read(name) for name in packed.namelist() if not name.endswith("/")}
+        # Whether a file may be run: Java's launcher is one.
+        modes = {member.filename: member.external_attr for member in packed.infolist()}
     jars = {name: _stored(data) for name, data in members.items() if name.endswith(".jar")}
     members |= jars
     record = next(name for name in members if name.endswith(".dist-info/RECORD"))
@@ -70,21 +72,23 @@ def rewrite_stored(wheel: Path, target: Path) -> Path:
     rewritten = [_record_line(line, jars) for line in lines]
     members[record] = ("\n".join(rewritten) + "\n").encode()
     with atomic_path(target) as temporary:
-        temporary.write_bytes(_zip(members))
+        temporary.write_bytes(_zip(members, modes))
     return target
 
 
 def _stored(jar: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(jar)) as packed:
-        return _zip({name: packed.read(name) for name in packed.namelist()})
+        return _zip({name: packed.read(name) for name in packed.namelist()}, {})
 
 
-def _zip(members: dict[str, bytes]) -> bytes:
+def _zip(members: dict[str, bytes], modes: dict[str, int]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
         for name, data in members.items():
             # Without the present time: the same content is the same file, and is compressed once.
-            packed.writestr(zipfile.ZipInfo(name), data)
+            member = zipfile.ZipInfo(name)
+            member.external_attr = modes.get(name, 0)
+            packed.writestr(member, data)
     return buffer.getvalue()
 
 

@@ -75,11 +75,15 @@ def test_a_wheel_and_its_jar_are_stored_and_recorded_anew(tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, data in members.items():
             packed.writestr(name, data)
+        program = zipfile.ZipInfo("p/bin/java")
+        program.external_attr = 0o100755 << 16
+        packed.writestr(program, b"run")
     first = rewrite_stored(wheel, tmp_path / "stored" / wheel.name).read_bytes()
     assert rewrite_stored(wheel, tmp_path / "again" / wheel.name).read_bytes() == first
     with zipfile.ZipFile(io.BytesIO(first)) as packed:
         assert all(member.compress_type == zipfile.ZIP_STORED for member in packed.infolist())
         assert packed.read("p/__init__.py") == members["p/__init__.py"]
+        assert packed.getinfo("p/bin/java").external_attr >> 16 == 0o100755
         stored_jar = packed.read("p/server.jar")
         with zipfile.ZipFile(io.BytesIO(stored_jar)) as inner:
             assert inner.infolist()[0].compress_type == zipfile.ZIP_STORED
