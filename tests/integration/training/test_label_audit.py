@@ -24,12 +24,15 @@ def planted(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     truth: dict[str, str] = {}
     for index, photo in enumerate(photos):
         name = photo.parent.name
+        # Every class has a 000.jpg.
+        file_name = f"{name}-{photo.name}"
         if index in wrong:
-            truth[photo.name] = name
+            truth[file_name] = name
             others = [other for other in CLASSES if other != name]
             name = others[generator.integers(len(others))]
         (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo, tmp_path / "photos" / name / photo.name)
+        shutil.copy(photo, tmp_path / "photos" / name / file_name)
+    assert len(list(tmp_path.rglob("*.jpg"))) == len(photos)
     return tmp_path / "photos", truth
 
 
