@@ -38,15 +38,6 @@ class Run:
         return self.folder / "best.safetensors"
 
     @property
-    def head_only_path(self) -> Path:
-        """The network after the epochs of the head alone, until the run is finished."""
-        return self.folder / "head_only.safetensors"
-
-    @property
-    def interpolation_path(self) -> Path:
-        return self.folder / "interpolation.json"
-
-    @property
     def data_path(self) -> Path:
         return self.folder / "data.json"
 
@@ -228,8 +219,6 @@ def begin_run(run: Run, config: TrainConfig, photos: PhotoSet, *, licence_note: 
     # Of an earlier run whose config.json somebody deleted.
     run.metrics_path.unlink(missing_ok=True)
     run.last_path.unlink(missing_ok=True)
-    run.head_only_path.unlink(missing_ok=True)
-    run.interpolation_path.unlink(missing_ok=True)
     write_json(
         run.data_path,
         {
