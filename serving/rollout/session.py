@@ -55,7 +55,7 @@ class ServerSession:
         """Return the client over HTTP; its `management` is for reading alone."""
         if self._http is None:
             self._http = HttpClient(self.settings)
-            # Probes and test photos are none that clients sent.
+            # No client sent the probes and test photos.
             self._http.allows_capture = False
         return self._http
 

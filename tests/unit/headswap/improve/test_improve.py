@@ -16,7 +16,7 @@ from headswap.improve.snapshot import is_measured_on, link_labels
 NAMES = ("labels", "train", "evaluate", "export", "promote", "bake")
 
 
-class RefusedError(Exception):
+class NoBetterError(Exception):
     pass
 
 
@@ -65,7 +65,7 @@ class Runner:
                 if kill == (name, "before"):
                     raise KeyboardInterrupt
                 if refuse == name:
-                    raise RefusedError("no better")
+                    raise NoBetterError("no better")
                 self.works.append(name)
                 if name == "promote":
                     self.live = journal.version
@@ -76,7 +76,7 @@ class Runner:
             return Step(name=name, plan=f"plan of {name}", run=work)
 
         run_improvement(
-            journal, [make(name) for name in NAMES], report=said.append, refusals=(RefusedError,)
+            journal, [make(name) for name in NAMES], report=said.append, refusals=(NoBetterError,)
         )
         return said
 
@@ -124,7 +124,7 @@ def test_the_next_call_goes_on_where_the_killed_one_was(
 
 def test_one_that_is_refused_is_over_and_the_live_version_stays(captured: Path) -> None:
     runner = Runner(captured)
-    with pytest.raises(RefusedError):
+    with pytest.raises(NoBetterError):
         runner.call(refuse="evaluate")
     assert (runner.live, runner.works) == ("1.0", ["labels", "train"])
     with pytest.raises(CaptureError, match="not used before"):
