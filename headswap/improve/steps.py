@@ -18,7 +18,7 @@ LIVE_WEIGHTS = "live.safetensors"
 
 
 class NotBetterError(Exception):
-    """The new version is no better than the live one, which serves on."""
+    """The new version does not improve on the live one, which serves on."""
 
     exit_code = 1
 
