@@ -26,6 +26,8 @@ PACKAGES = (
     "reports",
     "storage",
     "photo_folder",
+    "capture",
+    "page",
     "headswap",
 )
 README = ROOT / "README.md"
