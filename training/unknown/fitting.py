@@ -10,8 +10,7 @@ import numpy as np
 
 from handlers.engines.unknown import UnknownScorer, unit_rows
 
-# benchmarks/training/unknown.py: 128 components find left-out classes as well as all 1,280 features do, and a photo's
-# score takes a fiftieth of the network's time.
+# The features' own directions beyond these change the mean AUROC of left-out classes by 0.001 (0.790; 256: 0.791, 512: 0.790).
 COMPONENTS = 128
 # Prototypes are at most this many train photos, which is 1 MB.
 PROTOTYPES = 2000
