@@ -10,7 +10,7 @@ import numpy as np
 
 from handlers.engines.unknown import UnknownScorer, unit_rows
 
-# The features' own directions beyond these change the mean AUROC of left-out classes by 0.001 (0.790; 256: 0.791, 512: 0.790).
+# With 256 the mean AUROC of left-out classes is 0.791, with 512 0.790, with these 0.790.
 COMPONENTS = 128
 # Prototypes are at most this many train photos, which is 1 MB.
 PROTOTYPES = 2000
