@@ -39,7 +39,7 @@ class Command:
 
 
 def main() -> int:
-    """Return 0 if every step ended by itself, else 1; a figure that misses its aim is no failure."""
+    """Return 0 if every step ended by itself, else 1; a figure that misses its aim is not a failure."""
     command = tyro.cli(Command, description=__doc__)
     try:
         return run(command)

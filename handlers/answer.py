@@ -15,7 +15,7 @@ class Answer:
     probabilities: np.ndarray
     """`(K,) float32`."""
     outcome: Outcome | None = None
-    """unknown: like none of the classes. uncertain: no class reaches handler.min_probability. None: not judged."""
+    """unknown: like none of the classes. uncertain: no class reaches handler.min_probability. None: no score."""
     unknown_score: float | None = None
     """0 for a typical photo of the classes, above 1 for an unknown one; None in an archive without a score."""
 
@@ -23,12 +23,12 @@ class Answer:
 ImageResult = Answer | RequestRejectedError
 
 
-def judge(
+def make_answer(
     probabilities: np.ndarray, unknown_score: float | None, *, min_probability: float = 0.0
 ) -> ImageResult:
     """Return the answer; an InternalError where a number is not finite, which JSON cannot hold.
 
-    Without a score and with a `min_probability` of 0 there is nothing to judge by, and no outcome.
+    Without a score and with a `min_probability` of 0 there is no outcome.
     """
     if not np.isfinite(probabilities).all() or not np.isfinite(unknown_score or 0.0):
         return InternalError(

@@ -4,13 +4,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from handlers.capture.settings import CaptureSettings
 from serving.errors import SettingsError
 from serving.gpus import read_visible_gpus
 from serving.tls import Tls, check_key, pinned
 from serving.workers import WorkerCount, count_workers
+
+if TYPE_CHECKING:
+    from handlers.capture.settings import CaptureSettings
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -34,7 +37,7 @@ class ServerSettings:
     """The keys and values of `config`."""
     listen: str | None = None
     """Overrides the host of the two inference addresses."""
-    capture: CaptureSettings | None = None
+    capture: "CaptureSettings | None" = None
     """Which photos the workers keep for labelling; None: none."""
 
     @property

@@ -36,7 +36,7 @@ def measure(context: Context, records: Records) -> None:
         if process.returncode != 0:
             raise BenchmarkError(f"{name} failed: {output[-1500:]}")
     losses = {name: read_losses(context.out / name) for name in running}
-    steps = max(abs(one - other) for one, other in zip(*losses.values(), strict=True))
+    steps = max(abs(first - second) for first, second in zip(*losses.values(), strict=True))
     records.figure(
         STEP, "largest difference of a loss", steps, "", EQUAL if context.is_dry_run else LOSS
     )

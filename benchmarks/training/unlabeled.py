@@ -88,8 +88,9 @@ def table(results: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | {f'**{cell}**' if name == rows[0][0] else cell} |")
     lines += [
         "",
-        f"{results['architecture']} from the embedded weights at {results['image_size_px']} px, {results['labels_per_class']} "
-        f"labelled photos of each class, {results['unlabeled_n']} unlabeled ones, {results['test_n']} test photos; "
+        f"{results['architecture']} from the embedded weights at {results['image_size_px']} px, "
+        f"{results['labels_per_class']} labelled photos of each class, "
+        f"{results['unlabeled_n']} unlabeled ones, {results['test_n']} test photos; "
         f"mean ± standard deviation of {len(rows[0][1])} draws.",
     ]
     return "\n".join(lines) + "\n"

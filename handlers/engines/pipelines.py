@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from handlers.answer import ImageResult, judge
+from handlers.answer import ImageResult, make_answer
 from handlers.engines.cpu_choice import choose_cpu_engine
 from handlers.engines.cpu_engines import Engine, Outputs
 from handlers.engines.unknown import UnknownScorer, read_scorer
@@ -84,14 +84,14 @@ class Pipeline(Generic[Pixels]):
                 )
             ] * len(batch)
         timings.passes.append(PassTiming(len(batch), time.perf_counter() - started))
-        return self._judge(outputs)
+        return self._answers(outputs)
 
-    def _judge(self, outputs: Outputs) -> list[ImageResult]:
+    def _answers(self, outputs: Outputs) -> list[ImageResult]:
         scores: list[float | None] = [None] * len(outputs.probabilities)
         if self._scorer is not None and outputs.features is not None:
             scores = self._scorer.scores(outputs.features).tolist()
         return [
-            judge(row, score, min_probability=self._settings.min_probability)
+            make_answer(row, score, min_probability=self._settings.min_probability)
             for row, score in zip(outputs.probabilities, scores, strict=True)
         ]
 

@@ -28,7 +28,7 @@ class Prediction:
     name: str | None = None
     """Of several photos of one request, the one that this answers: its key, or its index in the list."""
     outcome: Literal["known", "unknown", "uncertain"] | None = None
-    """unknown: like none of the classes; uncertain: below the server's handler.min_probability; None: not judged."""
+    """unknown: like none of the classes; uncertain: below handler.min_probability; None: no score."""
     unknown_score: float | None = None
     """0 for a typical photo of the classes, above 1 for an unknown one; None from an archive without a score."""
 

@@ -1,1 +1,1 @@
-"""The unknown score: fitted to a run's photos, judged on photos of other things, packed into its archive."""
+"""The unknown score: fitted to a run's photos, measured on photos of other things, packed into its archive."""

@@ -1,4 +1,4 @@
-"""Photos of other things, on which the unknown score is judged."""
+"""Photos of other things, on which the unknown score is measured."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ def read_negatives(folder: Path) -> list[Photo]:
         DataError: the folder cannot be read, or holds no photo that can.
     """
     try:
-        found = find_photos(folder)
+        paths = find_photos(folder).paths
     except FolderError as error:
         raise DataError(str(error)) from None
-    checked = zip(found.paths, check_files(found.paths), strict=True)
+    checked = zip(paths, check_files(paths), strict=True)
     photos = [
         Photo(path=path, label=0, split="test", sha256=sha256)
         for path, sha256 in checked

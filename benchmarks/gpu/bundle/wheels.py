@@ -122,21 +122,21 @@ def _run(command: list[str]) -> str:
 
 def _wheel_of(requirement: str, folder: Path) -> Path:
     name, _, version = requirement.partition("==")
-    found = [
+    wheels = [
         path
         for path in folder.glob("*.whl")
         if _normal(path.name.split("-")[0]) == _normal(name) and path.name.split("-")[1] == version
     ]
-    if len(found) != 1:
+    if len(wheels) != 1:
         raise BenchmarkError(
-            f"{folder} holds {len(found)} wheels of {requirement}; empty it and try again"
+            f"{folder} holds {len(wheels)} wheels of {requirement}; empty it and try again"
         )
-    return found[0]
+    return wheels[0]
 
 
 def _name(line: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", line)
-    return _normal(found.group()) if found else ""
+    match = re.match(r"[A-Za-z0-9._-]+", line)
+    return _normal(match.group()) if match else ""
 
 
 def _normal(name: str) -> str:

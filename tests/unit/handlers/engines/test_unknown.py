@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from handlers.answer import Answer, judge
+from handlers.answer import Answer, make_answer
 from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.errors import InternalError, WeightsError
 from training.unknown.fitting import Head, fit_scorer, share_of_rank, threshold_rank
@@ -126,11 +126,11 @@ PROBABILITIES = np.array([0.7, 0.3], np.float32)
     ],
 )
 def test_outcomes(score: float | None, least: float, outcome: str | None) -> None:
-    answer = judge(PROBABILITIES, score, min_probability=least)
+    answer = make_answer(PROBABILITIES, score, min_probability=least)
     assert isinstance(answer, Answer)
     assert (answer.outcome, answer.unknown_score) == (outcome, score)
 
 
 def test_numbers_that_json_cannot_hold_are_an_error() -> None:
-    assert isinstance(judge(np.array([np.nan, 1.0]), None), InternalError)
-    assert isinstance(judge(PROBABILITIES, float("inf")), InternalError)
+    assert isinstance(make_answer(np.array([np.nan, 1.0]), None), InternalError)
+    assert isinstance(make_answer(PROBABILITIES, float("inf")), InternalError)
