@@ -33,8 +33,8 @@ ONNX_OUTPUT = "probabilities"
 FEATURES_OUTPUT = "features"
 # What the unknown score compares features with; archives of earlier versions have none.
 UNKNOWN_FILE = "unknown.safetensors"
-# Largest difference of a probe's unknown score. 1 is the distance from a typical photo to the threshold; half
-# precision and another decoder change a score by hundredths.
+# Largest difference of a probe's unknown score. 1 is the distance from a typical photo to the threshold: an engine or
+# decoder that moves scores by almost a third of it would change outcomes.
 UNKNOWN_TOLERANCE = 0.3
 
 PROBES_FOLDER = "probes"

@@ -16,7 +16,8 @@ COMPONENTS = 128
 PROTOTYPES = 2000
 # A standard deviation below this is that of equal values.
 _STD_MIN = 1e-6
-# Between a typical val photo and the threshold, in standard deviations; with 80 photos it is 2 to 3.
+# The threshold is at least this far above a typical val photo, in standard deviations of the two scores, because a few
+# val photos may be nearly equal.
 _SPREAD_MIN = 0.5
 
 
@@ -59,7 +60,6 @@ def fit_scorer(
     raw = np.sort(standardised.raw_scores(val))
     rank = threshold_rank(len(raw), accepted_share)
     typical, threshold = float(np.median(raw)), float(raw[rank - 1])
-    # A handful of val photos may be nearly equal.
     threshold = max(threshold, typical + _SPREAD_MIN)
     scorer = _replace(standardised, scale=np.array([typical, threshold], np.float32))
     return scorer, share_of_rank(rank, len(raw))
