@@ -1,10 +1,12 @@
 """Answers withheld below a probability: how many photos are answered then, and how many of the answers are right."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+# The thresholds to choose from, in the float32 that the handler compares with.
+_STEPS = (np.arange(10_001) / 10_000).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +44,16 @@ def risk_coverage(
 def choose_min_probability(
     confidences: np.ndarray, is_correct: np.ndarray, *, target_accuracy: float
 ) -> float | None:
-    """Return the lowest probability from which on the answers reach the target; None where no number of them does."""
-    order = np.argsort(-confidences, kind="stable")
+    """Return the lowest probability, of four decimals, from which on the answers reach the target.
+
+    None where no number of them does. What is equal to the threshold is answered, as in the handler.
+    """
+    steps = np.searchsorted(_STEPS, confidences.astype(np.float32), side="right") - 1
+    order = np.argsort(-steps, kind="stable")
     accuracy = np.cumsum(is_correct[order]) / np.arange(1, len(order) + 1)
-    ordered = confidences[order]
+    ordered = steps[order]
     is_last = np.append(ordered[1:] != ordered[:-1], True)
     reached = np.flatnonzero((accuracy >= target_accuracy) & is_last)
     if not len(reached):
         return None
-    # Rounded down: what is equal to the threshold is answered.
-    return math.floor(float(ordered[reached[-1]]) * 1e4) / 1e4
+    return int(ordered[reached[-1]]) / 10_000

@@ -58,3 +58,26 @@ def test_any_json_is_a_result_or_a_request_error(value):
         with pytest.raises(RequestError):
             parse(body)
     assert isinstance(parse_error(body, status=404), RequestError)
+
+
+MODEL = {"name": "clothing", "version": "1.1"}
+SCORES = [{"label": "shoes", "index": 3, "probability": 0.97}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"outcome": "unknown", "unknown_score": 3.1}, ("unknown", 3.1)),
+        ({"outcome": "uncertain"}, ("uncertain", None)),
+        # A server of an earlier version, or an archive without a score.
+        ({}, (None, None)),
+    ],
+)
+def test_the_outcome_and_the_unknown_score_are_read(fields: dict, expected: tuple) -> None:
+    body = {"model": MODEL, "predictions": SCORES} | fields
+    prediction = parse_prediction(json.dumps(body).encode())
+    assert (prediction.outcome, prediction.unknown_score) == expected
+    assert prediction.top.label == "shoes"
+    several = {"model": MODEL, "results": [{"name": "000000", "predictions": SCORES} | fields]}
+    (prediction,) = parse_outcomes(json.dumps(several).encode(), names=["a"])
+    assert (prediction.name, prediction.outcome, prediction.unknown_score) == ("a", *expected)
