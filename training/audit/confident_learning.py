@@ -26,8 +26,7 @@ class LabelIssues:
     def ranking(self) -> NDArray[np.int64]:
         """Return all N indices, the most suspicious first.
 
-        By margin alone: with the confident ones before all others, 68 % instead of 80 % of the first 8 % of the
-        clothing photos, 8 % of whose labels are wrong, are among those (benchmarks/training/label_audit.py).
+        By margin alone: putting the confident ones before all others found fewer of planted wrong labels.
         """
         return np.argsort(self.margin, kind="stable")
 
