@@ -9,6 +9,7 @@ VERSION: Schema = {"type": "string", "pattern": "^[0-9][0-9A-Za-z._+]{0,63}$", "
 EXPLAINED_CLASS: Schema = {"type": "string", "pattern": "^[!-~]{1,100}$"}
 _TOP_K: Schema = {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 5}
 _DEADLINE: Schema = {"type": "integer", "minimum": 1, "maximum": 9_999_999_999_999}
+_SWITCH: Schema = {"type": "string", "enum": ["on", "off", "true", "false"], "default": "on"}
 _ID: Schema = {"type": "string", "pattern": "^[!-~]{1,256}$"}
 OPTIONS: tuple[tuple[str, Schema, str], ...] = (
     ("X-Top-K", _TOP_K, "How many classes to answer; more than there are gives all."),
@@ -17,6 +18,7 @@ OPTIONS: tuple[tuple[str, Schema, str], ...] = (
         _DEADLINE,
         "The latest useful moment: milliseconds from now, or from 10^11 on a Unix time in milliseconds.",
     ),
+    ("X-Unknown", _SWITCH, "off: answer without outcome and unknown_score."),
     ("X-Correlation-Id", _ID, "Your own id of the request, returned and logged."),
 )
 
@@ -50,11 +52,21 @@ _SCORE = _object(
     index={"type": "integer", "minimum": 0},
     probability={"type": "number", "minimum": 0, "maximum": 1},
 )
-_OUTCOME: Schema = {"type": "string", "description": "`unknown`: the image is none of the classes."}
+_OUTCOME: Schema = {
+    "type": "string",
+    "enum": ["known", "unknown", "uncertain"],
+    "description": "unknown: like none of the classes; uncertain: no class reaches handler.min_probability. Absent "
+    "where the archive has no unknown score and the host sets no min_probability.",
+}
+_UNKNOWN_SCORE: Schema = {
+    "type": "number",
+    "description": "0 for a typical photo of the classes, above 1 for an unknown one.",
+}
+_JUDGED = {"outcome": _OUTCOME, "unknown_score": _UNKNOWN_SCORE}
 _PREDICTIONS: Schema = {"type": "array", "items": ref("Score")}
 _FAULT = _object(("status", "code", "message"), status={"type": "integer"}, code=_TEXT, message=_TEXT)  # fmt: skip
 _COUNT: Schema = {"type": "integer", "minimum": 1}
-_PARAMETERS = _object((), top_k=_COUNT, deadline_ms=_COUNT)
+_PARAMETERS = _object((), top_k=_COUNT, deadline_ms=_COUNT, unknown=_SWITCH)
 
 ONE_IMAGE_BODIES: dict[str, Schema] = {
     "application/octet-stream": _BYTES,
@@ -96,13 +108,13 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "Score": _SCORE,
     "Answer": {"oneOf": [ref("OneAnswer"), ref("SeveralAnswers")]},
-    "OneAnswer": _object(("model", "predictions"), model=_MODEL, predictions=_PREDICTIONS, outcome=_OUTCOME),
+    "OneAnswer": _object(("model", "predictions"), model=_MODEL, predictions=_PREDICTIONS, **_JUDGED),
     "SeveralAnswers": _object(
         ("model", "results"), model=_MODEL, results={"type": "array", "items": ref("Result")}
     ),
     "Result": {
         "oneOf": [
-            _object(("name", "predictions"), name=_TEXT, predictions=_PREDICTIONS, outcome=_OUTCOME),
+            _object(("name", "predictions"), name=_TEXT, predictions=_PREDICTIONS, **_JUDGED),
             _object(("name", "error"), name=_TEXT, error=_FAULT),
         ]
     },

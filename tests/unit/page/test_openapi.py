@@ -2,9 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
+import pytest
 from starlette.testclient import TestClient
 
+from handlers.answer import Outcome
+from handlers.api.options import read_options
 from page.openapi import describe
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -29,3 +33,30 @@ def test_every_reference_leads_somewhere() -> None:
     names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert names <= set(schemas)
     assert set(schemas) <= names | {"Answer", "KServeAnswer", "InferAnswer", "Explanation", "Error"}
+
+
+def test_every_prediction_may_have_an_outcome_and_its_score() -> None:
+    schemas = describe()["components"]["schemas"]
+    for answer in (schemas["OneAnswer"], schemas["Result"]["oneOf"][0]):
+        fields = answer["properties"]
+        assert set(fields["outcome"]["enum"]) == set(get_args(Outcome))
+        assert fields["unknown_score"]["type"] == "number"
+        assert not {"outcome", "unknown_score"} & set(answer["required"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/predictions/{model}",
+        "/predictions/{model}/{version}",
+        "/v1/models/{model}:predict",
+        "/v2/models/{model}/infer",
+    ],
+)
+def test_the_outcome_can_be_turned_off_by_each_value_described(path: str) -> None:
+    headers = {entry["name"]: entry for entry in describe()["paths"][path]["parameters"]}
+    wanted = [
+        read_options({"x-unknown": value}, {}).wants_outcome
+        for value in headers["X-Unknown"]["schema"]["enum"]
+    ]
+    assert wanted == [True, False, True, False]
