@@ -1,8 +1,9 @@
-"""Which score tells photos of other things: AUROC of five against that of headswap, on cached features.
+"""Which score tells photos of other things: AUROC of six against that of headswap, on cached features.
 
+    uv pip install scikit-image scikit-learn -c benchmarks/constraints-peers.txt
     python -m benchmarks.training.unknown --data PHOTOS
 
-far: pictures of other domains (strange_photos.py; needs scikit-image and scikit-learn). near: each class in turn left
+far: pictures of other domains (strange_photos.py), some of which these two packages ship. near: each class in turn left
 out of train and val, its test photos against those of the others. The backbone is the default one, not fine-tuned, so
 that it has not learnt the classes left out; a linear head is trained on its features. Each seed draws other train
 photos. Writes benchmarks/results/unknown.json.
