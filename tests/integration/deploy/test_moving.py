@@ -11,7 +11,7 @@ from training.export.onnx import export_onnx
 
 LIMITS = Path(__file__).parents[3] / "docs" / "limits.md"
 TRITON_TYPES = {onnx.TensorProto.UINT8: "TYPE_UINT8", onnx.TensorProto.FLOAT: "TYPE_FP32"}
-TENSOR = re.compile(r'(input|output) \[\{ name: "(\w+)" data_type: (\w+) dims: \[([\d, ]+)\] \}\]')
+TENSOR = re.compile(r'\{ name: "(\w+)" data_type: (\w+) dims: \[([\d, ]+)\] \}')
 
 
 def described(value: onnx.ValueInfoProto) -> tuple[str, str, list[int]]:
@@ -20,6 +20,15 @@ def described(value: onnx.ValueInfoProto) -> tuple[str, str, list[int]]:
     batch, *rest = tensor.shape.dim
     assert batch.dim_param
     return value.name, TRITON_TYPES[tensor.elem_type], [each.dim_value for each in rest]
+
+
+def documented(way: str) -> list[tuple[str, str, list[int]]]:
+    """Return name, type and dimensions of the documented inputs or outputs."""
+    line = next(line for line in LIMITS.read_text().splitlines() if line.startswith(f"{way} ["))
+    return [
+        (name, kind, [int(each) for each in dims.split(",")])
+        for name, kind, dims in TENSOR.findall(line)
+    ]
 
 
 def test_tritons_configuration_fits_the_exported_graph(tmp_path: Path) -> None:
@@ -32,9 +41,5 @@ def test_tritons_configuration_fits_the_exported_graph(tmp_path: Path) -> None:
     )
     export_onnx(network, tmp_path / "model.onnx", spec)
     graph = onnx.load(tmp_path / "model.onnx").graph
-    documented = {
-        way: (name, kind, [int(each) for each in dims.split(",")])
-        for way, name, kind, dims in TENSOR.findall(LIMITS.read_text())
-    }
-    assert documented == {"input": described(graph.input[0]), "output": described(graph.output[0])}
-    assert len(graph.input) == len(graph.output) == 1
+    assert documented("input") == [described(value) for value in graph.input]
+    assert documented("output") == [described(value) for value in graph.output]
