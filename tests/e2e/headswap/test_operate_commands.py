@@ -36,6 +36,9 @@ ELSEWHERE = {
     "make": "needs a package index, or is this very run; make is asked whether it has the target",
     "headswap tune": "takes eight minutes; test_tune.py runs it shorter, an archive's own settings stand in",
     "headswap export": "needs a trained run; test_served_int8.py exports one in 8 bits and serves it",
+    "headswap serve --capture": "keeps photos for the next two",
+    "headswap review": "needs captured photos, which test_improve.py has",
+    "headswap improve": "needs labels and the live version's run; test_improve.py goes through the whole loop",
     "headswap predict photo.jpg --address https": "needs the certificate's server, which test_tls.py has",
 }
 SHORTER = {"--bake 60": "--bake 2", "--seconds 60": "--seconds 4", "--shadow 50": "--shadow 4"}
