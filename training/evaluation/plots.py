@@ -7,6 +7,7 @@ import torch
 
 from reports.figures import BLUE, INK, ORANGE, svg_plot
 from reports.names import name_width, shorten_name
+from training.evaluation.abstention import risk_coverage
 
 RELIABILITY_BINS = 10
 # With more classes than this, the counts in the cells would be too small to read.
@@ -97,6 +98,32 @@ def draw_reliability(
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.legend(frameon=False)
+    return plot.url
+
+
+def draw_risk_coverage(
+    is_correct: Sequence[bool],
+    confidences: Sequence[float],
+    *,
+    chosen: tuple[float, float] | None = None,
+) -> str:
+    """Return the risk-coverage curve: the share of wrong answers, if only the surest photos are answered.
+
+    `chosen` is marked: the share answered and the share of wrong answers among them.
+    """
+    coverage, risk = risk_coverage(confidences, is_correct)
+    with svg_plot(3.6, 3.6) as plot:
+        axes = plot.axes
+        # From 0 on, so that photos of one confidence are a line too.
+        axes.plot([0, *coverage], [risk[0], *risk], color=BLUE, drawstyle="steps-pre")
+        if chosen is not None:
+            label = "handler.min_probability"
+            axes.plot(*chosen, color=ORANGE, marker="o", ls="", label=label, clip_on=False)
+            axes.legend(frameon=False)
+        axes.set_xlabel("share of photos answered, surest first")
+        axes.set_ylabel("share of wrong answers")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, max(0.05, *(1.1 * share for share in risk)))
     return plot.url
 
 

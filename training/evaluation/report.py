@@ -23,6 +23,7 @@ from training.evaluation.plots import (
     draw_confusion,
     draw_curves,
     draw_reliability,
+    draw_risk_coverage,
 )
 from training.run import Run, open_finished_run, read_json
 
@@ -41,6 +42,8 @@ def write_report(run_folder: Path) -> Path:
     run = open_finished_run(run_folder)
     evaluation = run.evaluation()
     predictions = evaluation["photos"]
+    is_correct = [_top_class(photo)["index"] == photo["label"] for photo in predictions]
+    confidences = [_top_class(photo)["probability"] for photo in predictions]
     atomic_write(
         run.report_path,
         render(
@@ -53,10 +56,11 @@ def write_report(run_folder: Path) -> Path:
             curves=draw_curves(run.history()),
             confusion=draw_confusion(evaluation["class_names"], evaluation["confusion"]),
             reliability=draw_reliability(
-                [_top_class(photo)["index"] == photo["label"] for photo in predictions],
+                is_correct,
                 before=[photo["confidence_before"] for photo in predictions],
-                after=[_top_class(photo)["probability"] for photo in predictions],
+                after=confidences,
             ),
+            risk_coverage=draw_risk_coverage(is_correct, confidences, chosen=_chosen(evaluation)),
             confused_pairs=_confused_pairs(evaluation),
             mistakes=list(_mistakes(run, evaluation)),
         ),
@@ -67,6 +71,14 @@ def write_report(run_folder: Path) -> Path:
 def _top_class(photo: dict[str, Any]) -> dict[str, Any]:
     top_class: dict[str, Any] = photo["top_classes"][0]
     return top_class
+
+
+def _chosen(evaluation: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the shares of photos answered and of wrong answers among them, where a threshold is chosen."""
+    abstention = evaluation.get("abstention")
+    if not abstention or not abstention["answered"]:
+        return None
+    return abstention["answered_share"], 1 - abstention["correct"] / abstention["answered"]
 
 
 def _confused_pairs(evaluation: dict[str, Any]) -> list[ConfusedPair]:
