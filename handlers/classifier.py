@@ -11,7 +11,7 @@ from typing import Any
 
 from handlers.answer import Answer, ImageResult
 from handlers.api.inputs import Transport, is_kserve_path, read_headers, read_transport
-from handlers.api.open_inference import MODEL_QUERY, TensorRequest
+from handlers.api.open_inference import MODEL_QUERY, TensorRequest, check_outputs
 from handlers.api.request import Request, read_request
 from handlers.api.responses import (
     Response,
@@ -130,11 +130,23 @@ class Classifier:
                 item, raw_headers, headers, max_images=self._settings.max_images_per_request
             )
             pending.request.options.check_deadline()
+            self._check_outputs(pending.request)
         except RequestRejectedError as error:
             pending.rejection = error
         except Exception:
             pending.rejection = _internal_error("reading a request")
         return pending
+
+    def _check_outputs(self, request: Request) -> None:
+        if request.tensors is not None:
+            wanted = request.options.wants_outcome
+            has_score = wanted and self._settings.unknown and bool(self.archive.card.unknown)
+            has_threshold = wanted and self._settings.min_probability > 0
+            check_outputs(
+                request.tensors,
+                has_outcome=has_score or has_threshold,
+                has_unknown_score=has_score,
+            )
 
     def _classify(self, batch: list[_Pending], timings: Timings) -> None:
         """Set the results: the images of all requests go through the network together."""

@@ -6,7 +6,7 @@ An element of BYTES is there preceded by its length: 4 bytes, little-endian.
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -35,6 +35,8 @@ class TensorRequest:
     is_binary_output: dict[str, bool]
     """Of each requested output, in this order: whether it comes as binary data."""
     request_id: str | None
+    named_outputs: frozenset[str] = frozenset()
+    """Those that the request names; without any it gets all that the model has."""
 
 
 def split_body(body: bytes | bytearray | memoryview, length: str) -> tuple[Any, memoryview]:
@@ -72,10 +74,31 @@ def read_tensors(content: Mapping[str, Any], data: memoryview = NO_DATA) -> Tens
         images += elements
     if len(data):
         raise InvalidTensorError(f"{len(data)} bytes follow the data of the last tensor.")
+    is_binary_output = _read_outputs(content)
     return TensorRequest(
         images=images,
-        is_binary_output=_read_outputs(content),
+        is_binary_output=is_binary_output,
+        named_outputs=frozenset(is_binary_output if content.get("outputs") else ()),
         request_id=str(content["id"])[:256] if "id" in content else None,
+    )
+
+
+def check_outputs(request: TensorRequest, *, has_outcome: bool, has_unknown_score: bool) -> None:
+    """Return if the answer will have the outputs that the request names.
+
+    Raises:
+        InvalidTensorError: it names the outcome or the unknown score, which this answer has not.
+    """
+    missing = {"outcome": not has_outcome, "unknown_score": not has_unknown_score}
+    names = [name for name in OUTPUT_NAMES if not missing.get(name)]
+    for name in OUTPUT_NAMES:
+        if name in request.named_outputs and name not in names:
+            raise _no_such_output(name, names)
+
+
+def _no_such_output(name: Any, names: Iterable[str]) -> InvalidTensorError:
+    return InvalidTensorError(
+        f"the requested output {name!r:.100} does not exist; the outputs are {', '.join(names)}."
     )
 
 
@@ -159,9 +182,7 @@ def _read_outputs(content: Mapping[str, Any]) -> dict[str, bool]:
     for output in requested if isinstance(requested, list) else [requested]:
         name = output.get("name") if isinstance(output, Mapping) else output
         if name not in OUTPUT_NAMES:
-            raise InvalidTensorError(
-                f"the requested output {name!r:.100} does not exist; the outputs are {', '.join(OUTPUT_NAMES)}."
-            )
+            raise _no_such_output(name, OUTPUT_NAMES)
         own = output.get("parameters") if isinstance(output, Mapping) else None
         wanted = own.get("binary_data") if isinstance(own, Mapping) else None
         outputs[name] = is_binary if wanted is None else wanted is True

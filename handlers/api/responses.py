@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -98,7 +98,7 @@ class ResponseWriter:
             Tensor("probability", "FP32", shape, _flatten(rows, "probability")),
             Tensor("error", "BYTES", [len(results)], codes),
         ]
-        tensors += _outcome_tensors(results)
+        tensors += _outcome_tensors(results, named=request.named_outputs)
         outputs, data = write_tensors(tensors, request.is_binary_output)
         content: dict[str, Any] = {
             "model_name": self._card.name,
@@ -202,14 +202,18 @@ def _status_of(result: ImageResult) -> int:
     return result.status if isinstance(result, RequestRejectedError) else HTTPStatus.OK
 
 
-def _outcome_tensors(results: Sequence[ImageResult]) -> list[Tensor]:
-    """Return the outputs of the outcome, of those that the answers have; a rejected image has an empty one."""
+def _outcome_tensors(results: Sequence[ImageResult], *, named: Container[str]) -> list[Tensor]:
+    """Return the outputs of the outcome, of those that are named or that the answers have.
+
+    A rejected image has an empty outcome and a score of 0.
+    """
     answers = [result if isinstance(result, Answer) else Answer(_NOTHING) for result in results]
     tensors = []
-    if any(answer.outcome is not None for answer in answers):
+    if "outcome" in named or any(answer.outcome is not None for answer in answers):
         outcomes = [answer.outcome or "" for answer in answers]
         tensors.append(Tensor("outcome", "BYTES", [len(answers)], outcomes))
-    if any(answer.unknown_score is not None for answer in answers):
+    has_score = any(answer.unknown_score is not None for answer in answers)
+    if "unknown_score" in named or has_score:
         scores = [round(answer.unknown_score or 0.0, 4) for answer in answers]
         tensors.append(Tensor("unknown_score", "FP32", [len(answers)], scores))
     return tensors

@@ -102,6 +102,49 @@ def test_open_inference_has_two_more_outputs(scored_folder, photos) -> None:
     assert {"outcome", "unknown_score"} <= {o["name"] for o in json.loads(metadata)["outputs"]}
 
 
+def infer(
+    worker: Worker, images: list[bytes], outputs: list[str], **more: object
+) -> tuple[int, dict]:
+    data = [base64.b64encode(image).decode() for image in images]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [len(data)], "data": data}
+    content = {"inputs": [tensor], "outputs": [{"name": name} for name in outputs], **more}
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    status, _, body = worker.respond([{"body": content}], [headers])[0]
+    return status, json.loads(body)
+
+
+@pytest.mark.parametrize("name", ["outcome", "unknown_score"])
+@pytest.mark.parametrize("case", ["no score", "host", "request"])
+def test_an_output_that_the_answer_lacks_cannot_be_named(request, case: str, name: str) -> None:
+    folder = request.getfixturevalue("archive_folder" if case == "no score" else "scored_folder")
+    worker = Worker(folder, {"handler": {"unknown": False}} if case == "host" else None)
+    more = {"parameters": {"unknown": "off"}} if case == "request" else {}
+    status, body = infer(worker, [GREY], ["label", name], **more)
+    assert (status, body["code"]) == (400, "invalid_request")
+    assert body["error"].endswith(
+        f"'{name}' does not exist; the outputs are label, index, probability, error."
+    )
+
+
+def test_a_threshold_alone_gives_an_outcome_to_name(archive_folder) -> None:
+    worker = Worker(archive_folder, {"handler": {"min_probability": 0.9}})
+    status, body = infer(worker, [GREY], ["outcome"])
+    assert (status, body["outputs"][0]["data"]) == (200, ["uncertain"])
+    status, body = infer(worker, [GREY], ["unknown_score"])
+    assert status == 400
+    assert "'unknown_score' does not exist" in body["error"]
+
+
+def test_named_outputs_come_even_if_no_image_can_be_read(scored_folder) -> None:
+    worker = Worker(scored_folder)
+    status, body = infer(worker, [b"bad", b"worse"], ["outcome", "unknown_score"])
+    assert status == 200
+    assert [(o["name"], o["data"]) for o in body["outputs"]] == [
+        ("outcome", ["", ""]),
+        ("unknown_score", [0.0, 0.0]),
+    ]
+
+
 def test_without_a_score_nothing_changes(archive_folder) -> None:
     _, body = Worker(archive_folder).respond_one({"body": bytearray(GREY)})
     assert set(body) == {"model", "predictions"}
