@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from handlers.answer import Answer
 from handlers.errors import UndecodableImageError
 from handlers.images.loaders import PassTiming, PhotoTiming, Timings
 from handlers.metric_buffer import MetricBuffer
@@ -27,5 +28,7 @@ class MeasuredHandler:
                 self.metrics.write_result(UndecodableImageError("no photo"), transport="http")
                 context.set_response_status(400, "Bad Request", index)
             else:
-                self.metrics.write_result(np.array([0.1, 0.9], np.float32), transport="http")
+                probabilities = np.array([0.1, 0.9], np.float32)
+                answer = Answer(probabilities, outcome="unknown", unknown_score=3.0)
+                self.metrics.write_result(answer, transport="http")
         return [b"{}"] * len(data)
