@@ -27,7 +27,8 @@ ARGUMENTS = [
 DEADLINE_S = 20
 
 
-@pytest.fixture(scope="session")
+# Of a module: while Playwright runs, its event loop is the thread's, and asyncio.run of a later test is refused.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if BROWSER is None:
         pytest.skip("Chromium is not installed")
