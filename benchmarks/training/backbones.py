@@ -33,13 +33,14 @@ from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from handlers.model_card import ArchivePrecision
 from training.compare.comparison import evaluated_run
 from training.config import Freeze, TrainConfig, quick
+from training.data.balance import stratified_sample
 from training.data.dataset import preprocessing_of
 from training.data.source import read_data
 from training.evaluation.evaluation import load_network
 from training.export.engine_speed import time_interleaved
 from training.export.mnn import convert
 from training.export.onnx import export_onnx
-from training.export.quantisation import quantise, quantise_and_compare, stratified_sample
+from training.export.quantisation import quantise, quantise_and_compare
 from training.fit.pretrained import EMBEDDED, load_pretrained
 from training.run import Run
 

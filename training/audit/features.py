@@ -13,20 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from handlers.engines.network import build_network
 from handlers.images.colour import GreyRange
 from handlers.images.preprocessing import Fit, PreprocessingSpec
 from storage import atomic_path
 from training.config import TrainConfig
-from training.data.dataset import preprocessing_of, served_pixels
+from training.data.dataset import preprocessing_of
 from training.data.photos import Photo
-from training.fit.features import compute_features
-from training.fit.pretrained import EMBEDDED, load_pretrained
-from training.threads import limit_torch_threads
+from training.fit.pretrained import EMBEDDED
+from training.fit.starting_network import embedded_features
 
-BATCH_SIZE = 32
-# Computed at a time between two reports of progress.
-CHUNK = 8 * BATCH_SIZE
 CACHE_FILE = "features.safetensors"
 
 
@@ -58,26 +53,10 @@ class PhotoFeatures:
     def _compute(
         self, photos: Sequence[Photo], progress: Callable[[int, int], object]
     ) -> dict[str, torch.Tensor]:
-        limit_torch_threads()
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = build_network(
-            architecture=self._architecture, class_count=2, preprocessing=self._spec
+        rows = embedded_features(
+            photos, architecture=self._architecture, preprocessing=self._spec, progress=progress
         )
-        load_pretrained(
-            network,
-            weights="embedded",
-            architecture=self._architecture,
-            image_size_px=self._spec.image_size_px,
-        )
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        computed: dict[str, torch.Tensor] = {}
-        for start in range(0, len(photos), CHUNK):
-            part = photos[start : start + CHUNK]
-            pixels = served_pixels(part, self._spec, batch_size=BATCH_SIZE)
-            rows, _ = compute_features(network, pixels, device)
-            computed |= zip((photo.sha256 for photo in part), rows, strict=True)
-            progress(len(computed), len(photos))
-        return computed
+        return dict(zip((photo.sha256 for photo in photos), rows, strict=True))
 
     def _read(self) -> dict[str, torch.Tensor]:
         """Return the kept features by the photos' sha256; none if the file is of another network, or damaged."""

@@ -18,7 +18,7 @@ import numpy as np
 from handlers.contract import ONNX_INPUT
 from handlers.engines.cpu_engines import Engine, OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec
-from training.data.balance import stratified_sample as stratified_sample
+from training.data.balance import stratified_sample
 from training.data.dataset import served_pixels
 from training.data.photos import Photo, PhotoSet
 from training.errors import ExportError

@@ -4,25 +4,17 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import nn
 
-from handlers.engines.network import Network, find_head
+from handlers.engines.network import Network
 from training.data.balance import balanced_order
 from training.data.dataset import Batch
 from training.distributed import SINGLE_PROCESS, ProcessGroup
 
 
-def head_of(network: Network) -> nn.Linear:
-    """Return the network's last layer."""
-    head = network.backbone_and_head.get_submodule(find_head(network.backbone_and_head))
-    assert isinstance(head, nn.Linear)
-    return head
-
-
 def compute_features(network: Network, batches: Iterable[Batch], device: torch.device) -> Batch:
     """Return the head's inputs `(N, D) float32` and labels `(N,)`, both on the CPU; leaves the network in eval mode."""
     head_inputs: list[torch.Tensor] = []
-    hook = head_of(network).register_forward_pre_hook(
+    hook = network.head.register_forward_pre_hook(
         lambda _, inputs: head_inputs.append(inputs[0].float().cpu())
     )
     labels = []

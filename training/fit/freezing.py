@@ -12,7 +12,6 @@ from torch import nn
 from handlers.engines.network import Network
 from training.config import Freeze
 from training.fit.batchnorm import freeze_batchnorm_stats
-from training.fit.features import head_of
 
 # A module with more than this share of the layers is divided further: torchvision keeps whole backbones in one
 # `features`.
@@ -39,7 +38,7 @@ def set_trainable(
         block.train(index >= frozen_count)
         for parameter in block.parameters():
             parameter.requires_grad_(index >= frozen_count)
-    for parameter in head_of(network).parameters():
+    for parameter in network.head.parameters():
         parameter.requires_grad_(True)
     if batchnorm_stats == "frozen":
         freeze_batchnorm_stats(network)
@@ -68,7 +67,7 @@ def backbone_blocks(network: Network) -> list[nn.Module]:
 
     The head is in none of them.
     """
-    head = head_of(network)
+    head = network.head
     layers_max = LARGEST_BLOCK_SHARE * _layer_count(network.backbone_and_head)
     return _divide(network.backbone_and_head, head, layers_max=layers_max)
 

@@ -9,7 +9,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from handlers.engines.network import Network
 from training.config import Optimizer
-from training.fit.features import head_of
 
 SGD_MOMENTUM = 0.9
 
@@ -25,7 +24,7 @@ def make_optimizer(
     `part`: head or backbone. Fused, that is one pass over the weights: 10 ms per step of ResNet-18 on two cores instead
     of 21.
     """
-    head = {id(parameter) for parameter in head_of(network).parameters()}
+    head = {id(parameter) for parameter in network.head.parameters()}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         part = "head" if id(parameter) in head else "backbone"
@@ -69,7 +68,7 @@ def update_average(average: AveragedModel, network: Network, *, head_only: bool)
     assert isinstance(average.module, Network)
     assert average.multi_avg_fn is not None
     averages, values = (
-        [parameter.detach() for parameter in head_of(source).parameters()]
+        [parameter.detach() for parameter in source.head.parameters()]
         for source in (average.module, network)
     )
     average.multi_avg_fn(averages, values, average.n_averaged)

@@ -10,20 +10,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn import functional
 
-from handlers.engines.network import Network, build_network
+from handlers.engines.network import Network
 from training.config import TrainConfig
 from training.data.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
 from training.data.photos import Photo, PhotoSet
 from training.distributed import ProcessGroup
 from training.fit.features import compute_features
-from training.fit.pretrained import load_pretrained
+from training.fit.starting_network import BATCH_SIZE, make_starting_network
 from training.unlabeled.selection import FeatureSet, PseudoLabels, make_pseudo_labels
 
 LABELED_VIEWS = 4
 UNLABELED_VIEWS = 2
 # The epoch numbers that seed those views, as in training/fit/batches.py.
 FIRST_VIEW_EPOCH = 2_000_000
-BATCH_SIZE = 32
 # Labelled photos in what the head is trained on: they are few, but certain.
 LABELED_SHARE = 0.25
 
@@ -41,7 +40,13 @@ def label_photos(config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> 
     """Return the pseudo-labels of the set's unlabeled photos, the same in every process."""
     # Drawing a new network's weights must not change what training draws.
     with torch.random.fork_rng(devices=[]):
-        network = _make_network(config, photos, group)
+        network, _ = make_starting_network(
+            architecture=config.architecture,
+            weights=config.effective_weights,
+            class_count=len(photos.class_names),
+            preprocessing=preprocessing_of(config),
+            group=group,
+        )
     labeled = _views(config, photos.of("train"), LABELED_VIEWS, network, group)
     unlabeled = _views(config, photos.unlabeled, UNLABELED_VIEWS, network, group)
     labels = torch.tensor([photo.label for photo in photos.of("train")])
@@ -84,24 +89,6 @@ def join_features(
             ]
         ),
     )
-
-
-def _make_network(config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> Network:
-    network = build_network(
-        architecture=config.architecture,
-        class_count=len(photos.class_names),
-        preprocessing=preprocessing_of(config),
-    )
-    group.on_rank_zero(
-        load_pretrained,
-        network,
-        weights=config.effective_weights,
-        architecture=config.architecture,
-        image_size_px=config.image_size_px,
-    )
-    network.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    group.broadcast(network.state_dict().values())
-    return network
 
 
 def _views(

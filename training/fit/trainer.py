@@ -19,7 +19,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from handlers.engines.network import build_network
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
@@ -38,7 +37,6 @@ from training.fit.batchnorm import (
 from training.fit.checkpoint import Score, TrainingState, resume, save_epoch
 from training.fit.compiling import Forward, compile_forward
 from training.fit.cpu import keep_freed_memory, single_thread_below
-from training.fit.features import head_of
 from training.fit.freezing import backbone_blocks, set_trainable, trainable_block_count
 from training.fit.loss import count_parts, make_loss, split_batch
 from training.fit.optimizer import (
@@ -49,9 +47,9 @@ from training.fit.optimizer import (
     update_average,
 )
 from training.fit.precision import choose_precision, make_autocast, make_scaler
-from training.fit.pretrained import load_pretrained
 from training.fit.progress import Progress, ProgressDisplay, no_progress, show_progress
 from training.fit.schedule import learning_rate_at
+from training.fit.starting_network import make_starting_network
 from training.own_photos import record_place
 from training.run import Run, begin_run, check_run
 from training.threads import limit_torch_threads
@@ -164,20 +162,13 @@ class Trainer:
         self.dtype = choose_precision(config.precision, self.device)
         self.batch_source = BatchSource(config, photos, group)
         torch.manual_seed(config.seed)
-        network = build_network(
+        network, self.licence_note = make_starting_network(
             architecture=config.architecture,
+            weights=config.effective_weights,
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
+            group=group,
         )
-        self.licence_note = group.on_rank_zero(
-            load_pretrained,
-            network,
-            weights=config.effective_weights,
-            architecture=config.architecture,
-            image_size_px=config.image_size_px,
-        )
-        network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        group.broadcast(network.state_dict().values())
         convert_batchnorm(network, config.effective_batchnorm_stats, group)
         self.has_local_statistics = has_local_statistics(
             network, config.effective_batchnorm_stats, group
@@ -195,7 +186,7 @@ class Trainer:
             best=Score(),
         )
         # Looked up once: walking through all modules takes as long as a step of the head.
-        self.head, self.parameters = head_of(network), list(network.parameters())
+        self.head, self.parameters = network.head, list(network.parameters())
         self.block_count = len(backbone_blocks(network))
         self.loss = make_loss(
             photos.counts("train"),
@@ -319,7 +310,7 @@ class Trainer:
     def validate(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
         network = self.state.evaluated_network.eval()
-        forward = head_of(network) if self.config.is_backbone_frozen(epoch) else network.logits
+        forward = network.head if self.config.is_backbone_frozen(epoch) else network.logits
         loss, correct, count = 0.0, 0.0, 0.0
         for inputs, labels in self.batch_source.validation_batches(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()

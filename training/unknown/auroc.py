@@ -1,12 +1,8 @@
 """How well a score tells photos of the classes from others."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from training.unknown.fitting import Head
-
-Scores = Callable[[np.ndarray], np.ndarray]
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:

@@ -67,10 +67,12 @@ def run(command: Command) -> int:
 
 def _choose(command: Command, waiting: "Sequence[CapturedPhoto]") -> list[int]:
     from capture.labels import LabelBook
-    from headswap.improve.features import compute
     from headswap.improve.suggestion import suggest, uncertainties
+    from training.config import TrainConfig
+    from training.data.dataset import preprocessing_of
     from training.data.photos import Photo
     from training.data.source import NO_LABEL
+    from training.fit.starting_network import embedded_features
 
     labels = LabelBook(command.captured).read()
     paths = [photo.path for photo in waiting]
@@ -78,7 +80,10 @@ def _choose(command: Command, waiting: "Sequence[CapturedPhoto]") -> list[int]:
     photos = [Photo(path=p, label=NO_LABEL, split="train", sha256=p.stem) for p in paths]
     if not waiting:
         return []
-    features = compute(photos)
+    default = TrainConfig(data=command.captured)
+    features = embedded_features(
+        photos, architecture=default.architecture, preprocessing=preprocessing_of(default)
+    ).numpy()
     count = len(waiting)
     unsure = uncertainties([p.confidence for p in waiting], [p.is_unknown for p in waiting])
     return suggest(features[:count], unsure, features[count:], count=command.suggest)

@@ -12,7 +12,6 @@ from handlers.engines.network import Network, build_network
 from handlers.images.preprocessing import PreprocessingSpec
 from tests.unit.training.helpers import config_of, freeze_for, optimizer_of, pixels, small_network
 from training.config import TrainConfig
-from training.fit.features import head_of
 from training.fit.freezing import backbone_blocks, trainable_block_count
 
 
@@ -43,7 +42,7 @@ def test_blocks_are_found_by_structure(architecture: str, least: int) -> None:
     assert len(blocks) >= least
     in_blocks = [id(parameter) for block in blocks for parameter in block.parameters()]
     assert len(in_blocks) == len(set(in_blocks))
-    head = {id(parameter) for parameter in head_of(built).parameters()}
+    head = {id(parameter) for parameter in built.head.parameters()}
     assert head.isdisjoint(in_blocks)
     # vit_b_16's class token and positions are outside of all blocks, and nothing else.
     outside = {

@@ -9,14 +9,14 @@ from tests.unit.training.helpers import CPU, config_of, optimizer_of, pixels, sm
 from training.distributed import SINGLE_PROCESS
 from training.errors import RunError
 from training.fit.checkpoint import Score, TrainingState, load_checkpoint, save_checkpoint
-from training.fit.features import compute_features, head_of
+from training.fit.features import compute_features
 from training.fit.optimizer import make_average, update_average
 
 
 def state_of(seed: int = 0) -> TrainingState:
     network = small_network()
     torch.manual_seed(seed)
-    for parameter in head_of(network).parameters():
+    for parameter in network.head.parameters():
         torch.nn.init.normal_(parameter)
     return TrainingState(
         network=network,
@@ -68,18 +68,18 @@ def test_the_average_of_the_head_alone_is_the_average_of_all() -> None:
     alone, whole = state_of(), state_of()
     for step in range(4):
         for state, head_only in ((alone, True), (whole, False)):
-            for parameter in head_of(state.network).parameters():
+            for parameter in state.network.head.parameters():
                 parameter.data += step
             update_average(state.average, state.network, head_only=head_only)
     for name, tensor in whole.average.state_dict().items():
         assert torch.equal(tensor, alone.average.state_dict()[name]), name
-    assert not torch.equal(head_of(whole.evaluated_network).bias, head_of(whole.network).bias)
+    assert not torch.equal(whole.evaluated_network.head.bias, whole.network.head.bias)
 
 
 def test_the_head_can_be_trained_on_the_features() -> None:
     network, photos = small_network(), pixels(4)
     features, labels = compute_features(network, [(photos, torch.arange(4))], CPU)
-    assert torch.equal(head_of(network)(features), network.logits(photos))
-    torch.autograd.backward(head_of(network)(features).sum())
-    assert head_of(network).weight.grad is not None
+    assert torch.equal(network.head(features), network.logits(photos))
+    torch.autograd.backward(network.head(features).sum())
+    assert network.head.weight.grad is not None
     assert labels.tolist() == [0, 1, 2, 3]
