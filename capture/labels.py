@@ -8,8 +8,6 @@ that was killed in between, is removed by the next writer.
 import contextlib
 import csv
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from pathlib import Path
 from capture.answers import CapturedPhoto
 from capture.errors import CaptureError
 from handlers.capture.layout import LABELLED, LABELS, NONE_OF_THESE, locked
-from storage.atomic import TEMPORARY_SUFFIX, atomic_path, atomic_write
+from storage.atomic import TEMPORARY_SUFFIX, atomic_write, link_or_copy
 
 COLUMNS = ("path", "label")
 NONE_LABEL = "none of these"
@@ -110,12 +108,7 @@ class LabelBook:
                 f"the photo {source.name} is no longer there: newer ones have taken its place."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            # A file system without hard links, or the photo at its limit of links.
-            with atomic_path(target) as temporary:
-                shutil.copy2(source, temporary)
+        link_or_copy(source, target)
 
     def _save(self, labels: dict[str, Label]) -> None:
         text = io.StringIO()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.api.responses import ImageResult
+from handlers.answer import ImageResult
 from handlers.capture.recorder import BYTES, CAPTURED, DROPPED
 from handlers.errors import RequestRejectedError
 from handlers.images.loaders import Timings

@@ -6,10 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from serving.errors import ServingError, UnreachableError
-from serving.rollout.metrics_page import Counts, parse_counts
+from serving.rollout.metrics_page import Counts, handler_samples, parse_counts
 from serving.rollout.session import ServerSession
 
 INTERVAL_S = 5.0
@@ -43,19 +41,14 @@ class Sample:
 def parse_answers(text: str) -> dict[Key, Answers]:
     """Return the answers by model and version from the text of the metrics page."""
     answers: dict[Key, Answers] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if "version" not in sample.labels or not sample.name.startswith("handler_"):
-                continue
-            entry = answers.setdefault(
-                (sample.labels["model"], sample.labels["version"]), Answers()
-            )
-            if sample.name == "handler_predictions_total":
-                entry.labels[sample.labels["label"]] += int(sample.value)
-            elif sample.name == "handler_confidence_sum":
-                entry.confidence_sum += sample.value
-            elif sample.name == "handler_confidence_count":
-                entry.confidence_count += sample.value
+    for key, sample in handler_samples(text):
+        entry = answers.setdefault(key, Answers())
+        if sample.name == "handler_predictions_total":
+            entry.labels[sample.labels["label"]] += int(sample.value)
+        elif sample.name == "handler_confidence_sum":
+            entry.confidence_sum += sample.value
+        elif sample.name == "handler_confidence_count":
+            entry.confidence_count += sample.value
     return answers
 
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,3 +39,13 @@ def atomic_write(target: Path, content: str | bytes, *, is_durable: bool = False
         if is_durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make the target a hard link to the file, or a copy where links cannot be. Raises OSError."""
+    try:
+        os.link(source, target)
+    except OSError:
+        # A file system without hard links, or the file at its limit of links.
+        with atomic_path(target) as temporary:
+            shutil.copy2(source, temporary)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from handlers.api.responses import ImageResult
+from handlers.answer import ImageResult
 from handlers.engines.network import Network, load_network
 from handlers.engines.pipelines import choose_pipeline
 from handlers.errors import RequestRejectedError

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from handlers.answer import Answer as Answer
-from handlers.answer import ImageResult as ImageResult
+from handlers.answer import Answer, ImageResult
 from handlers.api.inputs import Transport
 from handlers.api.open_inference import LENGTH_HEADER, TensorRequest
 from handlers.api.options import ID_NAMES, MAX_ID_LENGTH

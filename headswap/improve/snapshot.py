@@ -3,13 +3,13 @@
 Which photos are measured on follows from their bytes, so that it is the same for every improvement.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from capture.labels import Label
+from storage.atomic import link_or_copy
 
 TRAIN, TEST = "train", "test"
 
@@ -60,10 +60,6 @@ def link_all(files: Iterable[tuple[Path, Path]], target: Path) -> None:
         place = part / folder
         place.mkdir(parents=True, exist_ok=True)
         # Numbered: two folders may hold files of one name.
-        link = place / f"{number:06}-{source.name}"
-        try:
-            os.link(source.resolve(), link)
-        except OSError:
-            shutil.copy2(source, link)
+        link_or_copy(source.resolve(), place / f"{number:06}-{source.name}")
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)

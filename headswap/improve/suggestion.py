@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from handlers.engines.unknown import unit_rows
+
 CLUSTERS_MAX = 500
 ITERATIONS = 30
 # Of a cluster's photos, those nearer to its centre than the others: odd ones out are seldom worth a label.
@@ -32,7 +34,7 @@ def suggest(
     count = min(count, len(features))
     if count == 0:
         return []
-    rows = _unit_rows(np.concatenate([features, labelled]).astype(np.float64))
+    rows = unit_rows(np.concatenate([features, labelled]).astype(np.float64))
     clusters = min(len(labelled) + count, CLUSTERS_MAX, len(rows))
     assigned, centres = _cluster(rows, clusters, np.random.default_rng(seed))
     similarity = np.einsum("nd,nd->n", rows, centres[assigned])
@@ -75,7 +77,7 @@ def _cluster(
         sums = np.zeros_like(centres)
         np.add.at(sums, assigned, rows)
         is_empty = np.bincount(assigned, minlength=clusters) == 0
-        centres = np.where(is_empty[:, None], centres, _unit_rows(sums))
+        centres = np.where(is_empty[:, None], centres, unit_rows(sums))
         if (assigned == before).all():
             break
     return assigned, centres
@@ -89,11 +91,6 @@ def _spread(rows: np.ndarray, count: int, generator: np.random.Generator) -> lis
         chosen.append(int(nearest.argmin()))
         nearest = np.maximum(nearest, rows @ rows[chosen[-1]])
     return chosen
-
-
-def _unit_rows(rows: np.ndarray) -> np.ndarray:
-    unit: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def uncertainties(confidences: Sequence[float], is_unknown: Sequence[bool]) -> np.ndarray:

@@ -1,10 +1,11 @@
 """What the handler has counted per version, from the page of TorchServe's metrics address."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from serving.errors import UnreachableError
 from serving.rollout.session import ServerSession
@@ -82,17 +83,22 @@ def read_counts(session: ServerSession) -> Mapping[tuple[str, str], Counts]:
 def parse_counts(text: str) -> Mapping[tuple[str, str], Counts]:
     """Return the counts by model and version from the text of the page."""
     counts_of: dict[tuple[str, str], Counts] = defaultdict(Counts)
+    for key, sample in handler_samples(text):
+        counts = counts_of[key]
+        if sample.name == "handler_predictions_total":
+            counts.images += int(sample.value)
+        elif sample.name == "handler_errors_total":
+            code = sample.labels["code"]
+            counts.errors[code] = counts.errors.get(code, 0) + int(sample.value)
+        elif sample.name == "handler_total_seconds_bucket":
+            bound = float(sample.labels["le"])
+            counts.buckets[bound] = counts.buckets.get(bound, 0.0) + sample.value
+    return counts_of
+
+
+def handler_samples(text: str) -> Iterator[tuple[tuple[str, str], Sample]]:
+    """Yield model and version, and the sample, of each metric of the handler on the page."""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if "version" not in sample.labels or not sample.name.startswith("handler_"):
-                continue
-            counts = counts_of[sample.labels["model"], sample.labels["version"]]
-            if sample.name == "handler_predictions_total":
-                counts.images += int(sample.value)
-            elif sample.name == "handler_errors_total":
-                code = sample.labels["code"]
-                counts.errors[code] = counts.errors.get(code, 0) + int(sample.value)
-            elif sample.name == "handler_total_seconds_bucket":
-                bound = float(sample.labels["le"])
-                counts.buckets[bound] = counts.buckets.get(bound, 0.0) + sample.value
-    return counts_of
+            if "version" in sample.labels and sample.name.startswith("handler_"):
+                yield (sample.labels["model"], sample.labels["version"]), sample
