@@ -50,8 +50,8 @@ def test_the_build_context_is_the_packages_and_what_they_need():
     allowed = {line.removeprefix("!") for line in exceptions if line.startswith("!")}
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {name.rstrip("*") for name in settings["packages"]["find"]["include"]}
-    names = ("requirements.txt", "requirements-client.txt", "requirements-page.txt")
-    lists = {*names, "constraints.txt"}
+    lists = {f"requirements{extra}.txt" for extra in ("", "-client", "-page", "-ray")}
+    lists.add("constraints.txt")
     assert allowed == packages | lists | {
         "README.md",
         "LICENSE",

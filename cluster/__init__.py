@@ -1,0 +1,1 @@
+"""The same archives on Ray: the only package that imports ray, which is the extra `headswap[ray]`."""
