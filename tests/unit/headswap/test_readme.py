@@ -31,7 +31,7 @@ PACKAGES = (
     "headswap",
 )
 README = ROOT / "README.md"
-# docs/log.md keeps the words of its time, and tests/e2e/headswap/test_operate_commands.py runs docs/operate.md.
+# docs/log.md keeps the words of its time, and tests/e2e/headswap/commands/test_operate_commands.py runs docs/operate.md.
 PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("training", "api", "benchmarks"))]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "deploy" / "README.md"]
 
@@ -89,7 +89,7 @@ def test_a_make_target_exists(line: str) -> None:
     "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
 )
 def test_python_imports_what_exists(page: Path) -> None:
-    """tests/e2e/headswap/test_readme_commands.py runs the blocks against a server."""
+    """tests/e2e/headswap/commands/test_readme_commands.py runs the blocks against a server."""
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom):

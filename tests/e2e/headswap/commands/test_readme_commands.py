@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SAMPLE = ROOT / "sample_data" / "clothing"
 SMALL_NETWORK = "--weights embedded --architecture resnet18 --head-epochs 1 --image-size-px 64"
 SMALL = f"{SMALL_NETWORK} --freeze backbone"

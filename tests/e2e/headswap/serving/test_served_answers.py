@@ -17,7 +17,7 @@ from tests.e2e.headswap.helpers import evaluated_probabilities, probabilities_of
 from tests.unit.handlers.helpers import encode
 
 # As a phone held upright writes it: stored sideways, with a transform and an EXIF orientation.
-HEIC = Path(__file__).parents[2] / "unit" / "handlers" / "images" / "heic" / "orientation_6.heic"
+HEIC = Path(__file__).parents[3] / "unit" / "handlers" / "images" / "heic" / "orientation_6.heic"
 
 
 def test_http_and_grpc_give_the_same_answers(steady: ServerSettings, photos: list[bytes]) -> None:

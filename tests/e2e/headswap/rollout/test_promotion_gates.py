@@ -19,7 +19,7 @@ from serving.rollout.rollback import rollback
 from serving.rollout.session import ServerSession
 from serving.rollout.status import read_status
 
-DATA = Path(__file__).parents[3] / "sample_data" / "clothing" / "val"
+DATA = Path(__file__).parents[4] / "sample_data" / "clothing" / "val"
 
 
 def quiet(_: str) -> None:

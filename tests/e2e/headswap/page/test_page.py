@@ -15,7 +15,7 @@ from serving.settings import ServerSettings
 from tests.helpers import free_port
 from tests.integration.page.conftest import browser, sign_in  # noqa: F401
 
-PHOTO = min((Path(__file__).parents[3] / "sample_data/clothing/test/hat").glob("*.jpg"))
+PHOTO = min((Path(__file__).parents[4] / "sample_data/clothing/test/hat").glob("*.jpg"))
 START_DEADLINE_S = 60
 
 

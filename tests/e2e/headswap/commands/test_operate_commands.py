@@ -23,7 +23,7 @@ import yaml
 from headswap.cli import parse
 from headswap.commands import find_command
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 GUIDE = (ROOT / "docs" / "operate.md").read_text()
 DEADLINE_S = 180.0

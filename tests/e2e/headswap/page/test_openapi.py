@@ -26,7 +26,7 @@ load_all_checks()
 CHECKED = CHECKS.get_by_names(
     ["status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 )
-PHOTO = min((Path(__file__).parents[3] / "sample_data/clothing/test/hat").glob("*.jpg"))
+PHOTO = min((Path(__file__).parents[4] / "sample_data/clothing/test/hat").glob("*.jpg"))
 OPERATIONS = [
     f"{method.upper()} {path}"
     for path, item in describe()["paths"].items()

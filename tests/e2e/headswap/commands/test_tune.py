@@ -14,7 +14,7 @@ from serving.client import GrpcClient, HttpClient
 from serving.client.tokens import read_token
 from serving.settings import ServerSettings
 
-SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing" / "test"
+SAMPLE = Path(__file__).parents[4] / "sample_data" / "clothing" / "test"
 
 
 def described(settings: ServerSettings, version: str) -> dict:
