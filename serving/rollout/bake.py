@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from serving.archive.reader import Archive
 from serving.errors import NotReadyError, PromotionError, RequestError
-from serving.rollout.live_record import read_record
-from serving.rollout.metrics_page import Counts, read_counts
+from serving.rollout.metrics_page import Counts
 from serving.rollout.readiness import check_probes, check_workers
 from serving.rollout.rollback import rollback
-from serving.rollout.session import Report, ServerSession
+from serving.rollout.session import Report, RolloutSession
 
 POLL_S = 1.0
 MAX_FAULT_SHARE = 0.01
@@ -28,7 +27,7 @@ class BakeResult:
 
 
 def bake(
-    session: ServerSession,
+    session: RolloutSession,
     archive: Archive,
     *,
     seconds: float,
@@ -37,7 +36,7 @@ def bake(
 ) -> None:
     """Return once the live version has served for `seconds` without a fault; roll back at the first one.
 
-    The model store is not locked meanwhile, so that others can roll back by hand.
+    The store is not locked meanwhile, so that others can roll back by hand.
 
     Raises:
         PromotionError: it had a fault; says what it was and which version serves now.
@@ -48,7 +47,7 @@ def bake(
     if result.fault is None:
         report(f"{result.requests} requests in {result.seconds:.0f} s, and no fault")
         return
-    deployment = read_record(session.settings.model_store)[name]
+    deployment = session.store.read_record()[name]
     if deployment.live.version != version:
         raise PromotionError(
             f"{name} {version} had a fault ({result.fault}); {deployment.live.version} was put live meanwhile and "
@@ -66,7 +65,7 @@ def bake(
 
 
 def watch(
-    session: ServerSession, archive: Archive, *, seconds: float, max_p99_ms: float | None
+    session: RolloutSession, archive: Archive, *, seconds: float, max_p99_ms: float | None
 ) -> BakeResult:
     """Return what was seen, at the first fault or after `seconds` without one.
 
@@ -75,9 +74,9 @@ def watch(
     """
     began = time.monotonic()
     key = (archive.name, archive.version)
-    before = read_counts(session).get(key, Counts())
+    before = session.read_counts().get(key, Counts())
     while True:
-        counts = read_counts(session).get(key, Counts()).since(before)
+        counts = session.read_counts().get(key, Counts()).since(before)
         fault = _fault_in_counts(counts, max_p99_ms) or _fault_in_answers(session, archive)
         seconds_spent = time.monotonic() - began
         if fault or seconds_spent >= seconds:
@@ -94,7 +93,7 @@ def _fault_in_counts(counts: Counts, max_p99_ms: float | None) -> str | None:
     return None
 
 
-def _fault_in_answers(session: ServerSession, archive: Archive) -> str | None:
+def _fault_in_answers(session: RolloutSession, archive: Archive) -> str | None:
     try:
         check_workers(session, archive)
         check_probes(session.http, archive, version=archive.version)

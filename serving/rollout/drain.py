@@ -15,13 +15,16 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from handlers.contract import DRAIN_MARKER_FILE, MANIFEST_FOLDER, VERSION_RETIRED, drain_ack_file
 from serving.client.management import LoadedVersion, ManagementApi
 from serving.errors import PromotionError
-from serving.rollout.session import Report, ServerSession
+
+if TYPE_CHECKING:
+    from serving.rollout.session import Report, ServerSession
 
 QUEUE_TIMEOUT_S = 30.0
 # The longest batch that is waited for; TorchServe itself gives up on one after default_response_timeout, 120 s.
@@ -38,7 +41,7 @@ WAKE_UP_ROUNDS = 20
 POLL_S = 0.05
 
 
-def unload(session: ServerSession, model: str, version: str, *, report: Report) -> None:
+def unload(session: "ServerSession", model: str, version: str, *, report: "Report") -> None:
     """Drain the version and unload it; do nothing if it is not loaded.
 
     Raises:
@@ -53,7 +56,7 @@ def unload(session: ServerSession, model: str, version: str, *, report: Report) 
 
 @contextmanager
 def drain(
-    session: ServerSession,
+    session: "ServerSession",
     model: str,
     version: str,
     *,
@@ -107,7 +110,7 @@ def _wait_for_empty_queue(
 
 
 def _wait_for_workers(
-    session: ServerSession,
+    session: "ServerSession",
     loaded: LoadedVersion,
     folder: Path | None,
     *,

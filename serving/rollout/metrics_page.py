@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from serving.errors import UnreachableError
-from serving.rollout.session import ServerSession
-
 # The handler's error codes that are the server's fault and not the request's.
 SERVER_FAULTS = frozenset({"internal"})
 
@@ -67,17 +64,6 @@ class Counts:
                 for bound, count in self.buckets.items()
             },
         )
-
-
-def read_counts(session: ServerSession) -> Mapping[tuple[str, str], Counts]:
-    """Return the counts by model and version; versions without requests are missing.
-
-    They are all missing where the metrics address is off: what needs them has other signs of a fault too.
-    """
-    try:
-        return parse_counts(session.read_metrics())
-    except UnreachableError:
-        return {}
 
 
 def parse_counts(text: str) -> Mapping[tuple[str, str], Counts]:

@@ -13,12 +13,11 @@ from serving.archive.reader import Archive, read_archive
 from serving.errors import InputError, PromotionError, RequestError, ServingError
 from serving.rollout import journal
 from serving.rollout.bake import bake
-from serving.rollout.drain import unload
 from serving.rollout.gates import Gates
-from serving.rollout.live_record import Deployment, entry_of, locked, open_entry, read_record
+from serving.rollout.live_record import Deployment, entry_of
 from serving.rollout.recovery import recover
-from serving.rollout.session import Report, ServerSession
-from serving.rollout.steps import PromotionResult, install, load, record_switch, switch
+from serving.rollout.session import Report, RolloutSession
+from serving.rollout.steps import PromotionResult, load, record_switch, switch
 from serving.rollout.trust import STRICT, Trust
 
 
@@ -43,7 +42,7 @@ class PromotionOptions:
 
 
 def promote(
-    session: ServerSession,
+    session: RolloutSession,
     archive_path: Path,
     *,
     report: Report,
@@ -57,16 +56,16 @@ def promote(
     """
     began = time.monotonic()
     options = options or PromotionOptions()
-    model_store = session.settings.model_store
+    store = session.store
     candidate = options.trust.accept(read_archive(archive_path))
-    with locked(model_store):
+    with store.locked():
         recover(session, report=report)
-        record = read_record(model_store)
+        record = store.read_record()
         deployment = record.get(candidate.name)
         if deployment is not None:
             _check_succession(session, candidate, deployment, options)
-        archive = install(candidate, model_store)
-        report(f"{archive.name} {archive.version} is in {model_store}")
+        archive = store.install(candidate)
+        report(f"{archive.name} {archive.version} is in {store}")
 
         entry = entry_of(archive, why=options.why or f"promoted from {archive_path}")
         successor = (
@@ -76,7 +75,7 @@ def promote(
         )
         live = deployment.live if deployment else None
         intent = _intent(session, archive, deployment, successor)
-        journal.begin(model_store, intent)
+        store.begin(intent)
         try:
             load(session, archive, live=live, gates=options.gates, report=report)
             before = switch(session, archive, report=report)
@@ -89,7 +88,7 @@ def promote(
 
         for version in intent.evicted:
             _unload_or_report(session, archive.name, version, report=report)
-        journal.end(model_store)
+        store.end()
     if options.bake_s:
         max_p99_ms = options.gates.max_p99_ms
         bake(session, archive, seconds=options.bake_s, max_p99_ms=max_p99_ms, report=report)
@@ -102,7 +101,7 @@ def promote(
 
 
 def _check_succession(
-    session: ServerSession,
+    session: RolloutSession,
     candidate: Archive,
     deployment: Deployment,
     options: PromotionOptions,
@@ -110,7 +109,7 @@ def _check_succession(
     """Raise InputError if the candidate is live already, or has other classes although they must not change."""
     if deployment.live.version == candidate.version:
         raise InputError(f"{candidate.name} {candidate.version} is live already.")
-    live = open_entry(session.settings.model_store, deployment.live, model=candidate.name)
+    live = session.store.open_entry(deployment.live, model=candidate.name)
     if live.class_names != candidate.class_names and not options.allow_class_change:
         raise InputError(
             f"{candidate.name} {candidate.version} has the classes {', '.join(candidate.class_names)}, the live "
@@ -120,7 +119,7 @@ def _check_succession(
 
 
 def _intent(
-    session: ServerSession,
+    session: RolloutSession,
     archive: Archive,
     deployment: Deployment | None,
     successor: Deployment,
@@ -135,17 +134,17 @@ def _intent(
     )
 
 
-def _end_if_undone(session: ServerSession, intent: journal.Intent) -> None:
+def _end_if_undone(session: RolloutSession, intent: journal.Intent) -> None:
     # If the server does not answer, the next command finds the intent and looks again.
     with contextlib.suppress(RequestError):
         loaded = session.management.versions(intent.model)
         if intent.was_loaded or intent.version not in loaded:
-            journal.end(session.settings.model_store)
+            session.store.end()
 
 
-def _unload_or_report(session: ServerSession, model: str, version: str, *, report: Report) -> None:
+def _unload_or_report(session: RolloutSession, model: str, version: str, *, report: Report) -> None:
     """Unload a version that no rollback needs; report it if it has to stay."""
     try:
-        unload(session, model, version, report=report)
+        session.unload(model, version, report=report)
     except (PromotionError, RequestError) as error:
         report(f"{model} {version} stays loaded: {error}")

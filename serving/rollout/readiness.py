@@ -6,13 +6,12 @@ from handlers.contract import ProbeSet
 from serving.archive.reader import Archive
 from serving.client import Client, Prediction
 from serving.errors import NotLoadedError, NotReadyError, RequestError
-from serving.rollout.live_record import open_entry, read_record
-from serving.rollout.session import ServerSession
+from serving.rollout.session import RolloutSession
 
 PROBE_TIMEOUT_S = 10.0
 
 
-def check_live(session: ServerSession) -> list[str]:
+def check_live(session: RolloutSession) -> list[str]:
     """Return one sentence per live model, each of which has just classified its probes correctly.
 
     A live archive is not read again while its file is unchanged (storage/hashing.py): this is polled, each 0.2 s while
@@ -22,13 +21,13 @@ def check_live(session: ServerSession) -> list[str]:
         NotReadyError: a model did not, or nothing is live; says which and why.
         ArchiveError: a live archive is gone or has changed.
     """
-    model_store = session.settings.model_store
-    record = read_record(model_store)
+    store = session.store
+    record = store.read_record()
     if not record:
-        raise NotReadyError(f"nothing is live: {model_store} has no live.json.")
+        raise NotReadyError(f"nothing is live: {store} has no live.json.")
     sentences = []
     for model, deployment in record.items():
-        archive = open_entry(model_store, deployment.live, model=model)
+        archive = store.open_entry(deployment.live, model=model)
         check_workers(session, archive)
         difference = check_probes(session.http, archive, version=None)
         sentences.append(
@@ -37,7 +36,7 @@ def check_live(session: ServerSession) -> list[str]:
     return sentences
 
 
-def check_workers(session: ServerSession, archive: Archive) -> None:
+def check_workers(session: RolloutSession, archive: Archive) -> None:
     """Raise NotReadyError unless the version has all its workers, NotLoadedError if it is not loaded at all."""
     try:
         loaded = session.http.management.versions(archive.name).get(archive.version)

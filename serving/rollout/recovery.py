@@ -1,42 +1,33 @@
 """Undoing or completing a promotion that was killed, or whose server was."""
 
-import contextlib
-import time
-from pathlib import Path
-
 from serving.rollout import journal
-from serving.rollout.drain import unload
-from serving.rollout.live_record import Deployment, read_record
-from serving.rollout.session import Report, ServerSession
-from storage.atomic import TEMPORARY_SUFFIX
-
-# A writer that is alive writes more often than this, even to a slow network drive.
-LEFTOVER_AFTER_S = 600
+from serving.rollout.live_record import Deployment
+from serving.rollout.session import Report, RolloutSession
 
 
-def recover(session: ServerSession, *, report: Report) -> None:
-    """Make TorchServe agree with the live record, the last thing that a promotion writes before it cleans up.
+def recover(session: RolloutSession, *, report: Report) -> None:
+    """Make the server agree with the live record, the last thing that a promotion writes before it cleans up.
 
     A promotion that was killed before it wrote the record is undone, one killed after that is completed.
 
     Raises:
         RequestError: the server does not answer.
     """
-    model_store, management = session.settings.model_store, session.management
-    clear_leftovers(model_store)
-    record = read_record(model_store)
+    store, management = session.store, session.management
+    store.clear_leftovers()
+    record = store.read_record()
     for model, deployment in record.items():
         live = deployment.live.version
         if live in management.versions(model) and management.default_version(model) != live:
             management.set_default(model, live)
             report(f"{model} {live} is live again: a promotion was killed before it was recorded")
-    intent = journal.read_intent(model_store)
+    intent = store.read_intent()
     if intent is None:
         return
     for version in _unneeded_versions(intent, record.get(intent.model)):
         if version in management.versions(intent.model):
-            unload(session, intent.model, version, report=report)
-    journal.end(model_store)
+            session.unload(intent.model, version, report=report)
+    store.end()
     report(f"cleaned up after a promotion of {intent.model} {intent.version} that was killed")
 
 
@@ -48,15 +39,3 @@ def _unneeded_versions(intent: journal.Intent, deployment: Deployment | None) ->
     else:
         unneeded = () if intent.was_loaded else (intent.version,)
     return [version for version in unneeded if version not in recorded]
-
-
-def clear_leftovers(model_store: Path) -> None:
-    """Remove the incomplete files that interrupted copies have left in the store, once they are old enough.
-
-    Younger ones may be what `headswap export`, `configure` or `sign` is writing now.
-    """
-    for path in model_store.glob(f".*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(FileNotFoundError):
-            # Every write changes the ctime, and no copy takes it from the original, as it may the modification time.
-            if time.time() - path.stat().st_ctime >= LEFTOVER_AFTER_S:
-                path.unlink()

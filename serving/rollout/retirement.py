@@ -1,23 +1,20 @@
 """Unloading a version that is not live, without losing a request."""
 
 from serving.errors import InputError
-from serving.rollout.drain import unload
-from serving.rollout.live_record import locked, read_record, write_record
 from serving.rollout.recovery import recover
-from serving.rollout.session import Report, ServerSession
+from serving.rollout.session import Report, RolloutSession
 
 
-def retire(session: ServerSession, model: str, version: str, *, report: Report) -> None:
+def retire(session: RolloutSession, model: str, version: str, *, report: Report) -> None:
     """Unload a version that is not live, once every request it has accepted is answered.
 
     Raises:
         InputError: it is live, or not loaded. BusyError: another promotion is running.
         PromotionError: a batch takes too long, or clients keep asking for the version; it serves on.
     """
-    model_store = session.settings.model_store
-    with locked(model_store):
+    with session.store.locked():
         recover(session, report=report)
-        record = read_record(model_store)
+        record = session.store.read_record()
         deployment = record.get(model)
         if deployment is not None and deployment.live.version == version:
             raise InputError(f"{model} {version} is live; promote another version first.")
@@ -26,7 +23,7 @@ def retire(session: ServerSession, model: str, version: str, *, report: Report) 
             raise InputError(
                 f"{model} {version} is not loaded; the loaded versions are: {', '.join(loaded) or 'none'}."
             )
-        unload(session, model, version, report=report)
+        session.unload(model, version, report=report)
         if deployment is not None:
             record[model] = deployment.without(version)
-            write_record(model_store, record)
+            session.store.write_record(record)

@@ -4,14 +4,14 @@ import time
 
 from serving.errors import InputError
 from serving.rollout.gates import Gates
-from serving.rollout.live_record import Deployment, entry_of, locked, open_entry, read_record
+from serving.rollout.live_record import Deployment, entry_of
 from serving.rollout.recovery import recover
-from serving.rollout.session import Report, ServerSession
+from serving.rollout.session import Report, RolloutSession
 from serving.rollout.steps import PromotionResult, load, record_switch, switch
 
 
 def rollback(
-    session: ServerSession, model: str | None, *, report: Report, why: str | None = None
+    session: RolloutSession, model: str | None, *, report: Report, why: str | None = None
 ) -> PromotionResult:
     """Make the previous version live again; `model` None is the only live one.
 
@@ -20,17 +20,16 @@ def rollback(
         PromotionError: the previous version does not answer correctly; the live one serves on.
     """
     began = time.monotonic()
-    model_store = session.settings.model_store
-    with locked(model_store):
+    with session.store.locked():
         recover(session, report=report)
-        record = read_record(model_store)
+        record = session.store.read_record()
         name = choose_model(record, model)
         deployment = record[name]
         if deployment.previous is None:
             raise InputError(
                 f"{name} {deployment.live.version} has no version before it to go back to; promote one instead."
             )
-        archive = open_entry(model_store, deployment.previous, model=name)
+        archive = session.store.open_entry(deployment.previous, model=name)
         load(session, archive, live=deployment.live, gates=Gates(), report=report)
         before = switch(session, archive, report=report)
         entry = entry_of(archive, why=why or f"rolled back from {deployment.live.version}")

@@ -1,8 +1,8 @@
 """The server that a command works with, made where the command begins and passed down."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import requests
 
@@ -10,12 +10,49 @@ from serving.client import Client, GrpcClient, HttpClient
 from serving.client.management import ManagementApi
 from serving.client.sessions import session_to
 from serving.errors import UnreachableError
+from serving.rollout import drain
+from serving.rollout.metrics_page import Counts, parse_counts
+from serving.rollout.store import FolderStore, Store
 from serving.settings import ServerSettings
 
 METRICS_TIMEOUT_S = 5.0
 
 Report = Callable[[str], None]
 """Takes a sentence about a step that is done."""
+
+
+class RolloutSession(Protocol):
+    """What promotions, rollbacks, retirements and status work with: TorchServe on this machine, or a cluster."""
+
+    @property
+    def store(self) -> Store:
+        """Return where the archives and the live record are."""
+
+    @property
+    def http(self) -> Client:
+        """Return the client that checks probes and photos; its `management` is for reading alone."""
+
+    @property
+    def grpc(self) -> Client:
+        """Return a client over another transport, for the probes once more."""
+
+    @property
+    def management(self) -> ManagementApi:
+        """Return what loads versions and switches between them."""
+
+    @property
+    def worker_count(self) -> int:
+        """Return how many workers a version is loaded with."""
+
+    def unload(self, model: str, version: str, *, report: Report) -> None:
+        """Unload a version that is not live, once all it has accepted is answered; do nothing if it is not loaded.
+
+        Raises:
+            PromotionError: it cannot be unloaded now and serves on. RequestError: the server does not answer.
+        """
+
+    def read_counts(self) -> Mapping[tuple[str, str], Counts]:
+        """Return what was counted by model and version; versions without requests are missing."""
 
 
 class ServerSession:
@@ -75,6 +112,30 @@ class ServerSession:
         until it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
         """
         return self.grpc.management
+
+    @property
+    def store(self) -> FolderStore:
+        """Return the model store."""
+        return FolderStore(self.settings.model_store)
+
+    @property
+    def worker_count(self) -> int:
+        """Return how many workers a version is loaded with. Raises SettingsError as `count_workers` does."""
+        return self.settings.worker_count
+
+    def unload(self, model: str, version: str, *, report: Report) -> None:
+        """Drain the version and unload it. Raises PromotionError, RequestError as `drain.unload` does."""
+        drain.unload(self, model, version, report=report)
+
+    def read_counts(self) -> Mapping[tuple[str, str], Counts]:
+        """Return the handler's counters by model and version.
+
+        They are all missing where the metrics address is off: what needs them has other signs of a fault too.
+        """
+        try:
+            return parse_counts(self.read_metrics())
+        except UnreachableError:
+            return {}
 
     def read_metrics(self) -> str:
         """Return the page of the metrics address, in Prometheus' text format. Raises UnreachableError."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from serving.archive.reader import Archive, read_archive
 from serving.errors import BusyError, InputError, RequestError
 from serving.rollout import journal
+from serving.rollout.leftovers import clear_leftovers
 from serving.rollout.live_record import (
     Deployment,
     Entry,
@@ -18,9 +19,8 @@ from serving.rollout.live_record import (
     read_record,
     write_record,
 )
-from serving.rollout.recovery import clear_leftovers
 from serving.rollout.session import ServerSession
-from serving.rollout.steps import install
+from serving.rollout.store import install
 from serving.rollout.trust import STRICT, Trust
 
 

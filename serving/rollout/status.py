@@ -1,13 +1,13 @@
 """What is live, kept and loaded, and how it is doing: from the record, TorchServe and the handler's counters."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from serving.client.management import LoadedVersion
 from serving.errors import ArchiveError
-from serving.rollout.live_record import Entry, open_entry, read_record
-from serving.rollout.metrics_page import Counts, read_counts
-from serving.rollout.session import ServerSession
+from serving.rollout.live_record import Entry
+from serving.rollout.metrics_page import Counts
+from serving.rollout.session import RolloutSession
+from serving.rollout.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +35,15 @@ class VersionStatus:
     """Why its archive could not be loaded again, after a restart or for a rollback; empty if it could."""
 
 
-def read_status(session: ServerSession) -> list[VersionStatus]:
+def read_status(session: RolloutSession) -> list[VersionStatus]:
     """Return one row per version, live ones first.
 
     Raises:
         NoServerError, RequestError: no server answers.
     """
     management = session.http.management
-    record = read_record(session.settings.model_store)
-    counts = read_counts(session)
+    record = session.store.read_record()
+    counts = session.read_counts()
     rows = []
     for model in [*record, *sorted(set(management.models()) - set(record))]:
         loaded = management.versions(model)
@@ -62,7 +62,7 @@ def read_status(session: ServerSession) -> list[VersionStatus]:
                     entry,
                     loaded=loaded.get(version),
                     counts=counts.get((model, version), Counts()),
-                    problem=_problem(session.settings.model_store, model, entry),
+                    problem=_problem(session.store, model, entry),
                 )
             )
     return rows
@@ -97,12 +97,12 @@ def _row(
     )
 
 
-def _problem(model_store: Path, model: str, entry: Entry | None) -> str:
+def _problem(store: Store, model: str, entry: Entry | None) -> str:
     """Return what is wrong with the archive of a live or kept version; it may be gone while its workers still serve."""
     if entry is None:
         return ""
     try:
-        open_entry(model_store, entry, model=model)
+        store.open_entry(entry, model=model)
     except ArchiveError as error:
         return str(error)
     return ""

@@ -1,24 +1,19 @@
 """The steps that a promotion and a rollback share; each leaves things as they were if it fails."""
 
 import contextlib
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
-from serving.archive.reader import Archive, read_copy, read_stored
+from serving.archive.reader import Archive
 from serving.errors import (
-    InputError,
     NotReadyError,
     PromotionError,
     RequestError,
     ServingError,
 )
 from serving.rollout.gates import Gates, check_gates
-from serving.rollout.live_record import Deployment, Entry, write_record
+from serving.rollout.live_record import Deployment, Entry
 from serving.rollout.readiness import check_probes, check_workers
-from serving.rollout.session import Report, ServerSession
-from serving.rollout.trust import copy_signature
-from storage.atomic import atomic_path
+from serving.rollout.session import Report, RolloutSession
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,34 +26,8 @@ class PromotionResult:
     seconds: float
 
 
-def install(archive: Archive, model_store: Path) -> Archive:
-    """Return the archive in the model store; it is copied there if it lies elsewhere, with its signature.
-
-    Raises:
-        InputError: the store has another archive of that name and version. PromotionError: it cannot be copied.
-        ArchiveError: it has changed since it was checked.
-    """
-    target = model_store / archive.file_name
-    if target.exists():
-        stored = read_stored(target, rehash=True)
-        if stored.sha256 != archive.sha256:
-            raise InputError(
-                f"{target} is another archive of the same version; export this one under a new --version."
-            )
-        return stored
-    try:
-        with atomic_path(target) as temporary:
-            shutil.copyfile(archive.path, temporary)
-            copy_signature(archive.path, target)
-    except OSError as error:
-        raise PromotionError(
-            f"{archive.path} could not be copied to {target}: {error.strerror}."
-        ) from None
-    return read_copy(target, archive)
-
-
 def load(
-    session: ServerSession,
+    session: RolloutSession,
     archive: Archive,
     *,
     live: Entry | None,
@@ -75,7 +44,7 @@ def load(
     was_loaded = archive.version in management.versions(archive.name)
     try:
         if not was_loaded:
-            management.register(archive.path.name, workers=session.settings.worker_count)
+            management.register(archive.path.name, workers=session.worker_count)
         check_workers(session, archive)
         report(f"{archive.name} {archive.version} is loaded")
         difference = max(
@@ -96,7 +65,7 @@ def load(
         raise
 
 
-def switch(session: ServerSession, archive: Archive, *, report: Report) -> str:
+def switch(session: RolloutSession, archive: Archive, *, report: Report) -> str:
     """Make the version the default and return which one was.
 
     Raises:
@@ -120,7 +89,7 @@ def switch(session: ServerSession, archive: Archive, *, report: Report) -> str:
 
 
 def record_switch(
-    session: ServerSession, model: str, record: dict[str, Deployment], *, before: str
+    session: RolloutSession, model: str, record: dict[str, Deployment], *, before: str
 ) -> None:
     """Write the record, for a restart must find what serves; `before` is the version that was the default.
 
@@ -128,10 +97,9 @@ def record_switch(
         PromotionError: it cannot be written; the version before is the default again.
     """
     try:
-        write_record(session.settings.model_store, record)
+        session.store.write_record(record)
     except OSError as error:
         session.management.set_default(model, before)
         raise PromotionError(
-            f"live.json in {session.settings.model_store} could not be written ({error.strerror}); {before} serves "
-            "again."
+            f"{session.store.record_name} could not be written ({error.strerror}); {before} serves again."
         ) from None

@@ -13,7 +13,7 @@ from serving.rollout.live_record import Deployment, read_record, write_record
 from serving.rollout.promotion import promote
 from serving.rollout.session import ServerSession
 from serving.rollout.startup import choose_live
-from serving.rollout.steps import install
+from serving.rollout.store import install
 from serving.server.server import Server
 from serving.settings import ServerSettings, load_settings
 from tests.helpers import free_ports

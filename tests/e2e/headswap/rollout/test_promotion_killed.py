@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving.errors import InputError
-from serving.rollout import journal, recovery
+from serving.rollout import journal, leftovers
 from serving.rollout.live_record import read_record, write_record
 from serving.rollout.promotion import promote
 from serving.rollout.rollback import rollback
@@ -110,7 +110,7 @@ def test_a_promotion_killed_after_the_record_is_completed(
 def test_an_incomplete_copy_is_removed(
     session: ServerSession, archives: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "LEFTOVER_AFTER_S", 0)
+    monkeypatch.setattr(leftovers, "LEFTOVER_AFTER_S", 0)
     part = session.settings.model_store / ".clothing-9.0.mar.part"
     shutil.copyfile(archives["2.0"], part)
     with pytest.raises(InputError, match="no version before it"):

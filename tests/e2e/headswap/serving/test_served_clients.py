@@ -21,7 +21,7 @@ from serving.client.http_management import HttpManagement
 from serving.client.token_sources import TokenFile
 from serving.client.tokens import read_token
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
-from serving.rollout.steps import install
+from serving.rollout.store import install
 from serving.settings import ServerSettings
 
 CLIENTS = [HttpClient, GrpcClient]

@@ -11,7 +11,7 @@ import pytest
 from serving.archive.reader import read_archive
 from serving.rollout import drain
 from serving.rollout.live_record import Deployment, entry_of, write_record
-from serving.rollout.steps import install
+from serving.rollout.store import install
 from serving.settings import ServerSettings
 from tests.unit.serving.rollout.helpers import FakeSession, FakeTorchServe
 

@@ -3,7 +3,7 @@
 import pytest
 
 from serving.errors import UnreachableError
-from serving.rollout.metrics_page import Counts, parse_counts, read_counts
+from serving.rollout.metrics_page import Counts, parse_counts
 from tests.unit.serving.rollout.helpers import FakeSession, FakeTorchServe
 
 PAGE = """# HELP handler_predictions_total x
@@ -50,6 +50,6 @@ def test_there_are_no_counts_where_the_metrics_address_is_off(
     server: FakeTorchServe, session: FakeSession
 ) -> None:
     server.metrics = [PAGE]
-    assert read_counts(session)["m", "1.0"].images == 10
+    assert session.read_counts()["m", "1.0"].images == 10
     server.faults["metrics"] = UnreachableError("off")
-    assert read_counts(session) == {}
+    assert session.read_counts() == {}

@@ -15,7 +15,7 @@ from serving.errors import (
     PromotionError,
     UnreachableError,
 )
-from serving.rollout import journal, steps
+from serving.rollout import journal, steps, store
 from serving.rollout.gates import Gates
 from serving.rollout.live_record import entry_of, locked, read_record
 from serving.rollout.promotion import PromotionOptions, promote
@@ -156,7 +156,7 @@ def test_a_full_disk_at_the_record_puts_the_old_version_back(
     session: FakeSession,
     archives: dict[str, Path],
 ) -> None:
-    monkeypatch.setattr(steps, "write_record", full_disk)
+    monkeypatch.setattr(store, "write_record", full_disk)
     with pytest.raises(PromotionError, match="No space left on device"):
         promote(session, archives["2.0"], report=quiet)
     assert (server.default, live(session)) == ("1.0", "1.0")
@@ -168,7 +168,7 @@ def test_a_full_disk_at_the_copy_loads_nothing(
     session: FakeSession,
     archives: dict[str, Path],
 ) -> None:
-    monkeypatch.setattr(steps.shutil, "copyfile", full_disk)
+    monkeypatch.setattr(store.shutil, "copyfile", full_disk)
     with pytest.raises(PromotionError, match="could not be copied"):
         promote(session, archives["2.0"], report=quiet)
     assert server.calls == []
@@ -184,7 +184,7 @@ def test_an_archive_that_changes_while_it_is_copied_is_not_loaded(
     def copy_another(_: Path, target: Path) -> None:
         target.write_bytes(archives["3.0"].read_bytes())
 
-    monkeypatch.setattr(steps.shutil, "copyfile", copy_another)
+    monkeypatch.setattr(store.shutil, "copyfile", copy_another)
     with pytest.raises(InputError, match="is not the archive that was checked"):
         promote(session, archives["2.0"], report=quiet)
     assert server.calls == []

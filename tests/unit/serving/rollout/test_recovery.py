@@ -7,8 +7,9 @@ import pytest
 
 from serving.archive.reader import read_archive
 from serving.rollout import journal
+from serving.rollout.leftovers import clear_leftovers
 from serving.rollout.live_record import Deployment, Entry, entry_of, read_record, write_record
-from serving.rollout.recovery import _unneeded_versions, clear_leftovers, recover
+from serving.rollout.recovery import _unneeded_versions, recover
 from storage.atomic import atomic_path
 from tests.unit.serving.rollout.helpers import FakeSession, FakeTorchServe, quiet
 
@@ -66,7 +67,7 @@ def test_incomplete_copies_are_removed_once_nobody_writes_them(
         os.utime(temporary, (0, 0))
         clear_leftovers(store)
         assert temporary.exists()
-        monkeypatch.setattr("serving.rollout.recovery.LEFTOVER_AFTER_S", 0)
+        monkeypatch.setattr("serving.rollout.leftovers.LEFTOVER_AFTER_S", 0)
         recover(session, report=quiet)
         assert sorted(store.iterdir()) == whole
         temporary.touch()

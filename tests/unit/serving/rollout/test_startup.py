@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.errors import ForeignCodeError, InputError
-from serving.rollout import recovery, startup
+from serving.rollout import leftovers, startup
 from serving.rollout.live_record import open_entry, read_record
 from serving.rollout.startup import choose_live, discard_interrupted_promotion
 from serving.rollout.trust import Trust
@@ -116,7 +116,7 @@ def test_leftovers_that_cannot_be_removed_hinder_no_start(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (store / ".tiny-2.0.mar.part").write_bytes(b"half")
-    monkeypatch.setattr(recovery, "LEFTOVER_AFTER_S", 0)
+    monkeypatch.setattr(leftovers, "LEFTOVER_AFTER_S", 0)
     monkeypatch.setattr(Path, "unlink", refuse)
     discard_interrupted_promotion(store)
 
@@ -133,7 +133,7 @@ def test_a_models_only_archive_is_live_under_any_name_and_beside_a_copy(
 
 
 def test_incomplete_copies_are_removed(store: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recovery, "LEFTOVER_AFTER_S", 0)
+    monkeypatch.setattr(leftovers, "LEFTOVER_AFTER_S", 0)
     (store / ".tiny-2.0.mar.part").write_bytes(b"half")
     discard_interrupted_promotion(store)
     assert not list(store.glob("*.part"))
