@@ -52,6 +52,20 @@ class Counts:
             lower_s, below = bound_s, count
         return lower_s * 1e3
 
+    def plus(self, other: "Counts") -> "Counts":
+        """Return what both counted together."""
+        return Counts(
+            images=self.images + other.images,
+            errors={
+                code: self.errors.get(code, 0) + other.errors.get(code, 0)
+                for code in {**self.errors, **other.errors}
+            },
+            buckets={
+                bound: self.buckets.get(bound, 0.0) + other.buckets.get(bound, 0.0)
+                for bound in {**self.buckets, **other.buckets}
+            },
+        )
+
     def since(self, before: "Counts") -> "Counts":
         """Return what was counted after `before`."""
         return Counts(
