@@ -66,6 +66,8 @@ class TrainConfig:
     """CSV file of path,label or path,label,split, instead of class folders; paths may be relative to --data."""
     also: Path | None = None
     """Further labelled photos, such as captured/labelled: a folder for each class of --data. They join train only."""
+    new_classes: bool = False
+    """Make classes of --also that --data lacks classes of the network; their photos are split as --data is, by hash."""
     unlabeled: Path | None = None
     """Unlabeled photos, any folder or stl10: they get pseudo-labels and are trained on if val agrees better then."""
     image_size_px: int = 224

@@ -84,7 +84,7 @@ def scan_photos(
         ),
         bad_files=bad_files,
         missing=tuple(split for split in SPLITS if split not in splits),
-        notes=(*labelled.notes, *_similar_names(class_names)),
+        notes=(*labelled.notes, *similar_names(class_names)),
     )
 
 
@@ -122,7 +122,7 @@ def _check_classes(place: Path, class_names: Sequence[str], notes: Sequence[str]
     )
 
 
-def _similar_names(class_names: Sequence[str]) -> list[str]:
+def similar_names(class_names: Sequence[str]) -> list[str]:
     """Return a line for classes whose names differ only in capitals or spaces at the ends: perhaps one class."""
     by_letters: dict[str, list[str]] = {}
     for name in class_names:

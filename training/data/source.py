@@ -1,15 +1,17 @@
 """Photos from what --data and --unlabeled name: the one place where training, evaluation and comparison read them."""
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from handlers.images.limits import DecodeLimits
 from photo_folder.errors import FolderError
 from photo_folder.photos import find_photos
+from training.captured import labelled_in, photos_of
 from training.config import TrainConfig
 from training.data.also import with_also
+from training.data.duplicates import find_near_duplicates
 from training.data.files import BadFile, check_bad_share, check_files
 from training.data.photos import Photo, PhotoSet, ScannedPhotos, assign_splits, scan_photos
 from training.data.splitting import hash_fraction
@@ -52,7 +54,7 @@ def read_data(config: TrainConfig) -> PhotoSet:
 def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:
     """Return a folder's photos as the config splits them, at most `photos_per_class` training photos of each class.
 
-    Those of `also` join train.
+    Those of `also` join train; with `new_classes` its further classes come behind those of the folder.
 
     Raises:
         DataError: a class has no photo in a split, or `also` cannot be used.
@@ -60,7 +62,15 @@ def split_labeled(scanned: ScannedPhotos, config: TrainConfig) -> PhotoSet:
     photos = assign_splits(scanned, seed=config.seed, group_by=config.group_by)
     if config.photos_per_class:
         photos = keep_per_class(photos, config.photos_per_class, seed=config.seed)
-    return photos if config.also is None else with_also(photos, config.also, config.limits)
+    if config.also is None:
+        return photos
+    return with_also(
+        photos,
+        config.also,
+        new_classes=config.new_classes,
+        seed=config.seed,
+        limits=config.limits,
+    )
 
 
 def find_folder(data: Path) -> Path:
@@ -82,7 +92,7 @@ def find_folder(data: Path) -> Path:
 
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the config with absolute paths, so that its photos are found from any folder; names stay as they are."""
-    unlabeled = config.unlabeled and _absolute(config.unlabeled)
+    unlabeled = config.unlabeled and _absolute(photos_of(config.unlabeled))
     weights = config.weights
     if weights not in WEIGHT_NAMES:
         weights = str(_absolute(Path(weights)))
@@ -120,16 +130,21 @@ def keep_per_class(photos: PhotoSet, count: int, *, seed: int = 0) -> PhotoSet:
 def with_unlabeled(photos: PhotoSet, source: Path, limits: DecodeLimits | None = None) -> PhotoSet:
     """Return the set with the photos under `source` as `unlabeled`, and broken files added to `bad_files`.
 
-    Photos whose bytes are in the set already are left out: `source` may be the folder the labelled photos come from.
+    Photos whose bytes are in the set already are left out: `source` may be the folder the labelled photos come from. So
+    are those that look like one of val or test, and of a capture folder those that a person has labelled.
 
     Raises:
         DataError: the folder does not exist, holds no new photo, or too many bad files.
         DownloadError: STL-10 is not here and could not be fetched.
     """
-    known = {photo.sha256 for photo in photos.photos}
-    unlabeled, bad_files, notes = read_unlabeled(
-        _unlabeled_folder(source), known=known, limits=limits
-    )
+    folder = _unlabeled_folder(source)
+    known = {photo.sha256 for photo in photos.photos} | labelled_in(folder)
+    unlabeled, bad_files, notes = read_unlabeled(folder, known=known, limits=limits)
+    unlabeled, near = _without_evaluated(unlabeled, (*photos.of("val"), *photos.of("test")))
+    if near:
+        notes = (*notes, f"left out {near} that look like one of val or test")
+    if not unlabeled:
+        raise _no_new_photo(folder)
     return replace(
         photos,
         unlabeled=unlabeled,
@@ -155,13 +170,33 @@ def read_unlabeled(
         if isinstance(sha256, str) and sha256 not in known
     )
     if not photos:
-        raise DataError(
-            f"--unlabeled {str(folder)!r} holds no photo that is not in --data already; give another folder."
-        )
+        raise _no_new_photo(folder)
     return photos, bad_files, files.notes
 
 
+def _no_new_photo(folder: Path) -> DataError:
+    return DataError(
+        f"--unlabeled {str(folder)!r} holds no photo that is not in --data already; give another folder."
+    )
+
+
+def _without_evaluated(
+    unlabeled: Sequence[Photo], evaluated: Sequence[Photo]
+) -> tuple[tuple[Photo, ...], int]:
+    """Return the photos that look like none of the evaluated ones, and how many do."""
+    # Each pair of a part is compared: parts as large as the other side cost the least.
+    size = max(1000, len(evaluated))
+    near: set[Path] = set()
+    for start in range(0, len(unlabeled), size):
+        part = (*unlabeled[start : start + size], *evaluated)
+        for pair in find_near_duplicates(part, is_across_splits=True):
+            near |= {pair.first.path, pair.second.path}
+    kept = tuple(photo for photo in unlabeled if photo.path not in near)
+    return kept, len(unlabeled) - len(kept)
+
+
 def _unlabeled_folder(source: Path) -> Path:
+    source = photos_of(source)
     if not source.exists() and str(source).lower() == "stl10":
         return unpack_unlabeled_stl10()
     if not source.is_dir():

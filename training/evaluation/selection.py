@@ -53,7 +53,7 @@ def select_photos(
     else:
         scanned, config = scan_folder(run, data, labels=labels)
     notes = scanned.describe_unread()
-    _check_classes(scanned, run.data()["class_names"])
+    _check_classes(scanned, run)
     own = split_as_own(run, scanned)
     if own is not None:
         if is_gone(run.config().data):
@@ -92,8 +92,12 @@ def _of(photos: Sequence[Photo], split: Split) -> tuple[Photo, ...]:
     return tuple(photo for photo in photos if photo.split == split)
 
 
-def _check_classes(scanned: ScannedPhotos, class_names: Sequence[str]) -> None:
-    if list(scanned.class_names) != list(class_names):
+def _check_classes(scanned: ScannedPhotos, run: Run) -> None:
+    class_names = run.data()["class_names"]
+    # New classes come behind those of the run's folder, which may hold no photo of theirs.
+    is_first = run.config().new_classes and len(scanned.class_names) < len(class_names)
+    expected = class_names[: len(scanned.class_names)] if is_first else class_names
+    if list(scanned.class_names) != list(expected):
         raise RunError(
             f"the photos in {scanned.folder} have the classes {', '.join(scanned.class_names)}; "
             f"the run was trained on {', '.join(class_names)}. Give photos of the run's classes."

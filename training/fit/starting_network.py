@@ -25,8 +25,11 @@ def make_starting_network(
     class_count: int,
     preprocessing: PreprocessingSpec,
     group: ProcessGroup = SINGLE_PROCESS,
+    class_names: Sequence[str] = (),
 ) -> tuple[Network, str]:
     """Return the network on the group's device, the same in every process, and a note on its weights' licence.
+
+    The head is new, but for the rows of `class_names` in a file that has them (training/fit/pretrained.py).
 
     Raises:
         ConfigError, WeightsError, DownloadError: as load_pretrained does.
@@ -40,6 +43,7 @@ def make_starting_network(
         weights=weights,
         architecture=architecture,
         image_size_px=preprocessing.image_size_px,
+        class_names=class_names,
     )
     network.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     group.broadcast(network.state_dict().values())

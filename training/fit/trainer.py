@@ -168,6 +168,7 @@ class Trainer:
             class_count=len(photos.class_names),
             preprocessing=preprocessing_of(config),
             group=group,
+            class_names=photos.class_names,
         )
         convert_batchnorm(network, config.effective_batchnorm_stats, group)
         self.has_local_statistics = has_local_statistics(

@@ -1,4 +1,4 @@
-"""Photos of --also: they join train, never val or test, and no copy of an evaluated photo is among them."""
+"""Photos of --also: they join train, and no copy of an evaluated photo is among them; new classes are divided."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from PIL import Image
 from training.config import TrainConfig
 from training.data.photos import PhotoSet
 from training.data.source import read_data
+from training.data.splitting import split_class
 from training.errors import DataError
 
 
@@ -37,8 +38,8 @@ def also(tmp_path: Path) -> Path:
     return tmp_path / "captured/labelled"
 
 
-def read(data: Path, also: Path | None) -> PhotoSet:
-    return read_data(TrainConfig(data=data, also=also))
+def read(data: Path, also: Path | None, *, new_classes: bool = False) -> PhotoSet:
+    return read_data(TrainConfig(data=data, also=also, new_classes=new_classes))
 
 
 def added(data: Path, also: Path) -> set[str]:
@@ -108,3 +109,60 @@ def test_a_folder_without_classes_is_named(data: Path, tmp_path: Path) -> None:
 def test_the_settings_are_read_back_from_config_json(also: Path, data: Path) -> None:
     config = TrainConfig(data=data, also=also)
     assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+def test_a_new_class_comes_behind_those_of_data_and_is_divided_by_hash(
+    data: Path, also: Path
+) -> None:
+    put(also / "ant", *range(400, 420))
+    photos = read(data, also, new_classes=True)
+    assert photos.class_names == ("cat", "dog", "ant")
+    of_ant = {photo.sha256: photo.split for photo in photos.photos if photo.label == 2}
+    assert len(of_ant) == 20
+    assert of_ant == split_class(of_ant, missing=("val", "test"), seed=0)
+    # Those of known classes join train, as ever.
+    assert photos.counts("train")[:2] == (6, 4)
+    assert photos.counts("val")[:2] == photos.counts("test")[:2] == (4, 4)
+    assert "new classes by --new-classes: ant" in photos.describe()
+
+
+def test_a_photo_of_a_new_class_stays_in_its_split_when_others_come(data: Path, also: Path) -> None:
+    put(also / "ant", *range(400, 420))
+    before = {p.path: p.split for p in read(data, also, new_classes=True).photos}
+    put(also / "ant", *range(420, 440))
+    put(also / "bee", *range(500, 510))
+    after = {p.path: p.split for p in read(data, also, new_classes=True).photos}
+    assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_new_class_needs_a_photo_for_each_split(data: Path, also: Path, count: int) -> None:
+    put(also / "ant", *range(400, 400 + count))
+    with pytest.raises(DataError, match=f"has {count} photos? of the new class 'ant'"):
+        read(data, also, new_classes=True)
+    put(also / "ant", 410, 411)
+    assert read(data, also, new_classes=True).counts("test")[2] == 1
+
+
+def test_of_two_new_photos_that_look_alike_only_the_evaluated_one_stays(
+    data: Path, also: Path
+) -> None:
+    put(also / "ant", *range(400, 430))
+    before = read(data, also, new_classes=True)
+    tested = next(photo for photo in before.of("test") if photo.label == 2)
+    seed = int(tested.path.stem)
+    for quality in range(60, 90, 3):
+        picture(seed).save(also / f"ant/again-{quality}.jpg", quality=quality)
+    after = read(data, also, new_classes=True)
+    alike = [p for p in after.photos if p.path == tested.path or "again" in p.path.name]
+    assert {photo.split for photo in alike} == {"test"}
+    assert "that look like one of val or test" in after.describe()
+
+
+def test_a_new_class_whose_name_is_nearly_another_s_is_named(data: Path, also: Path) -> None:
+    put(also / "Dog", *range(400, 410))
+    assert "'dog' and 'Dog'" in read(data, also, new_classes=True).describe()
+
+
+def test_without_a_new_class_the_flag_changes_nothing(data: Path, also: Path) -> None:
+    assert read(data, also, new_classes=True) == read(data, also)

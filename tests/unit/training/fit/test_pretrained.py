@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 from urllib.error import URLError
 
@@ -12,7 +13,13 @@ from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
 from handlers.engines.network import build_network, find_head, replace_head
 from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ConfigError, DownloadError, WeightsError
-from training.fit.pretrained import EMBEDDED, PRETRAINED, load_backbone, load_pretrained
+from training.fit.pretrained import (
+    CLASS_NAMES,
+    EMBEDDED,
+    PRETRAINED,
+    load_backbone,
+    load_pretrained,
+)
 
 
 @pytest.fixture
@@ -189,3 +196,36 @@ def test_photos_too_small_for_the_network_are_refused() -> None:
         ConfigError, match="alexnet does not support photos of 32 px .*--image-size-px"
     ):
         load_pretrained(network, weights="none", architecture="alexnet", image_size_px=32)
+
+
+def test_the_heads_rows_of_the_same_classes_are_kept(tmp_path: Path) -> None:
+    spec = PreprocessingSpec(image_size_px=32)
+    before = build_network(architecture="resnet18", class_count=2, preprocessing=spec)
+    path = tmp_path / "live.safetensors"
+    state = before.backbone_and_head.state_dict()
+    save_file(state, path, metadata={CLASS_NAMES: json.dumps(["dog", "Cafe\u0301"])})
+    network = build_network(architecture="resnet18", class_count=3, preprocessing=spec)
+    fresh = network.head.weight.detach().clone()
+    load_pretrained(
+        network, weights=str(path), architecture="resnet18", image_size_px=32,
+        class_names=["Caf\u00e9", "ant", "dog"],
+    )  # fmt: skip
+    assert torch.equal(network.head.weight[[0, 2]], before.head.weight[[1, 0]])
+    assert torch.equal(network.head.bias[[0, 2]], before.head.bias[[1, 0]])
+    assert torch.equal(network.head.weight[1], fresh[1])
+
+
+@pytest.mark.parametrize("names", [None, "{", "3", '["bird"]'])
+def test_the_head_of_a_file_that_names_no_such_class_is_not_used(
+    tmp_path: Path, names: str | None
+) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file(other_weights(), path, metadata=names and {CLASS_NAMES: names})
+    spec = PreprocessingSpec(image_size_px=32)
+    network = build_network(architecture="resnet18", class_count=3, preprocessing=spec)
+    fresh = network.head.weight.detach().clone()
+    load_pretrained(
+        network, weights=str(path), architecture="resnet18", image_size_px=32,
+        class_names=["a", "b", "c"],
+    )  # fmt: skip
+    assert torch.equal(network.head.weight, fresh)
