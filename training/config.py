@@ -137,8 +137,8 @@ class TrainConfig:
     device: Device = "auto"
     """auto uses a GPU where there is one."""
     precision: Precision = "auto"
-    """Format to compute in. auto: bfloat16 where the device has instructions for it, float16 on older GPUs, else
-    float32."""
+    """Format to compute in. auto: float32 on a CPU, where bfloat16 was slower; bfloat16 on a GPU, float16 on older
+    ones."""
     compile: bool = False
     """Use torch.compile: half a minute or more at the start, so for long runs on a GPU and not on a CPU."""
     resume: bool = False

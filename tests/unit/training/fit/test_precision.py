@@ -20,20 +20,24 @@ def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "dtype"),
-    [
-        ("flags : fpu avx2", torch.float32),
-        ("flags : fpu avx512_bf16", torch.bfloat16),
-        ("Features : fp asimd bf16 i8mm", torch.bfloat16),
-        ("", torch.float32),
-    ],
+    "line", ["flags : fpu avx512_bf16 amx_bf16", "Features : fp asimd bf16 i8mm", "flags : fpu", ""]
 )
-def test_auto_takes_bfloat16_where_the_processor_has_it(
-    line: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_float32_on_any_cpu(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags(tmp_path, monkeypatch, line)
-    assert choose_precision("auto", CPU) == dtype
+    assert choose_precision("auto", CPU) == torch.float32
     assert choose_precision("float32", CPU) == torch.float32
+
+
+@pytest.mark.parametrize(
+    "line", ["flags : fpu avx512_bf16", "flags : fpu amx_bf16", "Features : fp asimd bf16 i8mm"]
+)
+def test_bfloat16_is_to_be_had_where_the_processor_has_it(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags(tmp_path, monkeypatch, line)
+    assert choose_precision("bfloat16", CPU) == torch.bfloat16
 
 
 @pytest.mark.parametrize("wanted", ["bfloat16", "float16"])
@@ -45,11 +49,12 @@ def test_a_format_without_instructions_for_it_is_refused(
         choose_precision(wanted, CPU)
 
 
-def test_an_unknown_processor_computes_in_float32(
+def test_bfloat16_is_refused_on_an_unknown_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "CPU_FLAGS", tmp_path / "none")
-    assert choose_precision("auto", CPU) == torch.float32
+    with pytest.raises(ConfigError, match="bfloat16"):
+        choose_precision("bfloat16", CPU)
 
 
 @pytest.mark.parametrize(
