@@ -23,3 +23,19 @@ class ArchiveTransferError(ClusterError):
 
 class VersionFailedError(ClusterError):
     """A version did not load."""
+
+
+class UnknownModelError(ClusterError):
+    """Nothing of this name is served."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"Model not found: {model}")
+        self.model = model
+
+
+class UnknownVersionError(ClusterError):
+    """The model is served, this version of it is not."""
+
+    def __init__(self, model: str, version: str) -> None:
+        super().__init__(f"Model version: {version} does not exist for model: {model}")
+        self.model, self.version = model, version

@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +19,14 @@ import yaml
 from ray import serve
 
 from cluster.archives import extracted_folder
+from cluster.message import Parameter, read_message
 from cluster.replica_logs import open_replica_logs
 
 logger = logging.getLogger(__name__)
+
+
+Message = tuple[list[Parameter], dict[str, str]]
+"""The inputs of a request, and its headers."""
 
 
 class Answer(NamedTuple):
@@ -45,6 +49,7 @@ class Replica:
         metrics = open_replica_logs(logs)
         self._folder = extracted_folder(archive_sha256)
         self._classifier = _load(self._folder, metrics)
+        self._repeated_key: str = importlib.import_module("handlers.api.inputs").REPEATED_INPUTS
         # One thread: the handler, like a TorchServe worker, takes one batch at a time. Apart from the event loop,
         # which answers Serve's health checks meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="handler")
@@ -55,12 +60,12 @@ class Replica:
             self._respond_in_batch.set_max_batch_size(max(1, int(config.get("batchSize", 1))))
             self._respond_in_batch.set_batch_wait_timeout_s(config.get("maxBatchDelay", 1) / 1000)
 
-    async def respond(self, item: Mapping[str, Any], headers: Mapping[str, Any]) -> Answer:
-        """Return the handler's response to one request in TorchServe's form: its inputs, and its headers."""
+    async def respond(self, parameters: list[Parameter], headers: dict[str, str]) -> Answer:
+        """Return the handler's response to one request as TorchServe's frontend passes it on."""
         if self._has_gpu:
-            answer: Answer = await self._respond_in_batch((item, headers))
+            answer: Answer = await self._respond_in_batch((parameters, headers))
             return answer
-        (answer,) = await self._respond_to([(item, headers)])
+        (answer,) = await self._respond_to([(parameters, headers)])
         return answer
 
     async def describe(self) -> dict[str, Any]:
@@ -68,18 +73,20 @@ class Replica:
         return {**self._classifier.describe(), "pid": os.getpid()}
 
     @serve.batch  # type: ignore[untyped-decorator]
-    async def _respond_in_batch(
-        self, requests: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
-    ) -> list[Answer]:
+    async def _respond_in_batch(self, requests: list[Message]) -> list[Answer]:
         return await self._respond_to(requests)
 
-    async def _respond_to(
-        self, requests: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
-    ) -> list[Answer]:
-        items, headers = (list(part) for part in zip(*requests, strict=True))
+    async def _respond_to(self, requests: list[Message]) -> list[Answer]:
         loop = asyncio.get_running_loop()
-        responses = await loop.run_in_executor(
-            self._thread, self._classifier.respond, items, headers
+        return await loop.run_in_executor(self._thread, self._respond_here, requests)
+
+    def _respond_here(self, requests: list[Message]) -> list[Answer]:
+        read = [
+            read_message(parameters, headers, repeated_key=self._repeated_key)
+            for parameters, headers in requests
+        ]
+        responses = self._classifier.respond(
+            [item for item, _ in read], [headers for _, headers in read]
         )
         return [
             Answer(r.status, r.phrase, r.content_type, dict(r.headers), bytes(r.body))

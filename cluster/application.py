@@ -1,0 +1,163 @@
+"""The application of a cluster: Serve's proxies, the live actor, the first versions, and the ingress before them."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+
+from cluster import defaults
+from cluster.deployment import VersionOptions, deploy
+from cluster.errors import ClusterAddressError, ClusterStateError
+from cluster.ingress.ingress import Ingress
+from cluster.live import LiveActor, start_live
+from cluster.pointer import ModelPointer
+from serving import stubs
+from serving.archive.reader import Archive
+from serving.rollout.live_record import Deployment, entry_of
+
+GRPC_SERVICER = (
+    "serving.stubs.generated.inference_pb2_grpc.add_InferenceAPIsServiceServicer_to_server"
+)
+LOCAL = "local"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationOptions:
+    """How the cluster listens and serves."""
+
+    listen: str = defaults.LISTEN
+    http_port: int = defaults.HTTP_PORT
+    grpc_port: int = defaults.GRPC_PORT
+    certificate: Path | None = None
+    """PEM; on every node at the same path. For HTTP: Serve's gRPC has no TLS."""
+    private_key: Path | None = None
+    token_hashes: tuple[str, ...] = ()
+    """Of the tokens that may classify; none: everybody may."""
+    request_limit_bytes: int = defaults.REQUEST_LIMIT_BYTES
+    ingress_replicas_max: int = 1
+    version: VersionOptions = field(default_factory=VersionOptions)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Connect to the Ray cluster at the address within the block; `local` starts one on this machine and ends it.
+
+    Raises:
+        ClusterAddressError: no cluster answers there.
+    """
+    quiet: dict[str, Any] = {"namespace": defaults.NAMESPACE, "log_to_driver": False}
+    try:
+        if address == LOCAL:
+            # The limit of gRPC messages is read by the proxies that Ray starts.
+            os.environ.setdefault(
+                "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(defaults.REQUEST_LIMIT_BYTES)
+            )
+            ray.init(include_dashboard=False, configure_logging=False, **quiet)
+        else:
+            ray.init(address=address, configure_logging=False, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ClusterAddressError(
+            f"no Ray cluster answers at {address!r} ({reason}); give --address auto on one of its machines, "
+            "ray://HOST:10001 from elsewhere, or none to start one here."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start(archives: Sequence[Archive], options: ApplicationOptions, *, report: Report) -> None:
+    """Serve the archives, each the live version of its model; return once they answer.
+
+    Raises:
+        ClusterStateError: another version of one of the models is live. VersionFailedError: one could not be loaded.
+    """
+    stubs.load("inference")
+    live = start_live()
+    _check_live(live, archives)
+    _start_proxies(options)
+    for archive in archives:
+        report(f"loading {archive.name} {archive.version} ...")
+        deploy(archive, options.version)
+        _record(live, archive, options.version)
+    _start_ingress(options)
+
+
+def _check_live(live: LiveActor, archives: Sequence[Archive]) -> None:
+    names = [archive.name for archive in archives]
+    for archive in archives:
+        pointer = live.pointer().models.get(archive.name)
+        if names.count(archive.name) > 1:
+            raise ClusterStateError(
+                f"{archive.name} is given in more than one version; give the one to be live, and load others with "
+                "headswap promote --cluster."
+            )
+        if pointer is not None and pointer.live != archive.version:
+            raise ClusterStateError(
+                f"{archive.name} {pointer.live} is live on this cluster; swap it with headswap promote --cluster "
+                f"{archive.path}."
+            )
+
+
+def _record(live: LiveActor, archive: Archive, options: VersionOptions) -> None:
+    """Make the version live, in the record that promotions continue."""
+    if archive.name in live.pointer().models:
+        return
+    entry = entry_of(archive, why="headswap cluster serve")
+    live.write("archives", {**live.read("archives"), archive.path.name: archive.sha256})
+    live.write("options", {**live.read("options"), archive.name: asdict(options)})
+    live.write("record", {**live.read("record"), archive.name: asdict(Deployment(live=entry))})
+    live.change_model(archive.name, ModelPointer(live=archive.version, loaded=(archive.version,)))
+
+
+def _start_proxies(options: ApplicationOptions) -> None:
+    http: dict[str, Any] = {
+        "host": options.listen,
+        "port": options.http_port,
+        "keep_alive_timeout_s": defaults.KEEP_ALIVE_S,
+    }
+    if options.certificate is not None:
+        http["ssl_certfile"] = str(options.certificate)
+        http["ssl_keyfile"] = str(options.private_key)
+    serve.start(
+        proxy_location="EveryNode",
+        http_options=http,
+        grpc_options={"port": options.grpc_port, "grpc_servicer_functions": [GRPC_SERVICER]},
+    )
+
+
+def _start_ingress(options: ApplicationOptions) -> None:
+    deployment = serve.deployment(
+        name="ingress",
+        ray_actor_options={"num_cpus": defaults.INGRESS_CPUS},
+        max_ongoing_requests=defaults.INGRESS_ONGOING_REQUESTS,
+        health_check_period_s=defaults.HEALTH_CHECK_PERIOD_S,
+        health_check_timeout_s=defaults.HEALTH_CHECK_TIMEOUT_S,
+        graceful_shutdown_timeout_s=defaults.GRACEFUL_SHUTDOWN_TIMEOUT_S,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=defaults.INGRESS_REPLICAS_MIN,
+            max_replicas=max(defaults.INGRESS_REPLICAS_MIN, options.ingress_replicas_max),
+            target_ongoing_requests=defaults.INGRESS_ONGOING_REQUESTS / 2,
+            downscale_delay_s=defaults.DOWNSCALE_DELAY_S,
+        ),
+    )(Ingress)
+    application = deployment.bind(
+        token_hashes=options.token_hashes,
+        request_limit_bytes=options.request_limit_bytes,
+        logs=options.version.logs,
+    )
+    serve.run(application, name=defaults.INGRESS_APPLICATION, route_prefix="/")
+
+
+def stop() -> None:
+    """End everything that `start` started: requests in flight are answered, new ones rejected."""
+    serve.shutdown()

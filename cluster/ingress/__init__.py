@@ -1,0 +1,1 @@
+"""The ingress of a cluster: the wire of TorchServe, over HTTP and gRPC."""
