@@ -3,15 +3,21 @@
 import json
 import os
 import time
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from headswap.output import Timeline, stderr
 
-if TYPE_CHECKING:
-    from serving.settings import ServerSettings
-
 FILE_NAME = "promotions.log"
+
+
+class HasState(Protocol):
+    """The settings of a server, or the options that name it."""
+
+    @property
+    def state(self) -> Path:
+        """Return the server's folder."""
 
 
 class PromotionLog(Timeline):
@@ -21,9 +27,9 @@ class PromotionLog(Timeline):
     `step`; the last line adds `outcome` (`done` or `failed`) and, after a failure, the reason as `error`.
     """
 
-    def __init__(self, settings: "ServerSettings", command: str, *, subject: str | None) -> None:
+    def __init__(self, server: HasState, command: str, *, subject: str | None) -> None:
         super().__init__()
-        self._path = settings.state / "logs" / FILE_NAME
+        self._path = server.state / "logs" / FILE_NAME
         self._command, self._subject = command, subject
 
     def __call__(self, step: str) -> None:

@@ -1,6 +1,7 @@
 """Watching a version that has just gone live, while going back is still easy."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serving.archive.reader import Archive
@@ -43,7 +44,12 @@ def bake(
     """
     name, version = archive.name, archive.version
     report(f"watching {name} {version} for {seconds:g} s")
-    result = watch(session, archive, seconds=seconds, max_p99_ms=max_p99_ms)
+    result = watch(
+        session,
+        archive,
+        seconds=seconds,
+        find_fault=lambda counts: _fault_in_counts(counts, max_p99_ms),
+    )
     if result.fault is None:
         report(f"{result.requests} requests in {result.seconds:.0f} s, and no fault")
         return
@@ -65,19 +71,23 @@ def bake(
 
 
 def watch(
-    session: RolloutSession, archive: Archive, *, seconds: float, max_p99_ms: float | None
+    session: RolloutSession,
+    archive: Archive,
+    *,
+    seconds: float,
+    find_fault: Callable[[Counts], str | None],
 ) -> BakeResult:
     """Return what was seen, at the first fault or after `seconds` without one.
 
-    A fault is a lost worker, a wrong or missing answer to a probe, server errors in more than 1 % of the requests (at
-    least 3), or, where a limit is given, a p99 of the handler above it.
+    A fault is what `find_fault` says of the version's counts since the beginning, a lost worker, or a wrong or missing
+    answer to a probe.
     """
     began = time.monotonic()
     key = (archive.name, archive.version)
     before = session.read_counts().get(key, Counts())
     while True:
         counts = session.read_counts().get(key, Counts()).since(before)
-        fault = _fault_in_counts(counts, max_p99_ms) or _fault_in_answers(session, archive)
+        fault = find_fault(counts) or _fault_in_answers(session, archive)
         seconds_spent = time.monotonic() - began
         if fault or seconds_spent >= seconds:
             return BakeResult(fault=fault, requests=counts.requests, seconds=seconds_spent)
@@ -85,6 +95,7 @@ def watch(
 
 
 def _fault_in_counts(counts: Counts, max_p99_ms: float | None) -> str | None:
+    """Say what is wrong: server errors in more than 1 % of the requests (at least 3), or a p99 above a given limit."""
     if counts.faults >= MIN_FAULTS and counts.faults > MAX_FAULT_SHARE * counts.requests:
         return f"{counts.faults} of {counts.requests} requests failed."
     p99_ms = counts.percentile_ms(0.99) if counts.requests >= MIN_CALLS else None

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from storage.atomic import atomic_write
 
@@ -24,10 +25,16 @@ class Intent:
 def read_intent(model_store: Path) -> Intent | None:
     """Return the promotion that was begun and not ended; None if there is none."""
     try:
-        intent = json.loads((model_store / FILE_NAME).read_text())
-        return Intent(**{**intent, "evicted": tuple(intent["evicted"])})
-    except (OSError, ValueError, KeyError, TypeError):
-        # Absent, or not written by this program. The record says what is live, whatever this file says.
+        return parse_intent(json.loads((model_store / FILE_NAME).read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def parse_intent(content: Any) -> Intent | None:
+    """Return the intent whose fields these are; None if this program did not write them, for the record counts."""
+    try:
+        return Intent(**{**content, "evicted": tuple(content["evicted"])})
+    except (KeyError, TypeError):
         return None
 
 

@@ -85,7 +85,7 @@ def read_record(model_store: Path) -> dict[str, Deployment]:
     """
     path = model_store / FILE_NAME
     try:
-        return _parse(json.loads(path.read_bytes()))
+        return parse_record(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -95,7 +95,7 @@ def read_record(model_store: Path) -> dict[str, Deployment]:
         ) from None
 
 
-def _parse(content: object) -> dict[str, Deployment]:
+def parse_record(content: object) -> dict[str, Deployment]:
     """Return the record. Raises ValueError, whose message names the entry."""
     models = content.get("models") if isinstance(content, dict) else None
     if not isinstance(models, dict):

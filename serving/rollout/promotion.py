@@ -6,6 +6,7 @@ that is killed is undone or completed by the next command (journal.py, recovery.
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from serving.errors import InputError, PromotionError, RequestError, ServingErro
 from serving.rollout import journal
 from serving.rollout.bake import bake
 from serving.rollout.gates import Gates
-from serving.rollout.live_record import Deployment, entry_of
+from serving.rollout.live_record import Deployment, Entry, entry_of
 from serving.rollout.recovery import recover
 from serving.rollout.session import Report, RolloutSession
 from serving.rollout.steps import PromotionResult, load, record_switch, switch
 from serving.rollout.trust import STRICT, Trust
+
+Trial = Callable[[Archive, Entry], None]
+"""Lets the loaded candidate answer some requests beside the live version. Raises PromotionError: it may not go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,11 @@ def promote(
     *,
     report: Report,
     options: PromotionOptions | None = None,
+    trial: Trial | None = None,
 ) -> PromotionResult:
     """Make the archive's version live; the version before stays loaded for a rollback.
+
+    `trial` comes after the gates and before the switch, where a version is live already.
 
     Raises:
         ArchiveError, InputError: the archive cannot be promoted. BusyError: another promotion is running.
@@ -78,6 +85,8 @@ def promote(
         store.begin(intent)
         try:
             load(session, archive, live=live, gates=options.gates, report=report)
+            if trial is not None and live is not None:
+                _try_out(session, archive, live, trial, intent=intent, report=report)
             before = switch(session, archive, report=report)
             record[archive.name] = successor
             record_switch(session, archive.name, record, before=before)
@@ -98,6 +107,24 @@ def promote(
         previous=live.version if live else None,
         seconds=seconds,
     )
+
+
+def _try_out(
+    session: RolloutSession,
+    archive: Archive,
+    live: Entry,
+    trial: Trial,
+    *,
+    intent: journal.Intent,
+    report: Report,
+) -> None:
+    """Return if the candidate passes its trial; otherwise it is unloaded, unless it was loaded before."""
+    try:
+        trial(archive, live)
+    except BaseException:
+        if not intent.was_loaded:
+            _unload_or_report(session, archive.name, archive.version, report=report)
+        raise
 
 
 def _check_succession(

@@ -1,6 +1,6 @@
 """The server that a command works with, made where the command begins and passed down."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,8 +33,8 @@ class RolloutSession(Protocol):
         """Return the client that checks probes and photos; its `management` is for reading alone."""
 
     @property
-    def grpc(self) -> Client:
-        """Return a client over another transport, for the probes once more."""
+    def clients(self) -> Sequence[Client]:
+        """Return a client per transport, for the probes over each."""
 
     @property
     def management(self) -> ManagementApi:
@@ -112,6 +112,11 @@ class ServerSession:
         until it is loaded (seen: 4 of 8 connections, 11.7 s). gRPC has threads of its own.
         """
         return self.grpc.management
+
+    @property
+    def clients(self) -> Sequence[Client]:
+        """Return the clients over HTTP and gRPC."""
+        return self.http, self.grpc
 
     @property
     def store(self) -> FolderStore:

@@ -48,8 +48,7 @@ def load(
         check_workers(session, archive)
         report(f"{archive.name} {archive.version} is loaded")
         difference = max(
-            check_probes(client, archive, version=archive.version)
-            for client in (session.http, session.grpc)
+            check_probes(client, archive, version=archive.version) for client in session.clients
         )
         report(f"its probes differ by at most {difference:.2g}")
         check_gates(session.http, archive, live, gates, report=report)

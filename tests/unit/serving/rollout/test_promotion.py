@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.archive.reader import read_archive
+from serving.archive.reader import Archive, read_archive
 from serving.errors import (
     BusyError,
     InputError,
@@ -17,7 +17,7 @@ from serving.errors import (
 )
 from serving.rollout import journal, steps, store
 from serving.rollout.gates import Gates
-from serving.rollout.live_record import entry_of, locked, read_record
+from serving.rollout.live_record import Entry, entry_of, locked, read_record
 from serving.rollout.promotion import PromotionOptions, promote
 from serving.rollout.retirement import retire
 from serving.rollout.rollback import choose_model, rollback
@@ -144,6 +144,41 @@ def test_a_version_that_fails_a_gate_is_unloaded(
     with pytest.raises((PromotionError, KeyboardInterrupt)):
         promote(session, archives["2.0"], report=quiet)
     assert (server.default, server.loaded, live(session)) == ("1.0", {"1.0"}, "1.0")
+
+
+def test_a_candidate_is_tried_out_between_the_gates_and_the_switch(
+    server: FakeTorchServe, session: FakeSession, archives: dict[str, Path]
+) -> None:
+    tried: list[tuple[str, str, str]] = []
+
+    def try_out(archive: Archive, live: Entry) -> None:
+        tried.append((archive.version, live.version, server.default))
+
+    promote(session, archives["2.0"], report=quiet, trial=try_out)
+    assert tried == [("2.0", "1.0", "1.0")]
+    assert server.default == "2.0"
+
+
+@pytest.mark.parametrize("error", [PromotionError("too slow"), KeyboardInterrupt()])
+@pytest.mark.parametrize("was_loaded", [False, True])
+def test_a_candidate_that_fails_its_trial_is_unloaded_unless_it_was_loaded(
+    server: FakeTorchServe,
+    session: FakeSession,
+    archives: dict[str, Path],
+    error: BaseException,
+    was_loaded: bool,
+) -> None:
+    if was_loaded:
+        server.loaded.add("2.0")
+
+    def fail(archive: Archive, live: Entry) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        promote(session, archives["2.0"], report=quiet, trial=fail)
+    assert server.loaded == ({"1.0", "2.0"} if was_loaded else {"1.0"})
+    assert (server.default, live(session)) == ("1.0", "1.0")
+    assert "set_default" not in server.calls
 
 
 def full_disk(*_: object) -> None:
