@@ -10,19 +10,17 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ray.exceptions import RayActorError, RayError
-from ray.serve.exceptions import (
-    BackPressureError,
-    DeploymentUnavailableError,
-    RayServeException,
-    ReplicaUnavailableError,
-)
+from ray.serve.exceptions import BackPressureError, RayServeException
 
 from cluster.deployment import handle_of
+from cluster.errors import UnknownModelError, UnknownVersionError
 from cluster.live import Live, find_live
 from cluster.live_state import RouterReport
+from cluster.message import Parameter
 from cluster.pointer import ModelPointer, Pointer
 from cluster.replica import Answer
 from cluster.tally import Tally, top_label
@@ -39,14 +37,6 @@ COMPARISONS_MAX = 2
 OK = 200
 
 HandleOf = Callable[[str, str], Any]
-
-
-class UnknownModelError(Exception):
-    """No version of the model is loaded."""
-
-
-class UnknownVersionError(Exception):
-    """The model has no such version."""
 
 
 class Router:
@@ -87,48 +77,53 @@ class Router:
         if version is None:
             return pointer.choose(correlation_id)
         if version not in pointer.loaded:
-            raise UnknownVersionError(version)
+            raise UnknownVersionError(model, version)
         return version
 
-    async def call(
+    async def respond(
         self,
         model: str,
         version: str | None,
-        item: Mapping[str, Any],
-        headers: Mapping[str, Any],
-        *,
-        correlation_id: str,
+        correlation_id: str | None,
+        parameters: list[Parameter],
+        headers: dict[str, str],
     ) -> Answer:
         """Return a replica's answer; `version` None is the live one's or, for its share, the candidate's.
 
-        A request whose replica died, or whose version has just been unloaded, is sent once more: a classification
-        changes nothing, so it does no harm that the first may have been computed.
+        Which it is depends on the correlation id, and on chance for a request without one. A request whose replica
+        died, or whose version has just been unloaded, is sent once more: a classification changes nothing, so it does
+        no harm that the first may have been computed.
 
         Raises:
             UnknownModelError, UnknownVersionError: no such version is loaded. BackPressureError: its queue is full.
             RayError, RayServeException: the second attempt failed as well.
         """
+        request = _Request(
+            model=model,
+            version=version,
+            correlation_id=correlation_id or uuid.uuid4().hex,
+            parameters=parameters,
+            headers=headers,
+        )
         try:
-            return await self._attempt(model, version, item, headers, correlation_id)
-        except (DeploymentUnavailableError, ReplicaUnavailableError, _GoneError):
-            await self._ask(timeout_s=0.0)
+            return await self._attempt(request)
+        except BackPressureError:
+            raise
+        except RayServeException:
+            # The version has just been unloaded: the pointer says what took over.
+            with contextlib.suppress(RayError, TimeoutError):
+                await self._ask(timeout_s=0.0)
         except RayActorError:
             logger.warning("a replica of %s died; its request is sent to another", model)
-        return await self._attempt(model, version, item, headers, correlation_id)
+        return await self._attempt(request)
 
-    async def _attempt(
-        self,
-        model: str,
-        version: str | None,
-        item: Mapping[str, Any],
-        headers: Mapping[str, Any],
-        correlation_id: str,
-    ) -> Answer:
-        chosen = self.choose(model, version, correlation_id)
+    async def _attempt(self, request: "_Request") -> Answer:
+        model = request.model
+        chosen = self.choose(model, request.version, request.correlation_id)
         began_s = time.perf_counter()
         with self._tally.in_flight(model, chosen):
             try:
-                answer = await self._send(model, chosen, item, headers)
+                answer = await self._send(request, chosen)
             except BackPressureError:
                 self._tally.count_error(model, chosen, "overloaded")
                 raise
@@ -137,27 +132,16 @@ class Router:
                 raise
         self._tally.count(model, chosen, answer, seconds=time.perf_counter() - began_s)
         pointer = self.models.get(model)
-        if version is None and pointer is not None and chosen == pointer.candidate:
-            self._compare(model, pointer, item, headers, answer)
+        if request.version is None and pointer is not None and chosen == pointer.candidate:
+            self._compare(request, answer, candidate=chosen, live=pointer.live)
         return answer
 
-    async def _send(
-        self, model: str, version: str, item: Mapping[str, Any], headers: Mapping[str, Any]
-    ) -> Answer:
-        handle = self._handles.get((model, version))
-        if handle is None:
-            raise _GoneError
-        answer: Answer = await handle.respond.remote(item, headers)
+    async def _send(self, request: "_Request", version: str) -> Answer:
+        handle = await self._handle(request.model, version)
+        answer: Answer = await handle.respond.remote(request.parameters, request.headers)
         return answer
 
-    def _compare(
-        self,
-        model: str,
-        pointer: ModelPointer,
-        item: Mapping[str, Any],
-        headers: Mapping[str, Any],
-        answer: Answer,
-    ) -> None:
+    def _compare(self, request: "_Request", answer: Answer, *, candidate: str, live: str) -> None:
         """Ask the live version the same, and count whether it says the same; the client does not wait for that."""
         label = top_label(answer.body) if answer.status == OK else None
         if label is None or len(self._comparing) >= COMPARISONS_MAX:
@@ -165,12 +149,12 @@ class Router:
 
         async def ask() -> None:
             # A comparison that fails says nothing of the candidate.
-            with contextlib.suppress(RayError, RayServeException, _GoneError):
-                with self._tally.in_flight(model, pointer.live):
-                    live = await self._send(model, pointer.live, item, headers)
-                live_label = top_label(live.body) if live.status == OK else None
-                if live_label is not None and pointer.candidate is not None:
-                    self._tally.compare(model, pointer.candidate, is_same=live_label == label)
+            with contextlib.suppress(RayError, RayServeException):
+                with self._tally.in_flight(request.model, live):
+                    other = await self._send(request, live)
+                other_label = top_label(other.body) if other.status == OK else None
+                if other_label is not None:
+                    self._tally.compare(request.model, candidate, is_same=other_label == label)
 
         task = asyncio.create_task(ask())
         self._comparing.add(task)
@@ -209,19 +193,31 @@ class Router:
             for model, versions in pointer.models.items()
             for version in versions.loaded
         }
-        for key in loaded - set(self._handles):
-            # Missing if the version was unloaded meanwhile, as the next pointer will say. In a thread, for it asks
-            # Serve's controller and waits.
+        for key in loaded:
+            # It fails if the version was unloaded meanwhile, as the next pointer will say.
             with contextlib.suppress(RayServeException, RayError):
-                self._handles[key] = await asyncio.to_thread(self._handle_of, *key)
+                await self._handle(*key)
         # A request whose version had gone may have brought a newer one while this waited.
         if pointer.revision > self._pointer.revision:
             self._handles = {key: each for key, each in self._handles.items() if key in loaded}
             self._pointer = pointer
 
+    async def _handle(self, model: str, version: str) -> Any:
+        """Return the handle of a version's deployment. Raises RayServeException: it is not deployed."""
+        key = (model, version)
+        if key not in self._handles:
+            # In a thread, for it asks Serve's controller and waits.
+            self._handles[key] = await asyncio.to_thread(self._handle_of, model, version)
+        return self._handles[key]
 
-class _GoneError(Exception):
-    """The version's handle is gone: it was unloaded."""
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    model: str
+    version: str | None
+    correlation_id: str
+    parameters: list[Parameter]
+    headers: dict[str, str]
 
 
 async def open_router() -> Router:

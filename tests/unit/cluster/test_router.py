@@ -9,10 +9,11 @@ import pytest
 from ray.exceptions import ActorUnavailableError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException, ReplicaUnavailableError
 
+from cluster.errors import UnknownModelError, UnknownVersionError
 from cluster.live_state import LiveState, RouterReport
 from cluster.pointer import ModelPointer, Pointer
 from cluster.replica import Answer
-from cluster.router import Router, UnknownModelError, UnknownVersionError
+from cluster.router import Router
 from cluster.tally import BOUNDS_S
 
 DIED = ActorUnavailableError("the node is gone", b"0" * 16)
@@ -70,7 +71,7 @@ class Served:
         assert await self.live.state.switched(revision, timeout_s=5)
 
     async def ask(self, version: str | None = None, correlation_id: str = "id") -> str:
-        answer = await self.router.call("m", version, {}, {}, correlation_id=correlation_id)
+        answer = await self.router.respond("m", version, correlation_id, [], {})
         return str(json.loads(answer.body)["model"]["version"])
 
 
@@ -95,7 +96,7 @@ def test_requests_get_the_live_version_or_the_one_they_name() -> None:
         with pytest.raises(UnknownVersionError):
             await served.ask("3.0")
         with pytest.raises(UnknownModelError):
-            await served.router.call("n", None, {}, {}, correlation_id="id")
+            await served.router.respond("n", None, None, [], {})
 
     run(script)
 
@@ -129,7 +130,7 @@ def test_a_full_queue_and_a_fault_of_the_version_are_not_sent_again() -> None:
 def test_a_version_that_has_just_gone_is_answered_by_the_one_that_took_over() -> None:
     async def script(served: Served) -> None:
         served.versions["1.0"].faults = [ReplicaUnavailableError("gone")]
-        # The router is not yet told: it asks for the pointer when the version is gone.
+        # The router has not heard of it: it asks for the pointer when the version is gone.
         pointer = served.live.state.pointer.with_model(
             "m", ModelPointer(live="2.0", loaded=("2.0",))
         )
