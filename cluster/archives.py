@@ -112,11 +112,16 @@ def extracted_folder(sha256: str) -> Path:
     """
     folder = archive_path(sha256).with_suffix("")
     if not folder.is_dir():
-        _extract(_fetch(sha256), folder)
+        _extract(fetch(sha256), folder)
     return folder
 
 
-def _fetch(sha256: str) -> Path:
+def fetch(sha256: str) -> Path:
+    """Return the archive's file in this node's cache, where it is copied to if it is not there yet.
+
+    Raises:
+        ArchiveTransferError: the cluster does not have the archive, or it arrived damaged.
+    """
     path = archive_path(sha256)
     if path.is_file() and hash_file(path) == sha256:
         return path

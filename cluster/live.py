@@ -8,12 +8,14 @@ import asyncio
 from typing import Any, Protocol
 
 import ray
+from ray.exceptions import RayError, RayTaskError
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
 from cluster.defaults import NAMESPACE
 from cluster.errors import ClusterStateError
 from cluster.live_state import Agreement, Key, LiveState, RouterReport
 from cluster.pointer import ModelPointer, Pointer
+from serving.errors import UnreachableError
 from serving.rollout.metrics_page import Counts
 
 LIVE_ACTOR = "headswap-live"
@@ -71,9 +73,15 @@ class Live(Protocol):
     async def wait(self, report: RouterReport, *, timeout_s: float) -> Pointer:
         """Take the report; return the pointer once it has changed, or after `timeout_s`."""
 
+    async def leave(self, router_id: str) -> None:
+        """Wait for this router no longer."""
+
 
 class LiveActor:
-    """The live actor as commands and routers call it."""
+    """The live actor as commands and routers call it.
+
+    What commands call raises UnreachableError where the actor does not answer, and else what the actor raises.
+    """
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -84,8 +92,9 @@ class LiveActor:
         pointer: Pointer = await asyncio.wait_for(answer, timeout_s + CALL_TIMEOUT_S)
         return pointer
 
-    def leave(self, router_id: str) -> None:
-        self._call("leave", router_id)
+    async def leave(self, router_id: str) -> None:
+        """As LiveState.leave. Raises TimeoutError, RayError: the actor does not answer."""
+        await asyncio.wait_for(self._actor.leave.remote(router_id), CALL_TIMEOUT_S)
 
     def pointer(self) -> Pointer:
         pointer: Pointer = self._call("pointer")
@@ -116,7 +125,14 @@ class LiveActor:
 
     def _call(self, method: str, *arguments: Any, timeout_s: float = 0.0) -> Any:
         answer = getattr(self._actor, method).remote(*arguments)
-        return ray.get(answer, timeout=timeout_s + CALL_TIMEOUT_S)
+        try:
+            return ray.get(answer, timeout=timeout_s + CALL_TIMEOUT_S)
+        except RayTaskError:
+            raise
+        except RayError as error:
+            raise UnreachableError(
+                f"the cluster's live actor does not answer ({type(error).__name__})."
+            ) from None
 
 
 def start_live() -> LiveActor:

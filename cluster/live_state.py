@@ -128,14 +128,11 @@ class LiveState:
 
     def is_switched(self, revision: int, unloaded: Key | None = None) -> bool:
         """Say whether every live router has this revision, and no request of the unloaded version in flight."""
-        now_s = self._clock()
-        if now_s < self._settled_s:
+        if self._clock() < self._settled_s:
             return False
-        live = [name for name, seen_s in self._seen_s.items() if now_s - seen_s < ROUTER_LEASE_S]
         return all(
-            self._reports[name].revision >= revision
-            and not (unloaded and self._reports[name].in_flight.get(unloaded))
-            for name in live
+            report.revision >= revision and not (unloaded and report.in_flight.get(unloaded))
+            for report in self._live_reports()
         )
 
     async def switched(
@@ -157,8 +154,8 @@ class LiveState:
                 counts[key] = counts.get(key, Counts()).plus(counted)
             for key, compared in report.agreement.items():
                 agreement[key] = agreement.get(key, Agreement()) + compared
-        for name in self._seen_s:
-            for key, count in self._reports[name].in_flight.items():
+        for report in self._live_reports():
+            for key, count in report.in_flight.items():
                 in_flight[key] = in_flight.get(key, 0) + count
         return counts, agreement, in_flight
 
@@ -189,6 +186,15 @@ class LiveState:
         except BaseException:
             setattr(self._saved, name, before)
             raise
+
+    def _live_reports(self) -> list[RouterReport]:
+        """Return the last report of each router that is neither silent nor gone."""
+        now_s = self._clock()
+        return [
+            self._reports[name]
+            for name, seen_s in self._seen_s.items()
+            if now_s - seen_s < ROUTER_LEASE_S
+        ]
 
     async def _point(self, pointer: Pointer) -> None:
         self.write("pointer", pointer)

@@ -57,7 +57,9 @@ class Router:
         self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Follow the pointer no longer."""
+        """Follow the pointer no longer, so that nobody waits for this router."""
+        with contextlib.suppress(RayError, TimeoutError):
+            await self._live.leave(self.router_id)
         for task in (self._following, *self._comparing):
             if task is not None:
                 task.cancel()

@@ -28,6 +28,9 @@ class Memory:
     async def wait(self, report: RouterReport, *, timeout_s: float) -> Pointer:
         return await self.state.wait(report, timeout_s=timeout_s)
 
+    async def leave(self, router_id: str) -> None:
+        self.state.leave(router_id)
+
 
 class Version:
     """A version's handle: raises its `faults` first, then answers with its number."""
