@@ -17,6 +17,7 @@ from cluster.errors import ClusterAddressError, ClusterStateError
 from cluster.ingress.ingress import Ingress
 from cluster.live import LiveActor, start_live
 from cluster.pointer import ModelPointer
+from cluster.rollout.store import ClusterStore
 from serving import stubs
 from serving.archive.reader import Archive
 from serving.rollout.live_record import Deployment, entry_of
@@ -25,6 +26,10 @@ GRPC_SERVICER = (
     "serving.stubs.generated.inference_pb2_grpc.add_InferenceAPIsServiceServicer_to_server"
 )
 LOCAL = "local"
+# Where Ray itself writes and reads the token of its own ports.
+RAY_TOKEN_FILE = Path.home() / ".ray" / "auth_token"
+# Of a message with a body of the limit: names, and the lengths of its parts.
+GRPC_OVERHEAD_BYTES = 1 << 20
 
 Report = Callable[[str], None]
 
@@ -42,7 +47,7 @@ class ApplicationOptions:
     token_hashes: tuple[str, ...] = ()
     """Of the tokens that may classify; none: everybody may."""
     request_limit_bytes: int = defaults.REQUEST_LIMIT_BYTES
-    ingress_replicas_max: int = 1
+    ingress_replicas_max: int = defaults.INGRESS_REPLICAS_MAX
     version: VersionOptions = field(default_factory=VersionOptions)
 
 
@@ -53,16 +58,23 @@ def connected(address: str) -> Iterator[None]:
     Raises:
         ClusterAddressError: no cluster answers there.
     """
-    quiet: dict[str, Any] = {"namespace": defaults.NAMESPACE, "log_to_driver": False}
+    quiet: dict[str, Any] = {
+        "namespace": defaults.NAMESPACE,
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
     try:
         if address == LOCAL:
             # The limit of gRPC messages is read by the proxies that Ray starts.
-            os.environ.setdefault(
-                "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", str(defaults.REQUEST_LIMIT_BYTES)
-            )
-            ray.init(include_dashboard=False, configure_logging=False, **quiet)
+            limit = str(defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES)
+            os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", limit)
+            # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
+            ray.init(address="local", include_dashboard=False, **quiet)
         else:
-            ray.init(address=address, configure_logging=False, **quiet)
+            if RAY_TOKEN_FILE.is_file():
+                # Without this a cluster with tokens lets nobody in; one without them does not mind.
+                os.environ.setdefault("RAY_AUTH_MODE", "token")
+            ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ClusterAddressError(
@@ -85,10 +97,12 @@ def start(archives: Sequence[Archive], options: ApplicationOptions, *, report: R
     live = start_live()
     _check_live(live, archives)
     _start_proxies(options)
-    for archive in archives:
-        report(f"loading {archive.name} {archive.version} ...")
-        deploy(archive, options.version)
-        _record(live, archive, options.version)
+    store = ClusterStore(live)
+    with store.locked():
+        for archive in map(store.install, archives):
+            report(f"loading {archive.name} {archive.version} ...")
+            deploy(archive, options.version)
+            _record(live, store, archive, options.version)
     _start_ingress(options)
 
 
@@ -108,14 +122,15 @@ def _check_live(live: LiveActor, archives: Sequence[Archive]) -> None:
             )
 
 
-def _record(live: LiveActor, archive: Archive, options: VersionOptions) -> None:
+def _record(
+    live: LiveActor, store: ClusterStore, archive: Archive, options: VersionOptions
+) -> None:
     """Make the version live, in the record that promotions continue."""
+    live.write("options", {**live.read("options"), archive.name: asdict(options)})
     if archive.name in live.pointer().models:
         return
-    entry = entry_of(archive, why="headswap cluster serve")
-    live.write("archives", {**live.read("archives"), archive.path.name: archive.sha256})
-    live.write("options", {**live.read("options"), archive.name: asdict(options)})
-    live.write("record", {**live.read("record"), archive.name: asdict(Deployment(live=entry))})
+    deployment = Deployment(live=entry_of(archive, why="headswap cluster serve"))
+    store.write_record({**store.read_record(), archive.name: deployment})
     live.change_model(archive.name, ModelPointer(live=archive.version, loaded=(archive.version,)))
 
 
@@ -145,7 +160,7 @@ def _start_ingress(options: ApplicationOptions) -> None:
         graceful_shutdown_timeout_s=defaults.GRACEFUL_SHUTDOWN_TIMEOUT_S,
         autoscaling_config=AutoscalingConfig(
             min_replicas=defaults.INGRESS_REPLICAS_MIN,
-            max_replicas=max(defaults.INGRESS_REPLICAS_MIN, options.ingress_replicas_max),
+            max_replicas=options.ingress_replicas_max,
             target_ongoing_requests=defaults.INGRESS_ONGOING_REQUESTS / 2,
             downscale_delay_s=defaults.DOWNSCALE_DELAY_S,
         ),

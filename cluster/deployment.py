@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 
@@ -46,6 +47,14 @@ def deploy(archive: Archive, options: VersionOptions) -> None:
     _wait(name, f"{archive.name} {archive.version}")
 
 
+def count_places(*, gpus_per_replica: float) -> int:
+    """Return how many replicas of a version the cluster can keep busy: one a core, or as many as its GPUs hold."""
+    resources = ray.cluster_resources()
+    if gpus_per_replica:
+        return max(1, int(resources.get("GPU", 0) / gpus_per_replica))
+    return max(1, int(resources.get("CPU", 1)))
+
+
 def undeploy(model: str, version: str) -> None:
     """Delete the version's application: its replicas finish what they compute, and are gone when this returns."""
     serve.delete(application_name(model, version))
@@ -63,6 +72,7 @@ def handle_of(model: str, version: str) -> Any:
 
 
 def _deployment(options: VersionOptions) -> Any:
+    # Ray gives a process one thread for each whole CPU, at least one; handler.threads_per_worker overrides it.
     actor_options: dict[str, float] = {"num_cpus": options.cpus_per_replica}
     ongoing = defaults.CPU_ONGOING_REQUESTS
     target = defaults.TARGET_ONGOING_REQUESTS

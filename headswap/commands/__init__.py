@@ -67,6 +67,9 @@ GROUPS = {
             "tune": "find the best serving settings for this host, and its capacity",
         },
     ),
+    "Serve on many machines": _group(
+        "cluster", {"cluster": "serve archives with Ray: cluster serve, cluster stop"}
+    ),
     "Swap versions": _group(
         "rollout",
         {

@@ -1,0 +1,1 @@
+"""Commands that serve archives on several machines."""
