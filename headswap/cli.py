@@ -19,7 +19,7 @@ from headswap.tyro_errors import one_sentence
 
 # tyro draws its errors in a box as wide as the terminal: wide enough that no sentence is broken.
 ERROR_WIDTH_COLUMNS = "10000"
-OPTIONAL_KINDS: tuple[Any, ...] = (str, float, Path)
+OPTIONAL_KINDS: tuple[Any, ...] = (str, int, float, Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

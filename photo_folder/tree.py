@@ -60,20 +60,39 @@ def read_tree(path: Path) -> Tree:
     Raises:
         FolderError: it is not a folder, or a folder in it may not be read.
     """
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise FolderError(f"the folder {str(path)!r} {what}; give a folder of photos.")
-    walk = _Walk()
+    _check_folder(path)
+    walk = FolderWalk()
     root = Folder(path=path)
     walk.read(root)
     return Tree(root=root, passed=walk.passed)
 
 
-class _Walk:
+class FolderWalk:
+    """Reads folders, each once, whatever links lead to it and however many walks begin with it."""
+
     def __init__(self) -> None:
         self.passed = PassedBy()
         self._links: deque[tuple[Folder, Path]] = deque()
         self._seen: set[tuple[int, int]] = set()
+
+    def stream(self, path: Path) -> Iterator[Folder]:
+        """Yield the folder and all under it as they are read, linked ones last; only those to come are held.
+
+        Raises:
+            FolderError: it is not a folder, or the iteration comes to one that may not be read.
+        """
+        _check_folder(path)
+        stack = [Folder(path=path)] if self._is_new(path) else []
+        while stack or self._links:
+            if not stack:
+                linked = self._links.popleft()[1]
+                stack += [Folder(path=linked)] if self._is_new(linked) else []
+                continue
+            folder = stack.pop()
+            for entry in _entries(folder.path):
+                self._add(entry, folder)
+            stack.extend(reversed(folder.folders))
+            yield folder
 
     def read(self, root: Folder) -> None:
         """Fill the folder and its subfolders: the real ones first, so that no link is read in place of them."""
@@ -131,6 +150,12 @@ class _Walk:
             return False
         self._seen.add(identity)
         return True
+
+
+def _check_folder(path: Path) -> None:
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise FolderError(f"the folder {str(path)!r} {what}; give a folder of photos.")
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]]:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "handlers", "training", "serving", "storage", "photo_folder", "reports", "tuning", "page", "capture",
-    "cluster", "headswap",
+    "batch", "cluster", "headswap",
 }  # fmt: skip
 # Of the code that travels in the archive, serving may import only what needs neither torch nor numpy: the archive
 # format's contract, and what counts CPUs and memory.
@@ -39,7 +39,8 @@ MAY_IMPORT = {
         "handlers.cgroup",
     },
     "page": {"page", "serving", "capture", "storage", "handlers.contract"},
-    "cluster": {"cluster", "serving", "storage", "photo_folder", "handlers"},
+    "batch": {"batch", "serving", "storage", "photo_folder", "handlers"},
+    "cluster": {"cluster", "batch", "serving", "storage", "photo_folder", "handlers"},
     "headswap": PACKAGES,
 }
 FILES_PER_FOLDER_MAX = 20

@@ -6,11 +6,15 @@ Example:
     headswap predict photos/ --csv --explain heat/ > answers.csv
     HEADSWAP_TOKEN=... headswap predict photos/ --address https://host:8080 --model clothing
 
+Without a server, millions of photos into Parquet files; the same command again goes on where it was:
+    headswap predict photos/ --archive clothing-1.0.mar --out answers/
+    headswap predict s3://bucket/photos --archive clothing-1.0.mar --out answers/ --cluster auto
+
 A photo that cannot be classified is reported on standard error and the others are still sent; the exit code is then 1.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +22,13 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from headswap.batch_options import BatchOptions
 from headswap.errors import ArgumentError
 from headswap.options import ClientOptions, PhotoPaths, ServerOptions, Transport
-from headswap.output import print_error, stderr
+from headswap.output import print_error
 from headswap.photo_paths import NamedPhoto, find_photos
-from headswap.prediction_format import FormatName, prediction_format
+from headswap.prediction_format import FormatName, PredictionFormat, prediction_format
+from headswap.progress import progress
 
 if TYPE_CHECKING:
     from serving.client import Client, Prediction
@@ -51,6 +57,7 @@ class Command:
     """Folder for one PNG per photo: what the network saw, with a heat map of the regions that support the top class."""
     in_flight: int = 8
     """Number of concurrent requests."""
+    batch: BatchOptions = field(default_factory=BatchOptions)
     client: ClientOptions = field(default_factory=ClientOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
 
@@ -65,42 +72,100 @@ class Classified:
     explanation: Path | None
 
 
-def run(command: Command) -> int:
-    from serving.client import map_in_order
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of a photo."""
 
+    name: str
+    outcome: Classified | Exception
+
+
+Results = Iterator[tuple[int, Iterator[Result]]]
+"""A context in which there are the number of photos, and their results in order."""
+
+
+def run(command: Command) -> int:
     _check(command)
-    photos = find_photos(command.photos)
-    model = command.model or _only_model(command)
-    output = prediction_format(command.format_name, top_k=command.top_k)
+    batch = command.batch
+    if batch.out is not None:
+        from headswap.batch_predict import predict_into_folder
+
+        return predict_into_folder(command.photos, batch, top_k=command.top_k)
+    with _from_server(command) if batch.archive is None else _from_archive(command) as results:
+        return _print_all(*results, prediction_format(command.format_name, top_k=command.top_k))
+
+
+def _print_all(count: int, results: Iterator[Result], output: PredictionFormat) -> int:
+    """Print each result as it comes and return the exit code."""
     failures = _Failures()
     if sys.stdout.encoding.lower() == "utf-8":
         # Linux file names are bytes; those that are not UTF-8 are printed unchanged.
         sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    with progress(count) as advance:
+        sys.stdout.write(output.header())
+        for result in results:
+            if isinstance(result.outcome, Exception):
+                sys.stdout.write(output.failure(result.name, result.outcome))
+                failures.add(result.name, result.outcome)
+            else:
+                failures.in_a_row = 0
+                classified = result.outcome
+                sys.stdout.write(
+                    output.success(result.name, classified.prediction, classified.explanation)
+                )
+            advance(1)
+    if failures.count and count > 1:
+        print_error(f"{failures.count} of {count} photos could not be classified")
+    return 1 if failures.count else 0
+
+
+@contextmanager
+def _from_server(command: Command) -> Results:
+    from serving.client import map_in_order
+
+    photos = find_photos(command.photos)
+    model = command.model or _only_model(command)
     with (
         command.client.connect(
             command.server, command.transport, connections=command.in_flight
         ) as client,
-        _progress(len(photos)) as advance,
         closing(
             map_in_order(
                 lambda numbered: _classify(client, command, model, *numbered),
                 enumerate(photos),
                 in_flight=command.in_flight,
             )
-        ) as results,
+        ) as outcomes,
     ):
-        sys.stdout.write(output.header())
-        for photo, result in zip(photos, results, strict=True):
-            if isinstance(result, Exception):
-                sys.stdout.write(output.failure(photo.name, result))
-                failures.add(photo.name, result)
-            else:
-                failures.in_a_row = 0
-                sys.stdout.write(output.success(photo.name, result.prediction, result.explanation))
-            advance()
-    if failures.count and len(photos) > 1:
-        print_error(f"{failures.count} of {len(photos)} photos could not be classified")
-    return 1 if failures.count else 0
+        yield (
+            len(photos),
+            (
+                Result(name=photo.name, outcome=outcome)
+                for photo, outcome in zip(photos, outcomes, strict=True)
+            ),
+        )
+
+
+@contextmanager
+def _from_archive(command: Command) -> Results:
+    from headswap.batch_predict import answers
+
+    with answers(command.photos, command.batch, top_k=command.top_k, explain=command.explain) as (
+        count,
+        answered,
+    ):
+        yield (
+            count,
+            (
+                Result(
+                    name=each.name,
+                    outcome=each.result
+                    if isinstance(each.result, Exception)
+                    else Classified(prediction=each.result, explanation=each.explanation),
+                )
+                for each in answered
+            ),
+        )
 
 
 class _Failures:
@@ -144,8 +209,25 @@ def _check(command: Command) -> None:
     for flag, value in (("--top-k", command.top_k), ("--in-flight", command.in_flight)):
         if value < 1:
             raise ArgumentError(f"{flag} must be 1 or more, not {value}.")
+    command.batch.check()
+    if command.batch.archive is not None:
+        _check_without_server(command)
     if command.explain is not None:
         command.explain.mkdir(parents=True, exist_ok=True)
+
+
+def _check_without_server(command: Command) -> None:
+    for flag, value in (
+        ("--address", command.client.address),
+        ("--model", command.model),
+        ("--version", command.version),
+    ):
+        if value is not None:
+            raise ArgumentError(f"--archive needs no server, so {flag} cannot be given with it.")
+    if command.batch.out is not None and (command.json or command.csv or command.explain):
+        raise ArgumentError(
+            "--out writes Parquet files; --json, --csv and --explain cannot be given with it."
+        )
 
 
 def _only_model(command: Command) -> str:
@@ -161,21 +243,3 @@ def _only_model(command: Command) -> str:
             f"{len(models)} models are live ({', '.join(models) or 'none'}); choose one with --model."
         )
     return models[0]
-
-
-@contextmanager
-def _progress(count: int) -> Iterator[Callable[[], object]]:
-    """Yield what to call after each photo: it advances a progress bar on a terminal, and does nothing elsewhere."""
-    if count < 2 or not stderr.is_terminal:
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    # Lines for a terminal are printed above the bar; lines for a file or a pipe must not pass through it.
-    bar = Progress(
-        BarColumn(), MofNCompleteColumn(), "photos", TimeRemainingColumn(),
-        console=stderr, transient=True, redirect_stdout=sys.stdout.isatty(),
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("", total=count)
-        yield lambda: bar.advance(task)

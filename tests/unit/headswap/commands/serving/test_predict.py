@@ -10,6 +10,7 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from werkzeug import Request, Response
 
+from headswap import progress
 from headswap.cli import main
 from headswap.commands.serving import predict
 from serving.client import retries
@@ -121,12 +122,12 @@ def test_a_progress_bar_is_shown_on_a_terminal_and_nowhere_else(
     server, folder, monkeypatch, capsys
 ):
     terminal = io.StringIO()
-    monkeypatch.setattr(predict, "stderr", Console(file=terminal, force_terminal=True, width=80))
+    monkeypatch.setattr(progress, "stderr", Console(file=terminal, force_terminal=True, width=80))
     assert run_predict(server, folder, "--csv") == 1
     assert "5/5" in terminal.getvalue()
     assert len(capsys.readouterr().out.splitlines()) == 6
     silent = io.StringIO()
-    monkeypatch.setattr(predict, "stderr", Console(file=silent))
+    monkeypatch.setattr(progress, "stderr", Console(file=silent))
     assert run_predict(server, folder, "--csv") == 1
     assert silent.getvalue() == ""
 
