@@ -1,7 +1,10 @@
 """One improvement: continued where an earlier call ended, begun where there are new labels, else refused."""
 
+import fcntl
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from capture.errors import CaptureError
@@ -10,39 +13,64 @@ from headswap.improve.journal import Journal, Step, read_journal, run_steps
 from headswap.improve.snapshot import labels_key
 
 FOLDER = "improvements"
+LOCK = ".lock"
 
 
-def find_or_begin(
-    captured: Path, *, live: str, version: str, report: Callable[[str], None]
-) -> Journal:
-    """Return the journal of the improvement that is not over, or a new one, not written yet.
+@contextmanager
+def only_one(captured: Path) -> Iterator[None]:
+    """Hold the improvements of the capture folder, so that two commands never work on one.
 
     Raises:
-        CaptureError: there are no labels, none are new since the last improvement, or another version went live since
-            the one that is not over began.
+        CaptureError: another command is at it. OSError: the folder cannot be made.
+    """
+    folder = captured / FOLDER
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CaptureError(
+            f"another headswap improve is at work on {str(captured)!r}; wait until it is done."
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def find_open(captured: Path) -> Journal | None:
+    """Return the journal of the improvement that is not over. Raises CaptureError for a damaged one."""
+    return next((journal for journal in _journals(captured) if journal.outcome is None), None)
+
+
+def is_of(journal: Journal, live: str) -> bool:
+    """Return whether the improvement began from the version that is live, or has made it live."""
+    return live in (journal.live, journal.version)
+
+
+def begin(captured: Path, *, live: str, version: str, run: str, share: float) -> Journal:
+    """Return a new journal, not written yet.
+
+    Raises:
+        CaptureError: there are no labels, these were used before, or the version has been tried before.
     """
     labels = LabelBook(captured).read()
-    known = _journals(captured)
-    for journal in known:
-        if journal.outcome is None:
-            if live not in (journal.live, journal.version):
-                raise CaptureError(
-                    f"{journal.folder} began from version {journal.live}, and {live} is live now; remove that "
-                    "folder to begin again from the live version."
-                )
-            report(f"continues {journal.folder}")
-            return journal
     if not labels:
         raise CaptureError(
             f"{str(captured)!r} holds no labels; label photos on the page, or see headswap review."
         )
     key = labels_key(labels)
-    if any(journal.labels == key for journal in known):
-        raise CaptureError(
-            f"{str(captured)!r} holds no labels that were not used before; label more photos."
-        )
+    for journal in _journals(captured):
+        if journal.labels == key and is_of(journal, live):
+            raise CaptureError(
+                f"{str(captured)!r} holds no labels that were not used before: {journal.folder} ended with "
+                f"{journal.outcome!r}. Label more photos, or remove that folder to try these again."
+            )
     folder = captured / FOLDER / version
-    return Journal(folder=folder, version=version, live=live, labels=key)
+    if folder.exists():
+        raise CaptureError(
+            f"{folder} is there already, from an earlier improvement; give another --version, or remove it."
+        )
+    return Journal(folder=folder, version=version, live=live, run=run, labels=key, share=share)
 
 
 def run_improvement(
@@ -61,9 +89,14 @@ def run_improvement(
     try:
         run_steps(journal, steps, report=report)
     except refusals as error:
-        journal.outcome = str(error) or type(error).__name__
-        journal.write()
+        end(journal, str(error) or type(error).__name__)
         raise
+
+
+def end(journal: Journal, outcome: str) -> None:
+    """Record that the improvement is over. Raises OSError."""
+    journal.outcome = outcome
+    journal.write()
 
 
 def next_version(live: str, taken: Callable[[str], bool]) -> str:

@@ -30,8 +30,12 @@ class Journal:
     """Of the archive that the improvement makes."""
     live: str
     """The version it starts from."""
+    run: str
+    """The folder of the run that version was exported from."""
     labels: str
     """What identifies the labels it learns from."""
+    share: float
+    """Of the new labels, measured on."""
     done: dict[str, Result] = field(default_factory=dict)
     """The results of the steps that are done, in their order."""
     outcome: str | None = None

@@ -1,26 +1,26 @@
 """What each step of an improvement does: labels, train, evaluate, export, promote, bake."""
 
+import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from capture.labels import LabelBook
+from headswap.improve.errors import NotBetterError
 from headswap.improve.journal import Result, Step
-from headswap.improve.snapshot import TEST, TRAIN, link_all, link_labels
+from headswap.improve.measuring import link_old_test, measure_new, measure_old
+from headswap.improve.new_labels import NewLabels
+from headswap.improve.origin import LiveVersion
+from headswap.improve.snapshot import TEST, TRAIN, link_all
 
 if TYPE_CHECKING:
     from serving.rollout.session import ServerSession
     from serving.rollout.trust import Trust
+    from training.run import Run
 
 LIVE_WEIGHTS = "live.safetensors"
-
-
-class NotBetterError(Exception):
-    """The new version does not improve on the live one, which serves on."""
-
-    exit_code = 1
+OLD_TEST_LABELS = "old_test.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +29,14 @@ class Improvement:
 
     folder: Path
     captured: Path
-    run: Path
+    run: "Run"
     """The run that the live version was exported from: its settings and its photos."""
-    name: str
-    live: Path
-    """The live archive."""
+    live: LiveVersion
     version: str
     model_store: Path
-    share: float
+    new_labels: NewLabels
+    counts: Mapping[str, int] | None
+    """Of the photos to train on and to be measured on, once they are linked."""
     max_drop: float
     bake_s: float
     trust: "Trust"
@@ -59,20 +59,23 @@ class Improvement:
     def archive(self) -> Path:
         from handlers.contract import archive_file_name
 
-        return self.model_store / archive_file_name(self.name, self.version)
+        return self.model_store / archive_file_name(self.live.name, self.version)
 
     def steps(self) -> Sequence[Step]:
         """Return the steps, in their order."""
-        drop = f"at most {self.max_drop:g} worse on the old test photos"
+        added = "" if self.counts else self.new_labels.describe_added()
+        counts = self.counts or self.new_labels.counts()
         return (
             Step(
                 name="labels",
-                plan=f"link the labelled photos of {self.captured}, a share of {self.share:g} to be measured on",
+                plan=f"link {counts[TRAIN]} labelled photos of {self.captured} to train on, and {counts[TEST]} to be "
+                f"measured on{added}",
                 run=self._link_labels,
             ),
             Step(
                 name="train",
-                plan=f"train from the weights of {self.live.name}, on the photos of {self.run} and the new ones",
+                plan=f"train from the weights of {self.live.archive.name}, on the photos of {self.run.folder} and the "
+                "new ones",
                 run=self._train,
             ),
             Step(
@@ -81,7 +84,11 @@ class Improvement:
                 run=self._evaluate,
             ),
             Step(name="export", plan=f"write {self.archive}", run=self._export),
-            Step(name="promote", plan=f"make it live if it is {drop}", run=self._promote),
+            Step(
+                name="promote",
+                plan=f"make it live if it is at most {self.max_drop:g} worse on the old test photos",
+                run=self._promote,
+            ),
             Step(
                 name="bake",
                 plan=f"watch it for {self.bake_s:g} s and roll back at the first fault",
@@ -90,85 +97,104 @@ class Improvement:
         )
 
     def _link_labels(self) -> Result:
-        labels = LabelBook(self.captured).read().values()
-        counts = link_labels(self.captured, labels, self.labels, share=self.share)
-        if not counts[TRAIN] or not counts[TEST]:
-            raise NotBetterError(
-                f"{counts[TRAIN] + counts[TEST]} labels are too few: {counts[TRAIN]} to train on and {counts[TEST]} to "
-                "be measured on. Label more photos."
-            )
-        return counts
+        link_all(self.new_labels.files, self.labels)
+        return self.new_labels.counts()
 
     def _train(self) -> Result:
-        from serving.archive.reader import open_packed
-        from storage.atomic import atomic_write
+        from training.errors import ConfigError, RunError
         from training.fit.trainer import train
         from training.run import Run
 
-        with open_packed(self.live) as packed:
-            atomic_write(self.folder / LIVE_WEIGHTS, packed.read("weights.safetensors"))
-        run, before = Run(folder=self.new_run), Run(folder=self.run).config()
-        can_resume = run.last_path.exists()
+        self._write_live_weights()
+        run = Run(folder=self.new_run)
+        can_resume = run.last_path.exists() and run.config_path.exists()
         if not can_resume:
             shutil.rmtree(self.new_run, ignore_errors=True)
         config = replace(
-            before,
+            self.run.config(),
             out=self.new_run,
             weights=str(self.folder / LIVE_WEIGHTS),
             also=self.labels / TRAIN,
+            # Only those that the labels were checked for.
+            new_classes=True,
             resume=can_resume,
         )
-        train(config)
+        try:
+            train(config)
+        except (RunError, ConfigError) as error:
+            if not can_resume:
+                raise
+            # Photos were added or removed since the call that was killed.
+            self.report(f"the training begins again: {error}")
+            config = replace(config, resume=False)
+            shutil.rmtree(self.new_run)
+            train(config)
         return {"run": str(self.new_run)}
+
+    def _write_live_weights(self) -> None:
+        """Write the live version's weights, its classes named, so that the head's rows are kept."""
+        from safetensors.torch import load, save
+
+        from serving.archive.reader import open_packed
+        from storage.atomic import atomic_write
+        from training.fit.pretrained import CLASS_NAMES
+
+        with open_packed(self.live.archive) as packed:
+            state = load(packed.read("weights.safetensors"))
+        notes = {CLASS_NAMES: json.dumps(self.live.class_names)}
+        atomic_write(self.folder / LIVE_WEIGHTS, save(state, metadata=notes))
 
     def _evaluate(self) -> Result:
         from training.evaluation.evaluation import evaluate
         from training.run import Run
 
-        evaluation = evaluate(self.new_run)
-        new = self._accuracies_on_new(Run(folder=self.new_run))
-        result = {"old": evaluation.accuracy, "old_n": evaluation.n, **new}
-        self.report(
-            f"{self.version} is right on {evaluation.accuracy:.3f} of {evaluation.n} old test photos, and on "
-            f"{new['right']} of {new['n']} new ones; the live version on {new['live_right']} of these"
+        evaluate(self.new_run)
+        run = Run(folder=self.new_run)
+        self._check_classes(run)
+        old = measure_old(run, self.live.class_names)
+        new, live = measure_new(
+            run, self.live.class_names, self.folder / LIVE_WEIGHTS, self.labels / TEST
         )
-        if new["right"] <= new["live_right"] < new["n"] or new["right"] < new["live_right"]:
+        self.report(
+            f"{self.version} is right on {old.right / old.n:.3f} of {old.n} old test photos, and on {new.right} of "
+            f"{new.n} new ones; the live version on {live.right} of these"
+        )
+        if new.right < live.right or new.right == live.right < new.n:
             raise NotBetterError(
-                f"{self.name} {self.version} is right on {new['right']} of the {new['n']} new photos, and the live "
-                f"version on {new['live_right']}: it was not promoted. Label more photos."
+                f"{self.live.name} {self.version} is right on {new.right} of the {new.n} new photos, and the live "
+                f"version on {live.right}: it was not promoted. Label more photos."
             )
-        return result
-
-    def _accuracies_on_new(self, run: Any) -> dict[str, int]:
-        """Return of how many photos of the new share each version predicts the class, and how many there are."""
-        from safetensors.torch import load_file
-
-        from training.data.also import labelled_photos
-        from training.data.dataset import preprocessing_of
-        from training.evaluation.evaluation import compute_logits, load_network
-
-        photos = labelled_photos(self.labels / TEST, run.data()["class_names"])
-        network, spec = load_network(run), preprocessing_of(run.config())
-        logits, labels = compute_logits(network, photos, spec)
-        right = int((logits.argmax(1) == labels).sum())
-        network.backbone_and_head.load_state_dict(load_file(self.folder / LIVE_WEIGHTS))
-        logits, labels = compute_logits(network.eval(), photos, spec)
         return {
-            "right": right,
-            "live_right": int((logits.argmax(1) == labels).sum()),
-            "n": len(photos),
-        }
+            "old": old.right / old.n, "old_n": old.n,
+            "right": new.right, "live_right": live.right, "n": new.n,
+        }  # fmt: skip
+
+    def _check_classes(self, run: "Run") -> None:
+        lost = set(self.live.class_names) - set(run.data()["class_names"])
+        if lost:
+            raise NotBetterError(
+                f"no photo of the class {', '.join(map(repr, sorted(lost)))} is left to train on, which "
+                f"{self.live.name} {self.live.version} has. Label photos of it."
+            )
 
     def _export(self) -> Result:
         from serving.rollout.live_record import refuse_overwrite
+        from storage.atomic import atomic_write
         from training.export.archive import export_archive
+        from training.export.model_config import read_model_config
 
-        refuse_overwrite(self.model_store, self.name, self.version)
+        refuse_overwrite(self.model_store, self.live.name, self.version)
+        config_path = self.folder / "model-config.yaml"
+        atomic_write(config_path, self.live.model_config)
+        config = read_model_config(config_path)
         export_archive(
             self.new_run,
-            name=self.name,
+            name=self.live.name,
             version=self.version,
             model_store=self.model_store,
+            model_config=config,
+            precision="int8" if self.live.precision == "int8" else "float32",
+            cpu_engine="mnn" if config.get("handler", {}).get("engine") == "mnn" else "auto",
             # That of a call that was killed before it could record that it was done.
             overwrite=True,
             report=self.report,
@@ -179,36 +205,39 @@ class Improvement:
         from serving.rollout.gates import Gates
         from serving.rollout.live_record import read_record
         from serving.rollout.promotion import PromotionOptions, promote
+        from training.run import Run
 
-        deployment = read_record(self.model_store).get(self.name)
-        if deployment is not None and deployment.live.version == self.version:
+        live = read_record(self.model_store)[self.live.name].live.version
+        if live == self.version:
             return {"live": self.version}
-        self._link_old_test()
+        if live != self.live.version:
+            raise NotBetterError(
+                f"{self.live.name} {live} was made live meanwhile, and {self.version} was measured against "
+                f"{self.live.version}: it was not promoted. Call again to begin from {live}."
+            )
+        table = self.folder / OLD_TEST_LABELS
+        link_old_test(Run(folder=self.new_run), self.live.class_names, self.old_test, table)
         options = PromotionOptions(
+            # Classes were only added, as the step evaluate has checked.
+            allow_class_change=True,
             trust=self.trust,
-            gates=Gates(data=self.old_test, max_drop=self.max_drop),
+            gates=Gates(data=self.old_test, labels=table, max_drop=self.max_drop),
             why=f"improved by the labels in {self.captured}",
         )
         with self.open_session() as session:
             promote(session, self.archive, report=self.report, options=options)
         return {"live": self.version}
 
-    def _link_old_test(self) -> None:
-        from training.own_photos import read_own_photos
-        from training.run import Run
-
-        photos = read_own_photos(Run(folder=self.new_run))
-        files = [(p.path, Path(photos.class_names[p.label])) for p in photos.of("test")]
-        link_all(files, self.old_test)
-
     def _bake(self) -> Result:
         from serving.archive.reader import read_archive
         from serving.rollout.bake import bake
         from serving.rollout.live_record import read_record
 
-        live = read_record(self.model_store)[self.name].live.version
+        live = read_record(self.model_store)[self.live.name].live.version
         if live != self.version:
-            raise NotBetterError(f"{self.name} {live} was made live instead of {self.version}.")
+            raise NotBetterError(
+                f"{self.live.name} {live} was made live instead of {self.version}."
+            )
         if self.bake_s:
             with self.open_session() as session:
                 bake(

@@ -42,7 +42,7 @@ def with_also(
         DataError: the folder cannot be read, holds no photo in a class folder, a class that the set lacks (without
             `new_classes`), a new class with too few photos, or too many bad files.
     """
-    files = _find(folder)
+    files = class_files(folder)
     class_names = photos.class_names
     if new_classes:
         class_names += _new_names(files, class_names)
@@ -84,7 +84,7 @@ def labelled_photos(folder: Path, class_names: Sequence[str]) -> tuple[Photo, ..
     Raises:
         DataError: as `with_also`.
     """
-    files = _find(folder)
+    files = class_files(folder)
     label_of = _labels(class_names)
     _check_classes(files, label_of, folder=folder)
     checked = check_files([file.path for file in files])
@@ -103,7 +103,8 @@ def _new_names(files: Sequence[LabelledFile], class_names: Sequence[str]) -> tup
     return tuple(sorted({file.class_name for file in files} - _labels(class_names).keys()))
 
 
-def _find(folder: Path) -> list[LabelledFile]:
+def class_files(folder: Path) -> list[LabelledFile]:
+    """Return the photos of the class folders in a folder of labelled photos. Raises DataError."""
     try:
         tree = read_tree(folder)
         files = [file for each in tree.root.full for file in label_photos(each, each.name, "train")]

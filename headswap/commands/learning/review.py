@@ -3,13 +3,12 @@
 Example:
     headswap review captured --suggest 50
     headswap review captured --suggest 50 --out next.csv
+    headswap review captured --labels next.csv
 
 A photo is useful if the served version was unsure of it, and if it is unlike the photos that are labelled and unlike
 the others suggested. The page shows the photos in the same order. Without --suggest it says what was captured.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,17 +31,24 @@ class Command:
     suggest: int = 0
     """Suggest this many photos."""
     out: Path | None = None
-    """Write the suggested photos to this CSV file too: path, predicted label, probability, outcome."""
+    """Write the suggested photos to this CSV file too: path, an empty label, predicted class, probability, outcome."""
+    labels: Path | None = None
+    """Label the photos of this CSV file of path,label, such as --out with labels filled in. A label may be a new class,
+    or 'none of these'; photos with an empty one stay as they are."""
 
 
 def run(command: Command) -> int:
     from capture.answers import read_captured
+    from capture.label_table import label_listed
     from capture.labels import NONE_LABEL, LabelBook
     from capture.order import write_suggested
 
     if command.suggest < 0:
         raise ArgumentError(f"--suggest must be 0 or more photos, not {command.suggest}.")
     captured = read_captured(command.captured)
+    if command.labels is not None:
+        count = label_listed(command.captured, captured, command.labels)
+        stdout.print(f"{count} photos labelled by {command.labels}")
     labels = LabelBook(command.captured).read()
     counts = Counter(label.class_name or NONE_LABEL for label in labels.values())
     of_class = ", ".join(f"{count} {name}" for name, count in counts.most_common())
@@ -100,9 +106,11 @@ def _print(rows: list[tuple[str, str, str, str]]) -> None:
 
 def _write(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
     from storage.atomic import atomic_write
+    from training.audit.tables import write_table
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "predicted", "probability", "outcome"))
-    writer.writerows(rows)
-    atomic_write(path, text.getvalue())
+    if path.exists():
+        raise ArgumentError(
+            f"--out {str(path)!r} exists already, perhaps with labels; give another."
+        )
+    head = ("path", "label", "predicted", "probability", "outcome")
+    atomic_write(path, write_table([head, *((photo, "", *rest) for photo, *rest in rows)]))

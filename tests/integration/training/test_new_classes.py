@@ -9,11 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
+from handlers.engines.network import find_head
 from headswap.cli import main
+from headswap.improve.measuring import link_old_test, measure_new, measure_old
+from serving.rollout.gates import read_labelled_photos
 from training.config import TrainConfig
-from training.evaluation.evaluation import evaluate
+from training.evaluation.evaluation import evaluate, load_network
 from training.fit.trainer import train
 from training.run import Run
 
@@ -74,3 +79,34 @@ def test_it_is_resumed_and_audited(config: TrainConfig) -> None:
     run = Run(folder=train(config))
     assert train(replace(config, resume=True)) == run.folder
     assert main(["data", "audit", str(run.folder), "--out", str(run.folder / "audit")]) == 0
+
+
+def test_both_versions_are_measured_on_old_and_new_photos_by_their_own_classes(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    """The live version here is the same network without its last row: it may be wrong on new photos only."""
+    run, classes = Run(folder=train(config)), ["dark", "light", "red"]
+    evaluate(run.folder)
+    network = load_network(run)
+    with torch.no_grad():
+        # Always the new class, which the live version lacks.
+        network.head.bias[3] = 1e6
+    save_file(network.backbone_and_head.state_dict(), run.best_path)
+    live = network.backbone_and_head.state_dict()
+    head = find_head(network.backbone_and_head)
+    live |= {name: live[name][:3].contiguous() for name in (f"{head}.weight", f"{head}.bias")}
+    save_file(live, tmp_path / "live.safetensors")
+    (tmp_path / "new/red").mkdir(parents=True)
+    assert config.also is not None
+    shutil.copytree(config.also, tmp_path / "new", dirs_exist_ok=True)
+    shutil.copyfile(config.data / "test/red/0.png", tmp_path / "new/red/0.png")
+    new, old = measure_new(run, classes, tmp_path / "live.safetensors", tmp_path / "new")
+    assert (new.right, new.n, old.n) == (12, 13, 13)
+    assert old.right <= 1
+    assert measure_old(run, classes).n == 9
+    link_old_test(run, classes, tmp_path / "old_test", tmp_path / "old_test.csv")
+    said: list[str] = []
+    photos = read_labelled_photos(
+        tmp_path / "old_test", [*classes, NEW], labels=tmp_path / "old_test.csv", report=said.append
+    )
+    assert sorted(photo.label for photo in photos) == sorted(classes * 3)

@@ -18,6 +18,7 @@ from capture.order import to_review
 from handlers.capture.layout import PHOTOS
 from handlers.capture.settings import CaptureSettings
 from headswap.commands.learning import improve, review
+from headswap.errors import ArgumentError
 from headswap.improve.steps import Improvement
 from headswap.options import ServerOptions
 from serving.client import HttpClient
@@ -30,11 +31,13 @@ from tests.e2e.headswap.conftest import SAMPLE, write_config
 
 SENT, LABELLED = 200, 40
 POINTS = 0.05
+# What the poor version has not learned.
+NEW = "t-shirt"
 
 
 @pytest.fixture(scope="module")
 def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the run of a network that learned two photos per class."""
+    """Return the run of a network that learned two photos per class, of all classes but one."""
     from training.config import quick
     from training.evaluation.evaluation import evaluate
     from training.fit.trainer import train
@@ -42,16 +45,19 @@ def poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("poor")
     for source in sorted((SAMPLE / "test").glob("*/*.jpg")):
         split = "val" if int(source.stem) < 6 else "test"
-        _copy(source, folder / "photos" / split)
+        # Those of the new class are evaluated by the test alone.
+        place = "new" if source.parent.name == NEW else "photos"
+        _copy(source, folder / place / split)
     for source in sorted((SAMPLE / "train").glob("*/00[01].jpg")):
-        _copy(source, folder / "photos/train")
+        if source.parent.name != NEW:
+            _copy(source, folder / "photos/train")
     config = replace(
-        quick(), data=folder / "photos", out=folder / "run", weights="embedded",
+        quick(), data=folder / "photos", out=folder / "runs/poor", weights="embedded",
         architecture="resnet18", freeze="backbone", head_epochs=20, image_size_px=96,
     )  # fmt: skip
     train(config)
-    evaluate(folder / "run")
-    return folder / "run"
+    evaluate(folder / "runs/poor")
+    return folder / "runs/poor"
 
 
 def _copy(source: Path, split: Path) -> None:
@@ -137,11 +143,14 @@ class Traffic:
 
 
 def test_a_served_model_learns_from_what_it_serves(
-    poor: Path, serving: ServerSettings, monkeypatch: pytest.MonkeyPatch
+    poor: Path,
+    serving: ServerSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert serving.capture is not None
     captured = Path(serving.capture.folder)
-    test = sorted((poor.parent / "photos/test").glob("*/*.jpg"))
+    test = sorted(poor.parents[1].glob("*/test/*/*.jpg"))
     # What was trained on is not among them.
     photos = [p for p in sorted((SAMPLE / "train").glob("*/*.jpg")) if int(p.stem) >= 2]
     by_class = sorted(photos, key=lambda path: (path.stem, path.parent.name))
@@ -160,12 +169,19 @@ def test_a_served_model_learns_from_what_it_serves(
 
     command = improve.Command(
         captured=captured,
-        run=poor,
         bake=2,
         server=ServerOptions(
             config=serving.config, model_store=serving.model_store, state=serving.state
         ),
     )
+    monkeypatch.chdir(poor.parents[1])
+    with pytest.raises(ArgumentError, match="Give --new-classes"):
+        improve.run(command)
+    command = replace(command, new_classes=True)
+    there = sorted(captured.rglob("*"))
+    assert improve.run(replace(command, dry_run=True)) == 0
+    assert f"with the new class {NEW}" in capsys.readouterr().out
+    assert sorted(captured.rglob("*")) == there
     with Traffic(serving, test[0].read_bytes()) as traffic:
         killed_at_each_step(command, serving, monkeypatch)
         assert improve.run(command) == 0

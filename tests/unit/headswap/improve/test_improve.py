@@ -9,9 +9,17 @@ import pytest
 from capture.answers import read_captured
 from capture.errors import CaptureError
 from capture.labels import LabelBook
-from headswap.improve.improve import find_or_begin, next_version, run_improvement
+from headswap.improve.improve import (
+    begin,
+    end,
+    find_open,
+    is_of,
+    next_version,
+    only_one,
+    run_improvement,
+)
 from headswap.improve.journal import Step
-from headswap.improve.snapshot import is_measured_on, link_labels
+from headswap.improve.snapshot import count_parts, divide, is_measured_on, link_all
 
 NAMES = ("labels", "train", "evaluate", "export", "promote", "bake")
 
@@ -55,10 +63,17 @@ class Runner:
     def call(self, *, kill: tuple[str, str] | None = None, refuse: str | None = None) -> list[str]:
         """Run the command once and return what it reported."""
         said: list[str] = []
-        journal = find_or_begin(
-            self.captured, live=self.live, version=next_version(self.live, self._is_taken),
-            report=said.append,
-        )  # fmt: skip
+        journal = find_open(self.captured)
+        if journal is not None and not is_of(journal, self.live):
+            end(journal, "another is live")
+            journal = None
+        if journal is not None:
+            said.append(f"continues {journal.folder}")
+        else:
+            journal = begin(
+                self.captured, live=self.live, version=next_version(self.live, self._is_taken), run="runs/first",
+                share=0.2,
+            )  # fmt: skip
 
         def make(name: str) -> Step:
             def work() -> dict[str, str]:
@@ -81,7 +96,7 @@ class Runner:
         return said
 
     def _is_taken(self, version: str) -> bool:
-        return False
+        return (self.captured / "improvements" / version).exists()
 
 
 def test_all_steps_run_once_and_a_second_call_asks_for_new_labels(captured: Path) -> None:
@@ -133,13 +148,43 @@ def test_one_that_is_refused_is_over_and_the_live_version_stays(captured: Path) 
     assert journal["outcome"] == "no better"
 
 
-def test_another_version_that_went_live_meanwhile_is_named(captured: Path) -> None:
+def test_one_whose_start_is_no_longer_live_is_begun_again_from_what_is(captured: Path) -> None:
     runner = Runner(captured)
     with pytest.raises(KeyboardInterrupt):
         runner.call(kill=("train", "before"))
     runner.live = "3.0"
-    with pytest.raises(CaptureError, match=r"began from version 1\.0, and 3\.0 is live now"):
-        runner.call()
+    runner.call()
+    assert runner.live == "3.1"
+    journal = json.loads((captured / "improvements/1.1/journal.json").read_text())
+    assert journal["outcome"] == "another is live"
+
+
+def test_after_a_refusal_more_labels_begin_a_version_of_their_own(captured: Path) -> None:
+    runner = Runner(captured)
+    with pytest.raises(NoBetterError):
+        runner.call(refuse="evaluate")
+    (captured / "improvements/1.1/run").mkdir()
+    capture(captured, 1, first=50)
+    runner.call()
+    # What the first one trained is not taken for a run to resume.
+    assert (runner.live, runner.works.count("train")) == ("1.2", 2)
+
+
+def test_a_version_that_was_tried_is_not_begun_twice(captured: Path) -> None:
+    (captured / "improvements/1.1").mkdir(parents=True)
+    with pytest.raises(CaptureError, match="is there already, from an earlier improvement"):
+        begin(captured, live="1.0", version="1.1", run="", share=0.2)
+
+
+def test_two_commands_never_work_on_one_folder(captured: Path) -> None:
+    with (
+        only_one(captured),
+        pytest.raises(CaptureError, match="another headswap improve is at work"),
+        only_one(captured),
+    ):
+        pass
+    with only_one(captured):
+        pass
 
 
 def test_without_labels_there_is_nothing_to_learn(tmp_path: Path) -> None:
@@ -176,11 +221,11 @@ def test_the_share_that_is_measured_on_stays_the_same_when_labels_are_added(
     captured: Path, tmp_path: Path
 ) -> None:
     def linked(name: str) -> set[tuple[str, str]]:
-        labels = LabelBook(captured).read().values()
-        counts = link_labels(captured, labels, tmp_path / name, share=0.4)
-        files = list((tmp_path / name).glob("*/hat/*.jpg"))
-        assert counts["train"] + counts["test"] == len(files)
-        return {(path.parts[-3], path.name.split("-")[1]) for path in files}
+        files = divide(captured, LabelBook(captured).read().values(), share=0.4)
+        links = link_all(files, tmp_path / name)
+        assert all((tmp_path / name / link).is_file() for link in links)
+        assert sum(count_parts(files).values()) == len(set(links))
+        return {(folder.parts[0], path.name) for path, folder in files}
 
     first = linked("first")
     capture(captured, 10, first=50)
@@ -191,9 +236,21 @@ def test_the_share_that_is_measured_on_stays_the_same_when_labels_are_added(
     assert 300 < sum(measured) < 500
 
 
-def test_none_of_these_joins_neither(captured: Path, tmp_path: Path) -> None:
+def test_none_of_these_joins_neither(captured: Path) -> None:
     book = LabelBook(captured)
     for photo in read_captured(captured)[:4]:
         book.write(photo, None)
-    counts = link_labels(captured, book.read().values(), tmp_path / "linked", share=0.4)
-    assert sum(counts.values()) == 6
+    assert len(divide(captured, book.read().values(), share=0.4)) == 6
+
+
+def test_what_the_live_version_has_learned_is_not_measured_on(captured: Path) -> None:
+    labels = LabelBook(captured).read()
+    files = divide(captured, labels.values(), share=0.999999, trained_on=list(labels)[:4])
+    assert count_parts(files) == {"train": 4, "test": 6}
+
+
+def test_a_name_as_long_as_a_name_can_be_is_linked(tmp_path: Path) -> None:
+    photo = tmp_path / f"{'x' * 251}.jpg"
+    photo.write_bytes(b"photo")
+    (link,) = link_all([(photo, Path("hat"))], tmp_path / "linked")
+    assert (tmp_path / "linked" / link).read_bytes() == b"photo"
