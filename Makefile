@@ -23,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 install: $(READY)
 
-$(READY): requirements.txt requirements-page.txt requirements-ray.txt requirements-dev.txt constraints.txt pyproject.toml
+$(READY): requirements.txt requirements-page.txt requirements-ray.txt requirements-tracking.txt requirements-dev.txt constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "headswap needs Python 3.11 or newer with its venv module; none was found. Install one and run make again."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from handlers.engines.efficientnet_lite import EFFICIENTNET_LITES
 from handlers.images.limits import (
@@ -26,6 +26,7 @@ Balance = Literal["none", "loss", "sampling"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 GreyRange = Literal["full", "minmax"] | int
+LogTarget = Literal["tensorboard", "mlflow"]
 
 # Settings of earlier versions, in config.json and as flags, and what they are called now.
 RENAMED_SETTINGS = {"moving_batchnorm": "batchnorm_stats", "body_lr_ratio": "backbone_lr_ratio"}
@@ -141,6 +142,8 @@ class TrainConfig:
     ones."""
     compile: bool = False
     """Use torch.compile: half a minute or more at the start, so for long runs on a GPU and not on a CPU."""
+    log: tuple[LogTarget, ...] = ()
+    """Follow the run in TensorBoard (event files in the run folder), in MLflow (MLFLOW_TRACKING_URI), or in both."""
     resume: bool = False
     """Resume the interrupted run in --out; all other flags must be those it began with."""
 
@@ -167,6 +170,10 @@ class TrainConfig:
         self._check_range("crop_area_min", 0.01, 1)
         self._check_range("ema_decay", 0, 0.99999)
         self._check_range("clip_norm", 1e-6, 1e6)
+        if unknown := sorted(set(self.log) - set(get_args(LogTarget))):
+            raise ConfigError(
+                f"--log must be {' or '.join(get_args(LogTarget))}, not {', '.join(unknown)}."
+            )
         if self.group_by is not None:
             check_group_by(self.group_by)
         if self.weights == "none" and self.freeze != "none":
@@ -271,7 +278,8 @@ class TrainConfig:
             for name in ("labels", "also", "unlabeled"):
                 if values.get(name) is not None:
                     paths[name] = Path(values[name])
-            return cls(**{**values, **paths})
+            targets = {"log": tuple(values["log"])} if "log" in values else {}
+            return cls(**{**values, **paths, **targets})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"config.json is not that of a run: {error!r}.") from None
 

@@ -54,6 +54,10 @@ class Run:
         return self.folder / "unknown.safetensors"
 
     @property
+    def tracking_path(self) -> Path:
+        return self.folder / "tracking.json"
+
+    @property
     def report_path(self) -> Path:
         return self.folder / "report.html"
 
@@ -191,7 +195,10 @@ def check_run(run: Run, config: TrainConfig, photos: PhotoSet) -> None:
 
 
 def with_places_of(before: TrainConfig, config: TrainConfig) -> TrainConfig:
-    """Return the run's config with the folders of another: photos may have moved, and the fingerprint tells."""
+    """Return the run's config with the folders of another: photos may have moved, and the fingerprint tells.
+
+    Where it is followed is not a setting of the run either.
+    """
     unlabeled = before.unlabeled and (config.unlabeled or before.unlabeled)
     weights = before.weights
     if with_absolute_paths(before).weights == with_absolute_paths(config).weights:
@@ -199,6 +206,7 @@ def with_places_of(before: TrainConfig, config: TrainConfig) -> TrainConfig:
     return replace(
         before,
         resume=config.resume,
+        log=config.log,
         out=config.out,
         data=config.data,
         labels=config.labels,

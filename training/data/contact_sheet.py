@@ -43,7 +43,7 @@ def _draw(photos: PhotoSet, labels: Sequence[int]) -> Image.Image:
     row_height = LABEL_HEIGHT_PX + THUMBNAIL_PX + GAP_PX
     width = GAP_PX + PHOTOS_PER_CLASS * (THUMBNAIL_PX + GAP_PX)
     sheet = Image.new("RGB", (width, GAP_PX + row_height * len(labels)), BACKGROUND)
-    draw, font = ImageDraw.Draw(sheet), _font()
+    draw, font = ImageDraw.Draw(sheet), caption_font()
     for row, label in enumerate(labels):
         members = [photo for photo in photos.photos if photo.label == label]
         top = GAP_PX + row * row_height
@@ -51,11 +51,12 @@ def _draw(photos: PhotoSet, labels: Sequence[int]) -> Image.Image:
         draw.text((GAP_PX, top), caption, fill=INK, font=font)
         for column, photo in enumerate(_evenly_spaced(members, PHOTOS_PER_CLASS)):
             left = GAP_PX + column * (THUMBNAIL_PX + GAP_PX)
-            sheet.paste(_thumbnail(photo.path), (left, top + LABEL_HEIGHT_PX))
+            sheet.paste(thumbnail(photo.path), (left, top + LABEL_HEIGHT_PX))
     return sheet
 
 
-def _font() -> ImageFont.FreeTypeFont:
+def caption_font() -> ImageFont.FreeTypeFont:
+    """Return the font of captions."""
     # DejaVu, which comes with matplotlib, covers more scripts than Pillow's default font.
     return ImageFont.truetype(
         str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), LABEL_SIZE_PX
@@ -67,6 +68,7 @@ def _evenly_spaced(members: Sequence[Photo], count: int) -> list[Photo]:
     return [members[index * len(members) // chosen] for index in range(chosen)]
 
 
-def _thumbnail(path: Path) -> Image.Image:
-    photo = decode_checked(path, shorter_side_px=THUMBNAIL_PX)
-    return ImageOps.fit(photo, (THUMBNAIL_PX, THUMBNAIL_PX))
+def thumbnail(path: Path, side_px: int = THUMBNAIL_PX) -> Image.Image:
+    """Return the square in the middle of the photo. Raises as `decode_checked`."""
+    photo = decode_checked(path, shorter_side_px=side_px)
+    return ImageOps.fit(photo, (side_px, side_px))

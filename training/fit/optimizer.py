@@ -53,6 +53,16 @@ def head_learning_rate(optimizer: torch.optim.Optimizer) -> float:
     return next(float(group["lr"]) for group in optimizer.param_groups if group["part"] == "head")
 
 
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the learning rate last set for each part, 0 while it is frozen: the highest of its groups."""
+    rates: dict[str, float] = {}
+    for group in optimizer.param_groups:
+        is_trained = any(parameter.requires_grad for parameter in group["params"])
+        rate = float(group["lr"]) if is_trained else 0.0
+        rates[group["part"]] = max(rate, rates.get(group["part"], 0.0))
+    return rates
+
+
 def make_average(network: Network, decay: float) -> AveragedModel | None:
     """Return an exponential moving average of the network, or None if the decay is 0."""
     if not decay:

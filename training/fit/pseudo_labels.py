@@ -47,10 +47,10 @@ def label_photos(config: TrainConfig, photos: PhotoSet, group: ProcessGroup) -> 
             preprocessing=preprocessing_of(config),
             group=group,
         )
-    labeled = _views(config, photos.of("train"), LABELED_VIEWS, network, group)
-    unlabeled = _views(config, photos.unlabeled, UNLABELED_VIEWS, network, group)
+    labeled = random_views(config, photos.of("train"), LABELED_VIEWS, network, group)
+    unlabeled = random_views(config, photos.unlabeled, UNLABELED_VIEWS, network, group)
     labels = torch.tensor([photo.label for photo in photos.of("train")])
-    val, val_labels = _served(config, photos.of("val"), network, group)
+    val, val_labels = served_features(config, photos.of("val"), network, group)
     pseudo_labels: PseudoLabels = group.on_rank_zero(
         make_pseudo_labels,
         FeatureSet(
@@ -91,7 +91,7 @@ def join_features(
     )
 
 
-def _views(
+def random_views(
     config: TrainConfig,
     photos: Sequence[Photo],
     count: int,
@@ -118,7 +118,7 @@ def _views(
     return torch.stack(views)
 
 
-def _served(
+def served_features(
     config: TrainConfig, photos: Sequence[Photo], network: Network, group: ProcessGroup
 ) -> Batch:
     """Return the features `(N, D)` of the photos as they are served, and their labels."""

@@ -41,6 +41,7 @@ from training.fit.freezing import backbone_blocks, set_trainable, trainable_bloc
 from training.fit.loss import count_parts, make_loss, split_batch
 from training.fit.optimizer import (
     head_learning_rate,
+    learning_rates,
     make_average,
     make_optimizer,
     set_learning_rates,
@@ -53,6 +54,8 @@ from training.fit.starting_network import make_starting_network
 from training.own_photos import record_place
 from training.run import Run, begin_run, check_run
 from training.threads import limit_torch_threads
+from training.tracking.tracker import check_installed
+from training.tracking.tracking import track_training
 
 
 def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
@@ -67,13 +70,17 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
     """
     run = Run(folder=config.out)
     with init_process_group(config.device) as group:
+        group.on_rank_zero(check_installed, config.log)
         photos = group.on_rank_zero(read_and_check, run, config)
         check_photos_are_here(photos)
         trainer = Trainer(config, photos, group)
         if not config.resume:
             group.on_rank_zero(begin_run, run, config, photos, licence_note=trainer.licence_note)
         first_epoch = resume(run, trainer.state, group) if config.resume else 0
-        with progress or _progress(config, first_epoch, group) as display:
+        with (
+            progress or _progress(config, first_epoch, group) as display,
+            track_training(run, config, group, warn=display.message) as tracking,
+        ):
             display.message(photos.describe())
             if hint := suggest_group_by(
                 photos, group_by=config.group_by, near_duplicates=photos.near_leaked
@@ -98,7 +105,10 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
                         break
                     metrics = trainer.run_epoch(epoch)
                     trainer.state.best = group.on_rank_zero(save_epoch, run, trainer.state, metrics)
+                    tracking.log_epoch(metrics)
                     display.epoch(metrics)
+                if config.log:
+                    group.on_rank_zero(tracking.log_mistakes, photos.of("val"))
             except KeyboardInterrupt:
                 raise group.report_on_rank_zero(
                     InterruptedRunError(
@@ -216,8 +226,13 @@ class Trainer:
             "val_accuracy": round(score.accuracy, 6),
             "learning_rate": head_learning_rate(self.state.optimizer),
             "seconds": round(time.perf_counter() - started, 2),
+            **self._learning_rates(),
             **self.batch_source.statistics(),
         }
+
+    def _learning_rates(self) -> dict[str, dict[str, float]]:
+        """Return those of head and backbone, where the run is followed."""
+        return {"learning_rates": learning_rates(self.state.optimizer)} if self.config.log else {}
 
     def train_epoch(self, epoch: int) -> float:
         """Take one pass over the training photos and return the mean loss.

@@ -47,6 +47,7 @@ def run(command: Command) -> int:
     from training.distributed import require_single_process
     from training.evaluation.evaluation import evaluate
     from training.evaluation.report import write_report
+    from training.tracking.tracking import track_report
 
     require_single_process("evaluate")
     if command.labels is not None and command.data is None:
@@ -73,6 +74,7 @@ def run(command: Command) -> int:
     if command.target_accuracy is not None:
         _show_abstention(evaluation, command.target_accuracy)
     stdout.print(f"{write_report(command.run)}")
+    track_report(command.run, warn=stderr.print)
     stdout.print(f"Next: headswap export {command.run} --name NAME --version 1.0")
     return 0
 

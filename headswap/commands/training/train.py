@@ -26,7 +26,7 @@ def take_preset(argv: Sequence[str]) -> tuple[TrainConfig | None, list[str]]:
     Raises:
         ArgumentError: there is no such preset.
     """
-    split = _current_flags(argv)
+    split = _joined_logs(_current_flags(argv))
     if "--preset" not in split:
         return None, split
     index = split.index("--preset")
@@ -34,6 +34,18 @@ def take_preset(argv: Sequence[str]) -> tuple[TrainConfig | None, list[str]]:
     if name not in PRESETS:
         raise ArgumentError(f"--preset must be {' or '.join(PRESETS)}, not {name!r}.")
     return PRESETS[name](), split[:index] + split[index + 2 :]
+
+
+def _joined_logs(argv: Sequence[str]) -> list[str]:
+    """Return argv with one --log, which has the values of all: tyro would take the last one alone."""
+    rest: list[str] = []
+    targets: list[str] = []
+    is_target = False
+    for part in argv:
+        is_target = part == "--log" or (is_target and not part.startswith("--"))
+        (targets if is_target else rest).append(part)
+    values = [part for part in targets if part != "--log"]
+    return [*rest, "--log", *values] if targets else rest
 
 
 def _current_flags(argv: Sequence[str]) -> list[str]:

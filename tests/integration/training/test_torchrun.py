@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headswap.cli import main
 from tests.helpers import free_port
@@ -79,9 +80,13 @@ def assert_same_curve(run: Run, other: Run) -> None:
 
 def test_two_processes_have_the_losses_of_one(single: Run, tmp_path: Path) -> None:
     run, log = Run(folder=tmp_path / "run"), tmp_path / "log"
-    with started([*TORCHRUN, "-m", "headswap", *flags(run.folder)], log) as process:
+    argv = [*flags(run.folder), "--log", "tensorboard"]
+    with started([*TORCHRUN, "-m", "headswap", *argv], log) as process:
         assert process.wait(DEADLINE_S) == 0, log.read_text()
     assert_same_curve(single, run)
+    [_] = run.folder.glob("events.*")
+    events = EventAccumulator(str(run.folder)).Reload()
+    assert [e.step for e in events.Scalars("loss/val")] == list(range(1, EPOCHS + 1))
     for name, one in load_file(single.best_path).items():
         torch.testing.assert_close(one, load_file(run.best_path)[name], atol=0.02, rtol=0.02)
     output = log.read_text()
@@ -100,7 +105,7 @@ def test_with_trained_statistics_the_saved_network_is_the_validated_one(tmp_path
     assert log.read_text().count("each of the 2 CPU processes normalises by its own photos") == 1
     config = run.config()
     trainer = Trainer(config, read_data(config), SINGLE_PROCESS)
-    trainer.state.evaluated_network.backbone_and_head.load_state_dict(load_file(run.best_path))
+    trainer.state.averaged_network.backbone_and_head.load_state_dict(load_file(run.best_path))
     (metrics,) = run.history()
     assert trainer.validate(0).loss == pytest.approx(metrics["val_loss"], rel=1e-4)
 

@@ -50,7 +50,7 @@ def test_the_build_context_is_the_packages_and_what_they_need():
     allowed = {line.removeprefix("!") for line in exceptions if line.startswith("!")}
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packages = {name.rstrip("*") for name in settings["packages"]["find"]["include"]}
-    lists = {f"requirements{extra}.txt" for extra in ("", "-client", "-page", "-ray")}
+    lists = {f"requirements{extra}.txt" for extra in ("", "-client", "-page", "-ray", "-tracking")}
     lists.add("constraints.txt")
     assert allowed == packages | lists | {
         "README.md",

@@ -93,6 +93,7 @@ def test_a_preset_sets_what_is_not_given(argv: list[str]) -> None:
         ("--moving-batchnorm=learning", "--batchnorm-stats train"),
         ("--body-lr-ratio 0.1 --freeze none", "--backbone-lr-ratio 0.1 --freeze none"),
         ("--data body --out body", "--data body --out body"),
+        ("--log mlflow --data x --log tensorboard", "--data x --log mlflow tensorboard"),
     ],
 )
 def test_flags_of_train_keep_their_earlier_spellings(earlier: str, today: str) -> None:
