@@ -178,7 +178,10 @@ class LiveState:
         return getattr(self._saved, name)
 
     def write(self, name: str, value: Any) -> None:
-        """Replace one of what `read` returns, durably."""
+        """Replace one of what `read` returns, durably. From now on `read` returns what a restart would find."""
+        self._replace(name, json.loads(json.dumps(value)))
+
+    def _replace(self, name: str, value: Any) -> None:
         before = getattr(self._saved, name)
         setattr(self._saved, name, value)
         try:
@@ -197,7 +200,7 @@ class LiveState:
         ]
 
     async def _point(self, pointer: Pointer) -> None:
-        self.write("pointer", pointer)
+        self._replace("pointer", pointer)
         async with self._changed:
             self._changed.notify_all()
 

@@ -57,11 +57,7 @@ class ClusterStore:
     def write_record(self, record: dict[str, Deployment]) -> None:
         """Replace the record durably. Raises OSError, and the old one stays."""
         content = {name: asdict(deployment) for name, deployment in record.items()}
-        # As JSON has it, which is what a restart of the actor finds.
-        self._live.write(
-            "record",
-            {name: {**fields, "kept": list(fields["kept"])} for name, fields in content.items()},
-        )
+        self._live.write("record", content)
 
     def install(self, archive: Archive) -> Archive:
         """Return the archive as it lies in this node's cache, once the cluster has it.
@@ -100,7 +96,7 @@ class ClusterStore:
 
     def begin(self, intent: Intent) -> None:
         """Write what is about to be done. Raises OSError."""
-        self._live.write("intent", {**asdict(intent), "evicted": list(intent.evicted)})
+        self._live.write("intent", asdict(intent))
 
     def end(self) -> None:
         """Forget the intent: it was carried out, or undone."""

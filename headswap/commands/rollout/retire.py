@@ -2,12 +2,14 @@
 
 Example:
     headswap retire clothing 1.0
+    headswap retire clothing 1.0 --cluster auto
 """
 
 from dataclasses import dataclass, field
 
 import tyro
 
+from headswap.cluster_options import ClusterAddress, open_rollout
 from headswap.options import ModelName, ServerOptions, VersionNumber
 from headswap.promotion_log import PromotionLog
 
@@ -18,6 +20,8 @@ class Command:
     """The model's name."""
     version: tyro.conf.Positional[VersionNumber]
     """The version to unload."""
+    cluster: ClusterAddress = None
+    """A Ray cluster instead of the server on this machine: `auto` on one of its machines, or HOST:6379."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
 
@@ -26,8 +30,8 @@ def run(command: Command) -> int:
 
     subject = f"{command.model} {command.version}"
     with (
-        command.server.session() as session,
-        PromotionLog(session.settings, "retire", subject=subject) as report,
+        open_rollout(command.server, command.cluster) as session,
+        PromotionLog(command.server, "retire", subject=subject) as report,
     ):
         retire(session, command.model, command.version, report=report)
     return 0

@@ -3,27 +3,32 @@
 Example:
     headswap status
     headswap status --json
+    headswap status --cluster auto
 """
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
+from headswap.cluster_options import ClusterAddress, open_cluster
 from headswap.options import ServerOptions
 from headswap.output import print_table, stdout
+
+if TYPE_CHECKING:
+    from serving.rollout.status import VersionStatus
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     json: bool = False
     """Print one JSON object instead of a table."""
+    cluster: ClusterAddress = None
+    """A Ray cluster instead of the server on this machine: `auto` on one of its machines, or HOST:6379."""
     server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def run(command: Command) -> int:
-    from serving.rollout.status import read_status
-
-    with command.server.session() as session:
-        rows = read_status(session)
+    rows = _read_rows(command)
     if command.json:
         stdout.print(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
         return 0
@@ -49,6 +54,18 @@ def run(command: Command) -> int:
         if row.problem:
             stdout.print(f"{row.model} {row.version}: {row.problem}")
     return 0
+
+
+def _read_rows(command: Command) -> "list[VersionStatus]":
+    if command.cluster is None:
+        from serving.rollout.status import read_status
+
+        with command.server.session() as session:
+            return read_status(session)
+    with open_cluster(command.cluster) as cluster:
+        from cluster.rollout.status import read_cluster_status
+
+        return read_cluster_status(cluster)
 
 
 def _errors(errors: int, faults: int) -> str:

@@ -140,7 +140,7 @@ def test_a_restart_finds_everything_and_gives_the_routers_time_to_report(
 ) -> None:
     async def script() -> None:
         await state.change_model("m", TRIED)
-        state.write("record", {"m": {"live": {"version": "1.0"}, "kept": []}})
+        state.write("record", {"m": {"live": {"version": "1.0"}, "kept": ()}})
         state.write("archives", {"m-1.0.mar": "ab"})
         again = LiveState(save=kept.save, saved=kept.content, clock=clock)
         assert again.pointer == state.pointer

@@ -15,6 +15,7 @@ from cluster.pointer import ModelPointer, Pointer
 from cluster.replica import Answer
 from cluster.router import Router
 from cluster.tally import BOUNDS_S
+from tests.unit.cluster.helpers import answer
 
 DIED = ActorUnavailableError("the node is gone", b"0" * 16)
 
@@ -50,8 +51,7 @@ class Version:
         await self.gate.wait()
         if self.faults:
             raise self.faults.pop(0)
-        content = {"model": {"version": self.version}, "predictions": [{"label": self.label}]}
-        return Answer(200, "OK", "application/json", {}, json.dumps(content).encode())
+        return answer(self.version, self.label)
 
 
 class Served:
@@ -74,8 +74,8 @@ class Served:
         assert await self.live.state.switched(revision, timeout_s=5)
 
     async def ask(self, version: str | None = None, correlation_id: str = "id") -> str:
-        answer = await self.router.respond("m", version, correlation_id, [], {})
-        return str(json.loads(answer.body)["model"]["version"])
+        response = await self.router.respond("m", version, correlation_id, [], {})
+        return str(json.loads(response.body)["model"]["version"])
 
 
 def run(script: Callable[[Served], Awaitable[None]]) -> None:
@@ -134,10 +134,9 @@ def test_a_version_that_has_just_gone_is_answered_by_the_one_that_took_over() ->
     async def script(served: Served) -> None:
         served.versions["1.0"].faults = [ReplicaUnavailableError("gone")]
         # The router has not heard of it: it asks for the pointer when the version is gone.
-        pointer = served.live.state.pointer.with_model(
-            "m", ModelPointer(live="2.0", loaded=("2.0",))
-        )
-        served.live.state.write("pointer", pointer)
+        state = served.live.state
+        pointer = state.pointer.with_model("m", ModelPointer(live="2.0", loaded=("2.0",)))
+        state._replace("pointer", pointer)
         assert await served.ask() == "2.0"
         with pytest.raises(UnknownVersionError):
             await served.ask("1.0")

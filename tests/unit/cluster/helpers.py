@@ -1,0 +1,14 @@
+"""What tests of the cluster's parts share."""
+
+import json
+
+from cluster.replica import Answer
+
+
+def answer(version: str, label: str = "cat") -> Answer:
+    """Return a version's answer for one photo."""
+    content = {"model": {"version": version}, "predictions": [{"label": label}]}
+    return Answer(200, "OK", "application/json", {}, json.dumps(content).encode())
+
+
+ANSWER = answer("1.0")
