@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capture.errors import CaptureError
+from capture.errors import CaptureError, NotFilledError
 from handlers.capture.layout import ANSWERS, PHOTOS
 
 
@@ -51,12 +51,13 @@ def read_captured(folder: Path) -> list[CapturedPhoto]:
     A line that a killed worker left half written is passed by.
 
     Raises:
-        CaptureError: the folder is not one that `headswap serve --capture` has filled.
+        NotFilledError: the folder is not one that `headswap serve --capture` has filled. CaptureError: it cannot be
+        read.
     """
     try:
         lines = (folder / ANSWERS).read_bytes().splitlines()
     except FileNotFoundError:
-        raise CaptureError(
+        raise NotFilledError(
             f"{str(folder)!r} holds no captured photos: it has no {ANSWERS}. Give the folder of "
             "`headswap serve --capture FOLDER`, once a photo has been kept."
         ) from None

@@ -12,7 +12,12 @@ from starlette.staticfiles import StaticFiles
 from capture.errors import CaptureError
 from page import openapi, review, sign_in, trying, versions, watch
 from page.context import PageContext
-from page.errors import answer_capture_error, answer_refusal, answer_serving_error
+from page.errors import (
+    answer_capture_error,
+    answer_mistake,
+    answer_refusal,
+    answer_serving_error,
+)
 from page.guard import Guard
 from page.rendering import FOLDER
 from serving.errors import ServingError
@@ -38,6 +43,7 @@ ROUTES = [
     Route("/openapi.json", openapi.show),
     Route("/sign-in", sign_in.show),
     Route("/sign-in", sign_in.sign_in, methods=["POST"]),
+    Route("/api/csrf-token", sign_in.csrf_token),
     Route("/api/sign-out", sign_in.sign_out, methods=["POST"]),
     Mount("/static", StaticFiles(directory=FOLDER / "static")),
 ]
@@ -62,6 +68,7 @@ def create_app(context: PageContext) -> Starlette:
             HTTPException: answer_refusal,
             ServingError: answer_serving_error,
             CaptureError: answer_capture_error,
+            Exception: answer_mistake,
         },
         lifespan=lifespan,
     )

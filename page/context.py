@@ -1,9 +1,11 @@
 """What the routes share: the server they speak to, where its steps are logged, and who is signed in."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 
@@ -16,6 +18,7 @@ from serving.rollout.session import Report, ServerSession
 from serving.rollout.trust import STRICT, Trust
 from serving.settings import ServerSettings
 
+FORM_LIMIT_BYTES = 100_000
 OpenLog = Callable[[str, str | None], AbstractContextManager[Report]]
 """Takes a command and its subject; what it yields takes the steps, as `headswap promote` logs them."""
 
@@ -57,3 +60,14 @@ async def read_body(request: Request, *, limit_bytes: int) -> bytes:
             )
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def read_form(request: Request) -> dict[str, Any]:
+    """Return the JSON object in the body. Raises HTTPException 400 for anything else."""
+    try:
+        form = json.loads(await read_body(request, limit_bytes=FORM_LIMIT_BYTES))
+    except (ValueError, RecursionError):
+        form = None
+    if not isinstance(form, dict):
+        raise refuse(400, "The request must be a JSON object.")
+    return form

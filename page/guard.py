@@ -7,17 +7,22 @@ from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from page.context import PageContext
+from page.errors import answer_error
+from page.rendering import wants_html
 from page.sessions import Role, SignedIn
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 PUBLIC_PATHS = frozenset({"/sign-in"})
 INFERENCE_PATHS = frozenset(
-    {"/", "/api/models", "/api/predict", "/api/heat-map", "/api/sign-out", "/openapi.json"}
-)
+    {
+        "/", "/api/models", "/api/predict", "/api/heat-map", "/api/csrf-token", "/api/sign-out",
+        "/openapi.json",
+    }
+)  # fmt: skip
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -57,10 +62,12 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         """Return the answer to a request that may not pass; None where it may."""
         if not self._context.access.allows_host(request.headers.get("host", "")):
-            return _refused(400, "This page does not answer under this host name.")
+            sentence = f"This page does not answer under this host name; open {self._context.access.url} instead."
+            return answer_error(request, 400, sentence)
         is_change = request.method not in SAFE_METHODS
         if is_change and not self._has_own_origin(request):
-            return _refused(403, "This request came from another site and was refused.")
+            sentence = "This request came from another site and was refused."
+            return answer_error(request, 403, sentence)
         if request.url.path in PUBLIC_PATHS or request.url.path.startswith("/static/"):
             return None
         person = self._context.sessions.find(request.cookies.get(cookie_name(self._context)))
@@ -68,7 +75,8 @@ class Guard:
         if person is None or not person.may(role):
             return _ask_to_sign_in(request, role, is_known=person is not None)
         if is_change and not _has_csrf_token(request, person):
-            return _refused(403, "This page is out of date; load it again.")
+            sentence = "This page is out of date; load it again."
+            return answer_error(request, 403, sentence, code="csrf_token")
         request.state.person = person
         return None
 
@@ -93,16 +101,13 @@ def _has_csrf_token(request: Request, person: SignedIn) -> bool:
 
 
 def _ask_to_sign_in(request: Request, role: Role, *, is_known: bool) -> Response:
-    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+    if wants_html(request):
         target = f"/sign-in?next={quote(request.url.path)}"
         return RedirectResponse(target, status_code=303)
     if is_known:
-        return _refused(403, "This needs the management token; sign in with it.")
-    return _refused(401, f"Sign in with the {role} token first.")
-
-
-def _refused(status: int, sentence: str) -> Response:
-    return JSONResponse({"error": sentence}, status_code=status)
+        sentence = "This needs the management token; sign in with it."
+        return answer_error(request, 403, sentence)
+    return answer_error(request, 401, f"Sign in with the {role} token first.")
 
 
 def _add_headers(message: MutableMapping[str, Any], *, is_static: bool) -> None:

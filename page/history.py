@@ -1,13 +1,17 @@
 """The last 30 minutes of the metrics page, in memory: what was counted between one look and the next."""
 
+import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from prometheus_client.samples import Sample as Metric
+
+from page.errors import as_sentence
 from serving.errors import ServingError, UnreachableError
-from serving.rollout.metrics_page import Counts, handler_samples, parse_counts
+from serving.rollout.metrics_page import Counts, count_samples, handler_samples
 from serving.rollout.session import ServerSession
 
 INTERVAL_S = 5.0
@@ -25,6 +29,21 @@ class Answers:
     confidence_sum: float = 0.0
     confidence_count: float = 0.0
 
+    @property
+    def confidence(self) -> float | None:
+        """Return the mean confidence, 0..1; None where there is none."""
+        return self.confidence_sum / self.confidence_count if self.confidence_count else None
+
+    def since(self, before: "Answers") -> "Answers":
+        """Return what was answered after `before`; a version that was loaded anew since then began at 0."""
+        if before.labels.total() > self.labels.total():
+            return self
+        return Answers(
+            labels=self.labels - before.labels,
+            confidence_sum=self.confidence_sum - before.confidence_sum,
+            confidence_count=self.confidence_count - before.confidence_count,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -38,10 +57,10 @@ class Sample:
     workers: int
 
 
-def parse_answers(text: str) -> dict[Key, Answers]:
-    """Return the answers by model and version from the text of the metrics page."""
+def count_answers(samples: Iterable[tuple[Key, Metric]]) -> dict[Key, Answers]:
+    """Return the answers by model and version of what `handler_samples` yields."""
     answers: dict[Key, Answers] = {}
-    for key, sample in handler_samples(text):
+    for key, sample in samples:
         entry = answers.setdefault(key, Answers())
         if sample.name == "handler_predictions_total":
             entry.labels[sample.labels["label"]] += int(sample.value)
@@ -62,11 +81,11 @@ def take_sample(session: ServerSession, *, now: float) -> Sample:
     loaded = [
         version for model in management.models() for version in management.versions(model).values()
     ]
-    text = session.read_metrics()
+    metrics = list(handler_samples(session.read_metrics()))
     return Sample(
         time=now,
-        counts=parse_counts(text),
-        answers=parse_answers(text),
+        counts=count_samples(metrics),
+        answers=count_answers(metrics),
         queued=sum(version.pending_requests for version in loaded),
         ready_workers=sum(len(version.ready_pids) for version in loaded),
         workers=sum(version.min_workers for version in loaded),
@@ -95,7 +114,9 @@ class History:
             sample = take_sample(session, now=self._clock())
         except (ServingError, OSError, ValueError) as error:
             off = isinstance(error, UnreachableError) and "/metrics" in str(error)
-            self.problem = f"{'The metrics address is off: ' if off else ''}{error}"
+            self.problem = (
+                f"The metrics address is off: {error}" if off else as_sentence(str(error))
+            )
             return
         self.problem = ""
         with self._lock:
@@ -109,6 +130,11 @@ class History:
 
     def _run(self, session: ServerSession) -> None:
         while True:
-            self.look(session)
+            try:
+                self.look(session)
+            except Exception:
+                # A server that is half started may answer anything; the thread has to see it recover.
+                logging.getLogger(__name__).exception("the look at the server failed")
+                self.problem = "The server's answer was not understood."
             if self._stopping.wait(INTERVAL_S):
                 return

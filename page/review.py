@@ -1,6 +1,6 @@
 """Review: the captured photos, most useful first; a label a key, taken back as easily."""
 
-import json
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from capture.answers import CapturedPhoto
+from capture.errors import NotFilledError
 from capture.labels import LabelBook
 from capture.order import to_review
-from page.context import PageContext, context_of, read_body
+from page.context import PageContext, context_of, read_form
 from page.errors import refuse
 from page.rendering import render
 from serving.errors import ServingError
 from serving.rollout.live_record import open_entry, read_record
 
-FORM_LIMIT_BYTES = 10_000
 SHOWN = 50
 MEDIA_TYPES = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
@@ -36,8 +36,11 @@ async def list_photos(request: Request) -> Response:
 def _list(context: PageContext) -> dict[str, Any]:
     if context.capture is None:
         raise refuse(404, "This page was started without --capture FOLDER, so there is nothing to review.")  # fmt: skip
-    photos = to_review(context.capture)
     book = LabelBook(context.capture)
+    try:
+        photos = to_review(context.capture)
+    except NotFilledError:
+        photos = []
     return {
         "photos": [_describe(photo) for photo in photos[:SHOWN]],
         "waiting": len(photos),
@@ -55,13 +58,8 @@ async def photo(request: Request) -> Response:
 
 async def label(request: Request) -> Response:
     """Label a photo: `class` is a class name, or null for none of these."""
-    context = context_of(request)
-    body = await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
-    try:
-        form = json.loads(body)
-        sha256, class_name = form["photo"], form["class"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        sha256 = class_name = 0
+    context, form = context_of(request), await read_form(request)
+    sha256, class_name = form.get("photo"), form.get("class", 0)
     if not isinstance(sha256, str) or not (class_name is None or isinstance(class_name, str)):
         raise refuse(400, "A label needs the photo and its class; null is none of these.")
     await run_in_threadpool(_write, context, sha256, class_name)
@@ -69,18 +67,32 @@ async def label(request: Request) -> Response:
 
 
 async def undo(request: Request) -> Response:
-    """Take the last label back; the photo it was of comes back, where it is still kept."""
-    context = context_of(request)
+    """Take back the label of `photo`, or of the photo labelled last where it is null.
+
+    It comes back for review where it is still kept.
+    """
+    context, form = context_of(request), await read_form(request)
+    sha256 = form.get("photo")
+    if not (sha256 is None or isinstance(sha256, str)):
+        raise refuse(400, "Taking back a label needs its photo; null is the last one.")
     if context.capture is None:
         raise refuse(404, "There is nothing to take back.")
-    taken_back = await run_in_threadpool(LabelBook(context.capture).undo)
+    book = LabelBook(context.capture)
+    taken_back = await run_in_threadpool(partial(book.remove, sha256) if sha256 else book.undo)
     return JSONResponse({"photo": taken_back.sha256 if taken_back else None})
 
 
 def _write(context: PageContext, sha256: str, class_name: str | None) -> None:
-    entry = _find(context, sha256)
-    assert context.capture is not None
-    LabelBook(context.capture).write(entry, class_name)
+    if context.capture is None:
+        raise refuse(404, "There is nothing to label.")
+    book = LabelBook(context.capture)
+    before = book.read().get(sha256)
+    if before is None:
+        book.write(_find(context, sha256), class_name)
+    # A browser that has lost the answer sends the same label again.
+    elif before.class_name != class_name:
+        name = "none of these" if before.class_name is None else before.class_name
+        raise refuse(409, f"Somebody else has labelled this photo meanwhile: {name}.")
 
 
 def _find(context: PageContext, sha256: str) -> CapturedPhoto:
@@ -88,7 +100,7 @@ def _find(context: PageContext, sha256: str) -> CapturedPhoto:
     for entry in photos:
         if entry.sha256 == sha256:
             return entry
-    raise refuse(404, "This photo is labelled already, or newer ones have taken its place.")
+    raise refuse(404, "This photo is not there any more: newer ones have taken its place.")
 
 
 def _describe(entry: CapturedPhoto) -> dict[str, Any]:

@@ -16,6 +16,8 @@ class Rollout:
 
     title: str
     number: int
+    began: float
+    """Unix time in seconds."""
     steps: list[tuple[float, str]] = field(default_factory=list)
     """Seconds after the start, and a sentence; only appended to."""
     succeeded: bool | None = None
@@ -39,9 +41,11 @@ class Rollouts:
         """
         with self._lock:
             if self.latest is not None and self.latest.is_running:
-                raise BusyError(f"{self.latest.title} is still running; wait until it is done.")
+                raise BusyError(
+                    f"{self.latest.title!r} is still running here; wait until it is done, then try again."
+                )
             number = self.latest.number + 1 if self.latest else 1
-            self.latest = rollout = Rollout(title=title, number=number)
+            self.latest = rollout = Rollout(title=title, number=number, began=time.time())
         # Not a daemon: when the page is stopped, a promotion that has begun is finished first.
         threading.Thread(target=_run, args=(rollout, work), name=title).start()
         return rollout

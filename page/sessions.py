@@ -63,6 +63,10 @@ class Sessions:
         with self._lock:
             self._sessions.pop(_key(session_id or ""), None)
 
+    def close_all(self) -> None:
+        with self._lock:
+            self._sessions.clear()
+
 
 def _key(session_id: str) -> str:
     return hashlib.sha256(session_id.encode(errors="replace")).hexdigest()

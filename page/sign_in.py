@@ -47,7 +47,12 @@ async def sign_in(request: Request) -> Response:
             "This is not the current token. Tokens change about once an hour: print it again."
         )
         return _form(request, next_path=next_path, problem=sentence, status=403)
-    return _open_session(context, role, next_path)
+    return _open_session(request, role, next_path)
+
+
+async def csrf_token(request: Request) -> Response:
+    """Return the CSRF token of this session, for a page whose own is of an earlier one."""
+    return JSONResponse({"csrf_token": request.state.person.csrf_token})
 
 
 async def sign_out(request: Request) -> Response:
@@ -73,9 +78,14 @@ def _role_of(context: PageContext, token: str) -> Role | None:
     return None
 
 
-def _open_session(context: PageContext, role: Role, next_path: str) -> Response:
-    # Only a page of ours: a link to the form must not lead to another site.
-    response = RedirectResponse(next_path if next_path in PAGES else "/", status_code=303)
+def _open_session(request: Request, role: Role, next_path: str) -> Response:
+    context = context_of(request)
+    response: Response
+    if _asks_for_json(request):
+        response = JSONResponse({})
+    else:
+        # Only a page of ours: a link to the form must not lead to another site.
+        response = RedirectResponse(next_path if next_path in PAGES else "/", status_code=303)
     response.set_cookie(
         cookie_name(context), context.sessions.open(role), max_age=LIFETIME_S, path="/",
         secure=context.access.is_secure, httponly=True, samesite="strict",
@@ -83,14 +93,19 @@ def _open_session(context: PageContext, role: Role, next_path: str) -> Response:
     return response
 
 
+def _asks_for_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("accept", "")
+
+
 def _form(request: Request, *, next_path: str, problem: str = "", status: int = 200) -> Response:
-    context = context_of(request)
+    """Return the form with what is wrong; to a page that is open already and asks itself, the sentence alone."""
+    if problem and _asks_for_json(request):
+        return JSONResponse({"error": problem}, status_code=status)
     return render(
         request,
         "sign_in.html.j2",
         status=status,
         next=next_path if next_path in PAGES else "/",
         problem=problem,
-        uses_tokens=context.settings.uses_tokens,
         needs_management=next_path in PAGES[1:],
     )

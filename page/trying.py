@@ -31,6 +31,7 @@ async def models(request: Request) -> Response:
             "http": settings.inference_url,
             "grpc": f"{'https' if settings.tls else 'http'}://{settings.grpc_target}",
             "uses_tokens": settings.uses_tokens,
+            "certificate": str(settings.certificate_file or ""),
             "limit_bytes": settings.request_limit_bytes,
         }
     )
@@ -71,14 +72,13 @@ async def predict(request: Request) -> Response:
 
 
 async def heat_map(request: Request) -> Response:
-    """Return a PNG: the network's crop of the photo under the heat map of a class."""
+    """Return a PNG: the network's crop of the photo under the heat map of its likeliest class."""
     context, photo = await _photo_of(request)
     parameters = request.query_params
     call = partial(
         context.session.http.explain_png,
         _needed(request, "model"),
         photo,
-        class_name=parameters.get("class") or None,
         version=parameters.get("version") or None,
     )
     return Response(await run_in_threadpool(call), media_type="image/png")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from handlers.contract import is_plain_name
-from page.context import PageContext, context_of, read_body
+from page.context import PageContext, context_of, read_form
 from page.errors import refuse
 from page.rendering import render
 from page.rollouts import Rollout
 from serving.errors import InputError
 from serving.rollout.gates import Gates
+from serving.rollout.live_record import read_record
 from serving.rollout.promotion import PromotionOptions, promote
 from serving.rollout.retirement import retire
 from serving.rollout.rollback import rollback
 from serving.rollout.session import Report, ServerSession
-from serving.rollout.status import read_status
+from serving.rollout.status import VersionStatus, read_status
 from serving.rollout.trust import refuse_outside
 
-FORM_LIMIT_BYTES = 100_000
 POLL_S = 0.1
 # A comment now and then, so that a proxy does not take the stream for dead.
 HEARTBEAT_POLLS = 150
@@ -41,20 +41,28 @@ async def list_versions(request: Request) -> Response:
     """Return the rows of `headswap status`, the archives of the model store and the rollout that runs or ran last."""
     context = context_of(request)
     rows = await run_in_threadpool(read_status, context.session)
-    store = context.settings.model_store
-    archives = sorted(path.name for path in store.glob("*.mar") if path.is_file())
     latest = context.rollouts.latest
     return JSONResponse(
         {
             "versions": [asdict(row) for row in rows],
-            "archives": archives,
+            "archives": await run_in_threadpool(_archives, context.settings.model_store, rows),
             "rollout": None if latest is None else _describe(latest),
         }
     )
 
 
+def _archives(store: Path, rows: Sequence[VersionStatus]) -> list[dict[str, str]]:
+    """Return the archives of the store by name, each with the state of its version; empty: it is not loaded."""
+    states = {f"{row.model}-{row.version}.mar": row.state for row in rows}
+    for deployment in read_record(store).values():
+        states |= {entry.archive: "kept" for entry in deployment.kept}
+        states[deployment.live.archive] = "live"
+    names = sorted(path.name for path in store.glob("*.mar") if path.is_file())
+    return [{"name": name, "state": states.get(name, "")} for name in names]
+
+
 async def start_promotion(request: Request) -> Response:
-    context, form = await _form_of(request)
+    context, form = context_of(request), await read_form(request)
     archive = _archive_path(context, form)
     options = _options(context, form)
 
@@ -66,7 +74,7 @@ async def start_promotion(request: Request) -> Response:
 
 
 async def start_rollback(request: Request) -> Response:
-    context, form = await _form_of(request)
+    context, form = context_of(request), await read_form(request)
     model, why = _text(form, "model"), _text(form, "why")
 
     def work(session: ServerSession, report: Report) -> str:
@@ -77,7 +85,7 @@ async def start_rollback(request: Request) -> Response:
 
 
 async def start_retirement(request: Request) -> Response:
-    context, form = await _form_of(request)
+    context, form = context_of(request), await read_form(request)
     model, version = _text(form, "model"), _text(form, "version")
     if model is None or version is None:
         raise refuse(400, "Retiring needs the model and the version.")
@@ -142,20 +150,10 @@ def _describe(rollout: Rollout) -> dict[str, Any]:
     return {
         "title": rollout.title,
         "number": rollout.number,
+        "began": rollout.began,
         "is_running": rollout.is_running,
         "succeeded": rollout.succeeded,
     }
-
-
-async def _form_of(request: Request) -> tuple[PageContext, dict[str, Any]]:
-    body = await read_body(request, limit_bytes=FORM_LIMIT_BYTES)
-    try:
-        form = json.loads(body)
-    except (ValueError, RecursionError):
-        form = None
-    if not isinstance(form, dict):
-        raise refuse(400, "The request must be a JSON object.")
-    return context_of(request), form
 
 
 def _archive_path(context: PageContext, form: dict[str, Any]) -> Path:

@@ -1,8 +1,8 @@
 // A line chart as SVG: a title, the latest value, up to four lines, a legend, and dashed marks.
 
-import { make } from "./base.js";
+import { make, nameOf } from "./base.js";
 
-const HEIGHT = 150, LEFT = 44, BOTTOM = 20, TOP = 16;
+const HEIGHT = 150, LEFT = 46, BOTTOM = 20, TOP = 16;
 
 function svg(tag, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -11,13 +11,28 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-/** Return the card of a chart, with the latest values or `now` in words; `lines` are {name, values}, of the same length as `times`; null is a gap. */
-export function chart({ title, lines, times, marks = [], format, top, width, now }) {
-  const latest = lines.map(({ values }) => values.at(-1) ?? null);
-  const text = now ?? latest.map((value, index) => `${lines.length > 1 ? `${lines[index].name} ` : ""}${value === null ? "–" : format(value)}`).join(" · ");
-  const legend = lines.length > 1 ? make("ul", { class: "legend" }, ...lines.map(({ name }, index) => make("li", {}, swatch(index), name))) : null;
-  return make("article", { class: "card chart" }, make("h2", {}, title), make("p", { class: "value" }, text),
-    draw({ title: `${title}: now ${text}`, lines, times, marks, format, top, width }), legend);
+/** Return the card of a chart: a title, the latest values or `now` in words, the lines {name, values}, of the same length
+ *  as `times`. A null among the values is a gap. Where `isStale`, nobody knows what the value is now. */
+export function chart({ title, now, isStale = false, ...options }) {
+  const text = isStale ? "not known now" : now ?? latestOf(options);
+  return make("article", { class: "card chart" }, make("h2", {}, title), make("p", { class: "value" }, text), ...picture(`${title}, now ${text}`, options));
+}
+
+/** Return a chart as a part of a card, with its title alone. */
+export function smallChart({ title, ...options }) {
+  return make("div", { class: "chart" }, make("h4", {}, title), ...picture(`${title}, last ${latestOf(options)}`, options));
+}
+
+function latestOf({ lines, format }) {
+  return lines.map(({ name, values }) => {
+    const value = values.at(-1) ?? null;
+    return `${lines.length > 1 ? `${name} ` : ""}${value === null ? "–" : format(value)}`;
+  }).join(" · ");
+}
+
+function picture(description, { lines, times, marks = [], format, top, width }) {
+  const legend = lines.length > 1 ? make("ul", { class: "legend" }, ...lines.map(({ name }, index) => make("li", {}, swatch(index), nameOf(name)))) : "";
+  return [draw({ description, lines, times, marks, format, top, width }), legend];
 }
 
 function swatch(index) {
@@ -26,12 +41,12 @@ function swatch(index) {
   return line;
 }
 
-function draw({ title, lines, times, marks, format, top, width }) {
+function draw({ description, lines, times, marks, format, top, width }) {
   const highest = top ?? nice(Math.max(0, ...lines.flatMap(({ values }) => values.filter((value) => value !== null))));
   const [from, to] = [times[0] ?? 0, Math.max(times.at(-1) ?? 1, (times[0] ?? 0) + 60)];
   const x = (time) => LEFT + ((time - from) / (to - from)) * (width - LEFT - 6);
   const y = (value) => TOP + (1 - value / highest) * (HEIGHT - TOP - BOTTOM);
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": title });
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": description });
   for (const value of [0, highest / 2, highest]) {
     picture.append(svg("line", { x1: LEFT, x2: width - 6, y1: y(value), y2: y(value), class: "grid-line" }), svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)));
   }

@@ -1,12 +1,14 @@
-import { byId, call, make, percent, showProblem, toast } from "./base.js";
+import { byId, call, make, nameOf, percent, showProblem, toast } from "./base.js";
 
 // One key a class: 1 to 9, then letters that mean nothing else here.
 const KEYS = [..."123456789", ..."abcdefghijklmnopqrtvwxyz"];
 const skipped = new Set();
+const labelledHere = []; // Ids, the last one at the end: undo must not take back what somebody else has labelled since.
 let state = { photos: [], classes: [], waiting: 0, labelled: 0 };
+let takenBack = null;
 let isBusy = false;
 
-const current = () => state.photos.find(({ id }) => !skipped.has(id));
+const current = () => state.photos.find(({ id }) => id === takenBack) ?? state.photos.find(({ id }) => !skipped.has(id));
 
 async function load() {
   state = await (await call("/api/review")).json();
@@ -19,20 +21,34 @@ function draw() {
   byId("photo").hidden = !photo;
   byId("empty").hidden = Boolean(photo);
   byId("progress").textContent = `${state.labelled} labelled, ${state.waiting} to go.`;
-  if (!photo) {
-    byId("empty").replaceChildren(state.labelled ? `All done: ${state.labelled} photos are labelled. ` : "No photo is waiting. ",
-      state.labelled ? make("button", { type: "button", class: "small", onclick: undo }, "Undo the last label") : "New ones appear here when the server keeps them.");
-    return;
-  }
-  const likely = photo.predictions.map(({ label, probability }) => `${label} ${percent(probability)}`).join(", ");
+  if (photo) drawPhoto(photo);
+  else drawEnd();
+}
+
+function drawEnd() {
+  byId("empty").replaceChildren(state.labelled ? `All done: ${state.labelled} photos are labelled. ` : "No photo is waiting. ",
+    state.labelled ? make("button", { type: "button", class: "small", onclick: undo }, "Undo the last label") : "New ones appear here when the server keeps them.");
+}
+
+function drawPhoto(photo) {
   const picture = byId("picture");
-  picture.src = `/api/review/photo/${photo.id}`;
+  const address = `/api/review/photo/${photo.id}`;
+  if (picture.getAttribute("src") !== address) picture.src = address;
   picture.alt = `Photo of ${new Date(photo.time).toLocaleString()}`;
-  byId("about").textContent = `${photo.version} answered: ${photo.is_unknown ? "none of these; " : ""}${likely}`;
-  const suggested = photo.predictions[0].label;
-  byId("classes").replaceChildren(...state.classes.map((name, index) => make("button", {
-    type: "button", class: name === suggested ? "suggested" : "", onclick: () => label(name) },
-    KEYS[index] ? make("kbd", {}, KEYS[index].toUpperCase()) : null, make("span", {}, name))));
+  const likely = photo.predictions.flatMap(({ label, probability }, index) => [index ? ", " : "", nameOf(label), ` ${percent(probability)}`]);
+  byId("about").replaceChildren(`${photo.version} answered: ${photo.is_unknown ? "none of these; " : ""}`, ...likely);
+  drawClasses(photo.predictions[0].label);
+}
+
+/** Draw a button a class; they stay from photo to photo, and so does the keyboard's place among them. */
+function drawClasses(suggested) {
+  const place = byId("classes");
+  if (JSON.stringify(state.classes) !== place.dataset.names) {
+    place.dataset.names = JSON.stringify(state.classes);
+    place.replaceChildren(...state.classes.map((name, index) => make("button", { type: "button", title: name, onclick: () => label(name) },
+      KEYS[index] ? make("kbd", {}, KEYS[index].toUpperCase()) : null, nameOf(name))));
+  }
+  state.classes.forEach((name, index) => place.children[index].classList.toggle("suggested", name === suggested));
 }
 
 async function change(work) {
@@ -43,6 +59,8 @@ async function change(work) {
     showProblem("");
     await load();
   } catch (error) {
+    // Somebody else was faster, or newer photos have taken its place: on to the next one.
+    if (error.status === 404 || error.status === 409) await load().catch(() => {});
     showProblem(error.message);
   } finally {
     isBusy = false;
@@ -53,25 +71,29 @@ const label = (name) => change(async () => {
   const photo = current();
   if (!photo) return;
   await call("/api/review/label", { json: { photo: photo.id, class: name } });
+  labelledHere.push(photo.id);
+  takenBack = null;
   toast(`Labelled: ${name ?? "none of these"}.`);
 });
 
 const undo = () => change(async () => {
-  const { photo } = await (await call("/api/review/undo", { json: {} })).json();
+  const { photo } = await (await call("/api/review/undo", { json: { photo: labelledHere.at(-1) ?? null } })).json();
+  labelledHere.pop();
+  takenBack = photo;
   toast(photo ? "The last label is taken back." : "There is no label to take back.");
-  skipped.delete(photo);
 });
 
 function skip() {
   const photo = current();
   if (!photo) return;
   skipped.add(photo.id);
+  takenBack = null;
   if (!current()) skipped.clear();
   draw();
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]")) return;
   const key = event.key.toLowerCase();
   const index = KEYS.indexOf(key);
   if (key === "0") label(null);

@@ -1,10 +1,13 @@
-import { byId, call, make, percent, showProblem, toast } from "./base.js";
+import { byId, call, make, nameOf, percent, showProblem, toast } from "./base.js";
 import { commandsFor } from "./commands.js";
 
-const PHOTOS_MAX = 50;
+const PHOTOS_MAX = 200;
 const AT_ONCE = 3;
 let server = null;
-const shown = []; // {file, url, card}, the newest first
+let round = new AbortController(); // Ends when a setting changes: what was asked with the old ones is not shown.
+let waiting = [];
+let working = 0;
+const shown = []; // {file, url, card, isAnswered}, the newest last
 
 async function loadModels() {
   server = await (await call("/api/models")).json();
@@ -17,58 +20,128 @@ function loadVersions() {
   const model = server.models.find(({ name }) => name === byId("model").value);
   const versions = model?.versions ?? [];
   const named = versions.map((version) => make("option", { value: version }, version));
-  byId("version").replaceChildren(make("option", { value: "" }, model ? `the live one (${model.live})` : "none"), ...named);
-  byId("other").replaceChildren(make("option", { value: "" }, "no other version"), ...named.map((option) => option.cloneNode(true)));
+  byId("version").replaceChildren(make("option", { value: "" }, model ? `live (${model.live})` : "none"), ...named);
+  byId("other").replaceChildren(make("option", { value: "" }, "no other"), ...named.map((option) => option.cloneNode(true)));
 }
 
 // A photo that comes before the models are known waits for them.
 const ready = loadModels();
 
 function addPhotos(files) {
-  const list = [...files].slice(0, PHOTOS_MAX);
-  if (files.length > PHOTOS_MAX) toast(`The first ${PHOTOS_MAX} photos are shown.`);
+  const left = PHOTOS_MAX - shown.length;
+  const list = [...files].slice(0, left);
+  showProblem(files.length > left ? `A page holds ${PHOTOS_MAX} photos: ${list.length} of ${files.length} were added. Remove those that are here, then add the others.` : "");
   const added = list.map((file) => {
-    const entry = { file, url: URL.createObjectURL(file), card: make("article", { class: "card result" }) };
-    shown.push(entry);
+    const entry = { file, url: URL.createObjectURL(file), card: make("article", { class: "card result" }), isAnswered: false };
+    drawPhoto(entry);
     return entry;
   });
+  shown.push(...added);
   byId("results").prepend(...added.map(({ card }) => card));
   answerAll(added);
 }
 
+function removeAll() {
+  round.abort();
+  round = new AbortController();
+  waiting = [];
+  for (const { url } of shown) URL.revokeObjectURL(url);
+  shown.length = 0;
+  byId("results").replaceChildren();
+  showProblem("");
+  tell();
+  byId("choose").focus();
+}
+
 async function answerAll(entries) {
+  for (const entry of entries) entry.isAnswered = false;
+  waiting.push(...entries);
+  tell();
   // Where the models cannot be read, the sentence at the top says why.
   if (!await ready.then(() => true, () => false)) return;
-  const waiting = [...entries];
-  const work = async () => { while (waiting.length) await answer(waiting.shift()); };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-  byId("count").textContent = entries.length === 1 ? "One photo is answered." : `${entries.length} photos are answered.`;
+  while (working < AT_ONCE && waiting.length) work();
 }
 
-async function answer(entry) {
-  const versions = [byId("version").value, ...(byId("other").value ? [byId("other").value] : [])];
-  const image = make("img", { src: entry.url, alt: `Your photo ${entry.file.name}` });
+async function work() {
+  working += 1;
+  while (waiting.length) {
+    const entry = waiting.shift();
+    const { signal } = round;
+    try {
+      await answer(entry, signal);
+      entry.isAnswered = true;
+      tell();
+      // A heat map takes several times as long as an answer: the next photo waits for it, or all would ask at once.
+      await Promise.all(entry.heatMaps);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    }
+  }
+  working -= 1;
+}
+
+/** Say how many photos are answered: to the eye at once, to a screen reader when all are. */
+function tell() {
+  const count = shown.filter(({ isAnswered }) => isAnswered).length;
+  const isDone = count === shown.length;
+  byId("added").hidden = !shown.length;
+  byId("count").textContent = `${count} of ${shown.length} ${shown.length === 1 ? "photo is" : "photos are"} answered.`;
+  byId("done").textContent = isDone && shown.length ? byId("count").textContent : "";
+}
+
+function drawPhoto(entry) {
+  const image = make("img", { src: entry.url, alt: `Your photo ${entry.file.name}`, loading: "lazy", decoding: "async" });
   // A browser may lack a format that the server reads, such as HEIC.
   image.addEventListener("error", () => image.replaceWith(make("p", { class: "empty" }, "This browser cannot show this format.")));
-  const answers = make("div", { class: "answers" }, make("p", { class: "hint" }, "Asking the server …"));
+  entry.answers = make("div", { class: "answers" }, make("p", { class: "hint" }, "Waiting …"));
   entry.card.replaceChildren(
-    make("figure", { class: "photo" }, image, make("figcaption", {}, entry.file.name || "pasted photo")),
-    make("div", {}, answers, commandBox(entry, versions[0])),
+    make("figure", { class: "photo" }, image, make("figcaption", { title: entry.file.name }, nameOf(entry.file.name || "pasted photo"))),
+    make("div", {}, entry.answers, commandBox(entry)),
   );
-  answers.replaceChildren(...await Promise.all(versions.map((version) => answerOf(entry, version))));
 }
 
-async function answerOf(entry, version) {
+async function answer(entry, signal) {
+  const versions = [byId("version").value, ...(byId("other").value ? [byId("other").value] : [])];
+  entry.answers.replaceChildren(make("p", { class: "hint" }, "Asking the server …"));
+  entry.heatMaps = [];
+  const problem = await problemOf(entry.file);
+  const answers = problem ? [failed(entry, problem)] : await Promise.all(versions.map((version) => answerOf(entry, version, signal)));
+  signal.throwIfAborted();
+  entry.answers.replaceChildren(...answers);
+}
+
+/** Return what is wrong with a file before it is sent; "" if nothing is. */
+async function problemOf(file) {
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  if (file.size > server.limit_bytes) return `This file has ${megabytes(file.size)}; the server takes at most ${megabytes(server.limit_bytes)}. Make the photo smaller, then add it again.`;
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    return "This cannot be read: it is a folder, or the file has changed since it was added. Add the photos themselves.";
+  }
+  return file.size ? "" : "This file is empty.";
+}
+
+async function answerOf(entry, version, signal) {
   const query = new URLSearchParams({ model: byId("model").value, top_k: byId("top-k").value });
   if (version) query.set("version", version);
   try {
-    const prediction = await (await call(`/api/predict?${query}`, { body: entry.file })).json();
+    const prediction = await (await call(`/api/predict?${query}`, { body: entry.file, signal })).json();
     const box = make("section", { class: "answer", "aria-label": `Version ${prediction.version}` }, make("div", { class: "main" }, ...describe(prediction)));
-    if (byId("heat").checked) box.append(heatMap(entry, query, prediction));
+    if (byId("heat").checked) box.append(heatMap(entry, prediction, signal));
     return box;
   } catch (error) {
-    return make("p", { class: "notice bad" }, error.message);
+    if (signal.aborted) throw error;
+    return failed(entry, error.message, isPassing(error));
   }
+}
+
+// Asking again helps where the server or the network failed, and not where the photo is at fault.
+const isPassing = ({ status }) => !status || status >= 500 || status === 401 || status === 429;
+
+function failed(entry, sentence, canRetry = false) {
+  const again = canRetry ? make("button", { type: "button", class: "small", onclick: () => answerAll([entry]) }, "Try again") : null;
+  return make("div", {}, make("p", { class: "notice bad" }, sentence), again);
 }
 
 function describe(prediction) {
@@ -77,7 +150,7 @@ function describe(prediction) {
     const fill = make("div", { class: "fill" });
     fill.style.width = `${(probability * 100).toFixed(1)}%`;
     return make("li", {},
-      make("div", { class: "row apart" }, make("span", { class: "name" }, label), make("span", { class: "share" }, percent(probability))),
+      make("div", { class: "row apart" }, make("span", { class: "name", title: label }, nameOf(label)), make("span", { class: "share" }, percent(probability))),
       make("div", { class: "track", "aria-hidden": "true" }, fill));
   });
   return [
@@ -87,28 +160,34 @@ function describe(prediction) {
   ].filter(Boolean);
 }
 
-function heatMap(entry, query, prediction) {
-  const label = prediction.scores[0].label;
+/** Return the box of the heat map of the likeliest class, which is filled once it is drawn. */
+function heatMap(entry, { version, scores }, signal) {
   const box = make("figure", { class: "heat-box photo" }, make("p", { class: "hint" }, "Drawing the heat map …"));
-  query.set("class", label);
-  query.set("version", prediction.version);
-  call(`/api/heat-map?${query}`, { body: entry.file })
+  const query = new URLSearchParams({ model: byId("model").value, version });
+  entry.heatMaps.push(call(`/api/heat-map?${query}`, { body: entry.file, signal })
     .then((response) => response.blob())
     .then((png) => box.replaceChildren(
-      make("img", { class: "heat", src: URL.createObjectURL(png), alt: `Heat map of the photo for ${label}` }),
-      make("figcaption", {}, `Warm colours: what spoke for ${label}`)))
-    .catch((error) => box.replaceChildren(make("p", { class: "notice bad" }, error.message)));
+      make("img", { class: "heat", src: URL.createObjectURL(png), alt: `Heat map of the photo for ${scores[0].label}` }),
+      make("figcaption", {}, "Warm colours: what spoke for ", nameOf(scores[0].label))))
+    .catch((error) => box.replaceChildren(make("p", { class: "notice bad" }, error.message))));
   return box;
 }
 
-function commandBox(entry, version) {
-  const request = { ...server, model: byId("model").value, version, topK: byId("top-k").value, file: entry.file.name || "photo.png" };
-  const boxes = commandsFor(request).flatMap(([title, text]) => [
-    make("h3", {}, title),
-    make("div", { class: "code" }, make("pre", { tabindex: "0", role: "region", "aria-label": title }, text),
+/** Return the box with the lines to copy, written when it is opened: for the settings of that moment. */
+function commandBox(entry) {
+  const boxes = make("div");
+  const box = make("details", {}, make("summary", {}, "Send this from a program"), boxes);
+  box.addEventListener("toggle", () => { if (box.open) boxes.replaceChildren(...commandsOf(entry)); });
+  return box;
+}
+
+function commandsOf(entry) {
+  const request = { ...server, model: byId("model").value, version: byId("version").value, topK: byId("top-k").value, file: entry.file.name || "photo.png" };
+  return commandsFor(request).flatMap(([title, text]) => [
+    make("div", { class: "row apart" }, make("h3", {}, title),
       make("button", { type: "button", class: "small", "aria-label": `Copy the ${title} lines`, onclick: () => copy(text) }, "Copy")),
+    make("div", { class: "code" }, make("pre", { tabindex: "0", role: "region", "aria-label": title }, text)),
   ]);
-  return make("details", {}, make("summary", {}, "Send this from a program"), ...boxes);
 }
 
 async function copy(text) {
@@ -126,9 +205,14 @@ for (const id of ["choose", "camera"]) {
 for (const id of ["model", "version", "other", "top-k", "heat"]) {
   byId(id).addEventListener("change", () => {
     if (id === "model") loadVersions();
+    round.abort();
+    round = new AbortController();
+    waiting = [];
+    for (const box of document.querySelectorAll("#results details")) box.open = false;
     answerAll([...shown].reverse());
   });
 }
+byId("remove").addEventListener("click", removeAll);
 document.addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
   if (files.length) { event.preventDefault(); addPhotos(files); }

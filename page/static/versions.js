@@ -2,20 +2,25 @@ import { byId, call, make, showProblem } from "./base.js";
 
 const REFRESH_MS = 5000;
 const STATES = { live: "answers now", kept: "ready to go back to", loaded: "loaded beside" };
+const GROUPS = [["Not loaded yet", (state) => !state], ["Loaded already: these go live at once", (state) => state === "kept" || state === "loaded"]];
 let stream = null;
-let shownRollout = 0;
+let shownRollout = "";
+let refused = ""; // Why the last change was not begun: it stays until the next one.
 
 async function refresh() {
   try {
-    const { versions, archives, rollout } = await (await call("/api/versions")).json();
-    showProblem("");
+    const { versions, archives, rollout } = await (await call("/api/versions", { isBackground: true })).json();
+    showProblem(refused);
     draw(versions);
-    fillArchives(archives, versions);
-    if (rollout && rollout.number !== shownRollout && (rollout.is_running || shownRollout)) watch(rollout);
+    fillArchives(archives);
+    // The one that ran last is shown after a reload too, and so is one that somebody else has begun.
+    if (rollout && keyOf(rollout) !== shownRollout) watch(rollout);
   } catch (error) {
     showProblem(error.message);
   }
 }
+
+const keyOf = ({ number, began }) => `${number} ${began}`;
 
 function draw(versions) {
   const focused = document.activeElement?.dataset?.key;
@@ -29,9 +34,9 @@ function card(row, versions) {
     ["Since", row.since && new Date(row.since).toLocaleString()],
     ["Why", row.why],
     ["Workers", `${row.ready_workers} of ${row.workers} ready`],
-    ["Waiting", row.pending_requests],
+    ["In the queue", row.pending_requests],
     ["Answered", `${row.requests - row.errors} photos, ${row.errors} errors`],
-    ["Time", row.p50_ms == null ? "" : `${row.p50_ms.toFixed(0)} ms or less for half of the requests, ${row.p99_ms.toFixed(0)} ms for 99 of 100`],
+    ["Time", row.p50_ms == null ? "" : `half of the requests in ${row.p50_ms.toFixed(0)} ms, 99 of 100 in ${row.p99_ms.toFixed(0)} ms`],
   ].filter(([, value]) => value !== "");
   return make("article", { class: "card version" },
     make("div", { class: "row apart" }, make("h2", {}, `${row.model} ${row.version}`), make("span", { class: `badge ${row.state}`, title: STATES[row.state] }, row.state)),
@@ -52,25 +57,30 @@ function actions(row, versions) {
     title: `Retire ${key}?`, text: "It answers what it has accepted, then it is unloaded and its memory is free. Its archive stays in the model store.", yes: "Retire" }) }, "Retire …")];
 }
 
-function fillArchives(archives, versions) {
+function fillArchives(archives) {
   const select = byId("archive");
-  const live = new Set(versions.filter(({ state }) => state === "live").map(({ model, version }) => `${model}-${version}.mar`));
-  const names = archives.filter((name) => !live.has(name));
-  if (names.join("\n") === [...select.options].map(({ value }) => value).filter(Boolean).join("\n")) return;
+  const shown = JSON.stringify(archives);
+  if (select.dataset.shown === shown) return;
+  select.dataset.shown = shown;
   const chosen = select.value;
-  select.replaceChildren(...(names.length ? names.map((name) => make("option", { value: name }, name)) : [make("option", { value: "" }, "no other archive there yet")]));
-  if (names.includes(chosen)) select.value = chosen;
+  const groups = GROUPS.map(([label, belongs]) => [label, archives.filter(({ state }) => belongs(state))]).filter(([, members]) => members.length);
+  select.replaceChildren(...(groups.length
+    ? groups.map(([label, members]) => make("optgroup", { label }, ...members.map(({ name, state }) => make("option", { value: name }, state ? `${name} (${state})` : name))))
+    : [make("option", { value: "" }, "there is no other version yet")]));
+  if (archives.some(({ name, state }) => name === chosen && state !== "live")) select.value = chosen;
 }
 
 async function act(path, json, { title, text, yes }) {
   if (!await confirmed(title, text, yes)) return;
-  showProblem("");
+  refused = "";
   try {
     watch(await (await call(path, { json })).json());
+    byId("timeline").scrollIntoView({ block: "nearest" });
   } catch (error) {
-    showProblem(error.message);
+    refused = error.message;
     byId("problem").scrollIntoView({ block: "center" });
   }
+  showProblem(refused);
 }
 
 function confirmed(title, text, yes) {
@@ -84,13 +94,13 @@ function confirmed(title, text, yes) {
 }
 
 function watch(rollout) {
-  shownRollout = rollout.number;
+  shownRollout = keyOf(rollout);
   stream?.close();
   byId("timeline").hidden = false;
   byId("timeline-title").textContent = rollout.title;
+  byId("began").textContent = `Begun on ${new Date(rollout.began * 1000).toLocaleString()}.`;
   byId("steps").replaceChildren();
   byId("outcome").hidden = true;
-  byId("timeline").scrollIntoView({ block: "nearest" });
   stream = new EventSource("/api/timeline");
   stream.addEventListener("step", ({ data }) => {
     const { after_s, step } = JSON.parse(data);
@@ -104,6 +114,10 @@ function watch(rollout) {
     outcome.textContent = succeeded ? "Done." : "Not done. The last line says why; what was live before still answers.";
     outcome.hidden = false;
     refresh();
+  });
+  stream.addEventListener("error", () => {
+    // The browser connects again by itself, except where it was refused: then the next refresh begins anew.
+    if (stream.readyState === EventSource.CLOSED) shownRollout = "";
   });
 }
 

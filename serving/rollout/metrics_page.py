@@ -1,7 +1,7 @@
 """What the handler has counted per version, from the page of TorchServe's metrics address."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -82,8 +82,15 @@ class Counts:
 
 def parse_counts(text: str) -> Mapping[tuple[str, str], Counts]:
     """Return the counts by model and version from the text of the page."""
+    return count_samples(handler_samples(text))
+
+
+def count_samples(
+    samples: Iterable[tuple[tuple[str, str], Sample]],
+) -> Mapping[tuple[str, str], Counts]:
+    """Return the counts by model and version of what `handler_samples` yields."""
     counts_of: dict[tuple[str, str], Counts] = defaultdict(Counts)
-    for key, sample in handler_samples(text):
+    for key, sample in samples:
         counts = counts_of[key]
         if sample.name == "handler_predictions_total":
             counts.images += int(sample.value)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -21,16 +21,22 @@ class PageServer(FakeTorchServe):
     """Answers heat maps as well, and says of a photo that it is none of the classes."""
 
     outcome: str | None = None
+    names: list[str] = field(default_factory=list)
+    """Class names in place of the archive's."""
 
     def send(self, request: Request, *, timeout_s: float) -> bytes:
-        body = super().send(request, timeout_s=timeout_s)
+        answer = json.loads(super().send(request, timeout_s=timeout_s))
         if request.options.get("format") == "png":
             return png()
-        return (
-            body
-            if self.outcome is None
-            else json.dumps(json.loads(body) | {"outcome": self.outcome}).encode()
-        )
+        if self.outcome is not None:
+            answer["outcome"] = self.outcome
+        if self.names:
+            scores = [
+                {"label": name, "index": index, "probability": 1 / len(self.names)}
+                for index, name in enumerate(self.names)
+            ]
+            answer["predictions"] = scores
+        return json.dumps(answer).encode()
 
 
 def png(colour: str = "orange", side_px: int = 64) -> bytes:

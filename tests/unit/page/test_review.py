@@ -35,7 +35,7 @@ def test_labels_are_written_and_taken_back(
         f"labelled/dog/{first}.png,dog", f"none_of_these/{second}.png,none of these"
     ]  # fmt: skip
     assert manager.get("/api/review").json()["labelled"] == 2
-    assert manager.post("/api/review/undo").json() == {"photo": second}
+    assert manager.post("/api/review/undo", json={"photo": None}).json() == {"photo": second}
     listed = manager.get("/api/review").json()
     assert [photo["id"] for photo in listed["photos"]] == photo_ids[1:]
 
@@ -62,3 +62,43 @@ def test_a_class_that_cannot_be_a_folder_is_refused(
 def test_without_a_folder_there_is_nothing_to_review(manager: TestClient) -> None:
     assert manager.get("/api/review").status_code == 404
     assert "Review" not in manager.get("/", headers={"Accept": "text/html"}).text
+
+
+def test_a_label_that_is_sent_twice_counts_once(
+    manager: TestClient, photo_ids: list[str], tmp_path: Path
+) -> None:
+    """A browser that lost the answer sends its label again."""
+    body = {"photo": photo_ids[0], "class": "dog"}
+    for _ in range(2):
+        assert manager.post("/api/review/label", json=body).status_code == 200
+    assert len((tmp_path / "captured" / "labels.csv").read_text().splitlines()) == 2
+
+
+def test_somebody_elses_label_stays(manager: TestClient, photo_ids: list[str]) -> None:
+    first, second = photo_ids[:2]
+    manager.post("/api/review/label", json={"photo": first, "class": None})
+    response = manager.post("/api/review/label", json={"photo": first, "class": "dog"})
+    assert response.status_code == 409
+    assert response.json()["error"].endswith("labelled this photo meanwhile: none of these.")
+    manager.post("/api/review/label", json={"photo": second, "class": "dog"})
+    undone = manager.post("/api/review/undo", json={"photo": first}).json()
+    assert undone == {"photo": first}
+    assert manager.get("/api/review").json()["labelled"] == 1
+
+
+@pytest.mark.parametrize("path", ["/api/review/label", "/api/review/undo"])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"photo": 1, "class": 1}', b"{" * 10_000])
+def test_a_label_that_makes_no_sense_is_refused(
+    manager: TestClient, photo_ids: list[str], path: str, body: bytes
+) -> None:
+    response = manager.post(path, content=body)
+    assert response.status_code == 400
+    assert response.json()["error"].endswith(".")
+
+
+def test_before_the_first_photo_there_is_nothing_to_do(
+    manager: TestClient, context: PageContext, tmp_path: Path
+) -> None:
+    object.__setattr__(context, "capture", tmp_path / "captured")
+    listed = manager.get("/api/review").json()
+    assert (listed["photos"], listed["waiting"], listed["labelled"]) == ([], 0, 0)

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from page.context import PageContext
 from page.rollouts import Rollouts
 from page.sessions import ATTEMPTS, LIFETIME_S, Sessions, SignInLimit
-from serving.errors import BusyError, OverloadedError, UnreachableError
+from serving.errors import BusyError, OverloadedError
+from serving.rollout.live_record import locked
 from tests.unit.page.helpers import HOSTILE_CLASS, PageServer
 
 JSON_VALUES = st.recursive(
@@ -49,7 +50,7 @@ def test_what_the_page_lacks_is_said(manager: TestClient, server: PageServer) ->
     assert (wrong.status_code, "from 1 to 1000" in wrong.json()["error"]) == (400, True)
     server.faults["predict 1.0"] = OverloadedError("the queue is full.", status=503)
     response = manager.post("/api/predict?model=tiny", content=b"x")
-    assert (response.status_code, response.json()["error"]) == (503, "the queue is full.")
+    assert (response.status_code, response.json()["error"]) == (503, "The queue is full.")
 
 
 def test_a_photo_too_large_is_refused(manager: TestClient, context: PageContext) -> None:
@@ -103,12 +104,23 @@ def test_any_form_is_answered_in_a_sentence(manager: TestClient, path: str, form
     assert response.status_code == 202 or response.json()["error"].endswith(".")
 
 
-def test_watch_survives_a_server_that_is_gone(
-    manager: TestClient, context: PageContext, server: PageServer
-) -> None:
-    server.faults["metrics"] = UnreachableError("http://127.0.0.1:8082/metrics does not answer.")
-    context.history.look(context.session)
-    assert "does not answer" in manager.get("/api/watch").json()["problem"]
+def test_a_kept_version_is_not_offered_as_new(manager: TestClient) -> None:
+    assert manager.get("/api/versions").json()["archives"] == [
+        {"name": "tiny-1.0.mar", "state": "live"}, {"name": "tiny-2.0.mar", "state": ""}
+    ]  # fmt: skip
+    manager.post("/api/promote", json={"archive": "tiny-2.0.mar"})
+    wait_for_end(manager)
+    assert manager.get("/api/versions").json()["archives"] == [
+        {"name": "tiny-1.0.mar", "state": "kept"}, {"name": "tiny-2.0.mar", "state": "live"}
+    ]  # fmt: skip
+
+
+def test_another_process_holds_the_store(manager: TestClient, context: PageContext) -> None:
+    with locked(context.settings.model_store):
+        manager.post("/api/promote", json={"archive": "tiny-2.0.mar"})
+        steps, end = wait_for_end(manager)
+    assert end["succeeded"] is False
+    assert "another promotion or rollback holds" in steps[-1].lower()
 
 
 def test_sessions_expire() -> None:
@@ -136,5 +148,5 @@ def test_after_a_minute_an_address_may_try_again() -> None:
 def test_one_rollout_at_a_time() -> None:
     rollouts = Rollouts()
     rollouts.start("first", lambda report: time.sleep(0.2) or "done")
-    with pytest.raises(BusyError, match="first is still running"):
+    with pytest.raises(BusyError, match="'first' is still running here; wait"):
         rollouts.start("second", lambda report: "done")
