@@ -17,6 +17,7 @@ from cluster.errors import ClusterAddressError, ClusterStateError
 from cluster.ingress.ingress import Ingress
 from cluster.live import LiveActor, start_live
 from cluster.pointer import ModelPointer
+from cluster.probe import wants_token
 from cluster.rollout.store import ClusterStore
 from serving import stubs
 from serving.archive.reader import Archive
@@ -27,7 +28,6 @@ GRPC_SERVICER = (
 )
 LOCAL = "local"
 # Where Ray itself writes and reads the token of its own ports.
-RAY_TOKEN_FILE = Path.home() / ".ray" / "auth_token"
 # Of a message with a body of the limit: names, and the lengths of its parts.
 GRPC_OVERHEAD_BYTES = 1 << 20
 
@@ -71,8 +71,7 @@ def connected(address: str) -> Iterator[None]:
             # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
-            if RAY_TOKEN_FILE.is_file():
-                # Without this a cluster with tokens lets nobody in; one without them does not mind.
+            if wants_token(address):
                 os.environ.setdefault("RAY_AUTH_MODE", "token")
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
