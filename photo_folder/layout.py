@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from photo_folder.errors import FolderError
+from photo_folder.folds import refuse_folds
 from photo_folder.label_file import tables_in
 from photo_folder.labelled import LabelledFile, LabelledFiles, label_photos
 from photo_folder.no_class import is_content_name, without_unlabeled
@@ -39,6 +40,7 @@ def find_labelled(path: Path, *, unlabeled: Path | None = None) -> LabelledFiles
     notes: list[str] = []
     top = _descend(tree.root, notes)
     check_links(top)
+    refuse_folds(top)
     notes += [*describe_unread(top), *describe_hidden(top)]
     splits = splits_of([folder.name for folder in top.full])
     if any(folder.full for folder in top.full if folder.name in splits):

@@ -55,6 +55,8 @@ SPLIT = {"test/cat": 2, "test/dog": 2, "train/cat": 2, "train/dog": 2}
         (("train/cat", "train/dog", "train/Unlabelled", "test/cat", "test/dog"), SPLIT, "is not a class"),
         (("labeled", "unlabeled"), {"None/labeled": 2, "None/unlabeled": 2}, ""),
         (("labelled", "open", "unlabelled"), {"None/labelled": 2, "None/open": 2, "None/unlabelled": 2}, ""),
+        (("fold1", "fold2"), {"None/fold1": 2, "None/fold2": 2}, ""),
+        (("fold1/up", "fold2/down"), {"None/fold1": 2, "None/fold2": 2}, ""),
         (("face", "masks"), {"None/face": 2, "None/masks": 2}, ""),
     ],
 )  # fmt: skip
@@ -84,6 +86,9 @@ def test_a_layout_is_understood(
         (("train/images", "val/images"), "train/images' holds 2 photos but no class folder"),
         (("images", "annotations/trimaps"), "photos in annotations, images, which are not called as classes"),
         (("JPEGImages", "SegmentationClass", "SegmentationObject"), "not called as classes"),
+        (("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"), r"cross-validation \(fold1, fold2\), which are not classes"),
+        (("k-fold_01/cat", "k-fold_02/cat", "test/cat"), "name one of them test and another val"),
+        (("Fold 0/train/cat", "Fold 0/test/cat", "Fold 1/train/cat", "Fold 1/test/cat"), "such as .*Fold 0"),
         (("",), "2 photos but no class folder; name them FOLDER/CLASS/PHOTO.*--labels"),
     ],
 )  # fmt: skip
