@@ -135,14 +135,20 @@ class ServerSettings:
         """Return the text of the config.properties that Java gets; `load_models` is as TorchServe takes it.
 
         Raises:
-            SettingsError: the state folder's path is too long for the workers' sockets, or the key and the certificate
-            cannot be used for TLS.
+            SettingsError: the state folder's path is too long for the workers' sockets, the key and the certificate
+            cannot be used for TLS, or there is no file of metrics.
         """
         self._check_socket_path()
         properties = dict(self.properties)
         metrics = properties.get("metrics_config")
         # TorchServe drops undeclared metrics, so the handler's are declared unless the user gives a file.
         declared = self.config.parent / metrics if metrics else METRICS_CONFIG
+        if not declared.is_file():
+            # Without it every worker would end as it starts, and say so in a log only.
+            raise SettingsError(
+                f"metrics_config in {self.config} is {metrics!r}, and there is no file {declared}; give the file that "
+                "declares the metrics, or remove the line for headswap's own."
+            )
         properties["metrics_config"] = str(declared.resolve())
         parts = urlsplit(properties.get("inference_address", "http://127.0.0.1:8080"))
         scheme = self._scheme("inference_address", parts.scheme)

@@ -108,3 +108,15 @@ def test_a_state_folder_too_long_for_unix_sockets_is_rejected_before_the_start(
 def test_incomplete_tls_settings_are_rejected(settings_of, lines, message):
     with pytest.raises(SettingsError, match=message):
         settings_of(*lines)
+
+
+def test_a_file_of_metrics_that_is_not_there_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "config.properties"
+    config.write_text("metrics_config=metrics.yaml\n")
+    settings = load_settings(config=config, model_store=tmp_path, state=tmp_path)
+    with pytest.raises(
+        SettingsError, match=r"metrics_config .* 'metrics\.yaml', and there is no file"
+    ):
+        settings.render("")
+    (tmp_path / "metrics.yaml").touch()
+    assert str(tmp_path / "metrics.yaml") in settings.render("")
