@@ -165,3 +165,17 @@ def test_options_that_do_not_fit_are_one_line_and_exit_with_2(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_without_ray_a_sentence_says_how_to_get_it(
+    archive: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "cluster.folders", raising=False)
+    options = ["--archive", str(archive), "--out", str(tmp_path / "out"), "--cluster", "auto"]
+    assert main(["predict", str(photos), *options]) == 2
+    assert "needs the package 'ray': pip install 'headswap[host,ray]'" in capsys.readouterr().err
