@@ -79,6 +79,8 @@ def open_log(name: str, folder: str | None) -> logging.Logger:
         handler = logging.handlers.WatchedFileHandler(Path(folder) / f"{name}.log")
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger(f"headswap.{name}")
+    for before in logger.handlers:
+        before.close()
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     return logger

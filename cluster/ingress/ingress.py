@@ -105,7 +105,7 @@ class Ingress:
     async def _predict(self, request: Request, target: Target, body: bytes) -> Response:
         content_type = request.headers.get("content-type", "")
         headers = read_headers(request.headers.raw)
-        parameters = await read_parameters(body, content_type)
+        parameters = read_parameters(body, content_type)
         answer = await self._classify(
             target.model,
             target.version,
