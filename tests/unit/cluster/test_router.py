@@ -180,7 +180,7 @@ def test_a_candidate_is_compared_with_the_live_version_on_the_same_photos() -> N
         counts, agreement, _ = served.live.state.totals()
         compared = agreement["m", "2.0"]
         assert (compared.compared, compared.agreed) == (6, 1)
-        # What is asked for the comparison alone is no request of a client.
+        # What is asked for the comparison alone does not count as a client's request.
         assert counts["m", "2.0"].images == 7
         assert ("m", "1.0") not in counts
 
