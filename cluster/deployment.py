@@ -14,6 +14,7 @@ from cluster.errors import VersionFailedError
 from cluster.names import DEPLOYMENT, application_name
 from cluster.replica import Replica
 from serving.archive.reader import Archive
+from serving.archive.repack import read_model_config
 
 POLL_S = 0.2
 
@@ -26,8 +27,6 @@ class VersionOptions:
     replicas_max: int = 1
     cpus_per_replica: float = defaults.REPLICA_CPUS
     gpus_per_replica: float = 0.0
-    batch_size: int = 1
-    """Requests that a replica computes together: the archive's on a GPU, 1 on a CPU."""
     queued_requests: int = defaults.QUEUED_REQUESTS
     logs: str | None = None
     """Folder of requests.log on each node; None: Ray's own logs."""
@@ -41,7 +40,8 @@ def deploy(archive: Archive, options: VersionOptions) -> None:
     """
     give(archive)
     name = application_name(archive.name, archive.version)
-    application = _deployment(options).bind(archive.sha256, logs=options.logs)
+    batch_size = int(read_model_config(archive.path).get("batchSize", 1))
+    application = _deployment(options, batch_size).bind(archive.sha256, logs=options.logs)
     target = serve.RunTarget(application, name=name, route_prefix=None)
     serve.run_many([target], wait_for_applications_running=False)
     _wait(name, f"{archive.name} {archive.version}")
@@ -71,14 +71,15 @@ def handle_of(model: str, version: str) -> Any:
     return serve.get_deployment_handle(DEPLOYMENT, application_name(model, version))
 
 
-def _deployment(options: VersionOptions) -> Any:
+def _deployment(options: VersionOptions, batch_size: int) -> Any:
+    """Return the deployment; a replica computes batches of the archive's size on a GPU, single requests on a CPU."""
     # Ray gives a process one thread for each whole CPU, at least one; handler.threads_per_worker overrides it.
     actor_options: dict[str, float] = {"num_cpus": options.cpus_per_replica}
     ongoing = defaults.CPU_ONGOING_REQUESTS
     target = defaults.TARGET_ONGOING_REQUESTS
     if options.gpus_per_replica:
         actor_options["num_gpus"] = options.gpus_per_replica
-        ongoing = defaults.GPU_ONGOING_BATCHES * options.batch_size
+        ongoing = defaults.GPU_ONGOING_BATCHES * batch_size
         target = max(1.0, ongoing * defaults.TARGET_ONGOING_REQUESTS / 2)
     return serve.deployment(
         name=DEPLOYMENT,

@@ -53,12 +53,7 @@ class Replica:
         # One thread: the handler, like a TorchServe worker, takes one batch at a time. Apart from the event loop,
         # which answers Serve's health checks meanwhile.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="handler")
-        self._has_gpu = _gpu_id() is not None
-        if self._has_gpu:
-            config = _model_config(self._folder)
-            # Of the archive, as TorchServe reads them; the delay is in milliseconds.
-            self._respond_in_batch.set_max_batch_size(max(1, int(config.get("batchSize", 1))))
-            self._respond_in_batch.set_batch_wait_timeout_s(config.get("maxBatchDelay", 1) / 1000)
+        self._batch_on_gpu(None if _gpu_id() is None else _model_config(self._folder))
 
     async def respond(self, parameters: list[Parameter], headers: dict[str, str]) -> Answer:
         """Return the handler's response to one request as TorchServe's frontend passes it on."""
@@ -71,6 +66,15 @@ class Replica:
     async def describe(self) -> dict[str, Any]:
         """Return the model card, how it is served here, and this process."""
         return {**self._classifier.describe(), "pid": os.getpid()}
+
+    def _batch_on_gpu(self, model_config: dict[str, Any] | None) -> None:
+        """Compute batches as the archive's settings say; None: single requests, on a CPU."""
+        self._has_gpu = model_config is not None
+        if model_config is not None:
+            # As TorchServe reads them; the delay is in milliseconds.
+            self._respond_in_batch.set_max_batch_size(max(1, int(model_config.get("batchSize", 1))))
+            wait_s = model_config.get("maxBatchDelay", 1) / 1000
+            self._respond_in_batch.set_batch_wait_timeout_s(wait_s)
 
     @serve.batch  # type: ignore[untyped-decorator]
     async def _respond_in_batch(self, requests: list[Message]) -> list[Answer]:

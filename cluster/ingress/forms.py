@@ -1,5 +1,7 @@
 """Multipart forms taken apart in memory, by the parser that Starlette uses: its own form would go through files."""
 
+from typing import Any
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -34,7 +36,7 @@ class _Form:
         self._headers: dict[bytes, bytes] = {}
         self._data = bytearray()
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> Any:
         """Return the parser's callbacks, which are all methods named on_*."""
         return {name: getattr(self, name) for name in dir(self) if name.startswith("on_")}
 

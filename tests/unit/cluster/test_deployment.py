@@ -29,7 +29,9 @@ def test_a_name_is_part_of_a_file_name(model: str, version: str) -> None:
 
 
 def test_a_replica_on_a_cpu_has_one_request_and_one_that_waits() -> None:
-    deployment = _deployment(VersionOptions(replicas_min=2, replicas_max=3, queued_requests=7))
+    deployment = _deployment(
+        VersionOptions(replicas_min=2, replicas_max=3, queued_requests=7), batch_size=4
+    )
     assert deployment.max_ongoing_requests == defaults.CPU_ONGOING_REQUESTS
     assert deployment.max_queued_requests == 7
     scaling = deployment._deployment_config.autoscaling_config
@@ -38,7 +40,7 @@ def test_a_replica_on_a_cpu_has_one_request_and_one_that_waits() -> None:
 
 
 def test_a_replica_on_a_gpu_has_two_batches() -> None:
-    deployment = _deployment(VersionOptions(gpus_per_replica=1, batch_size=32))
+    deployment = _deployment(VersionOptions(gpus_per_replica=1), batch_size=32)
     assert deployment.max_ongoing_requests == 64
     assert deployment.ray_actor_options["num_gpus"] == 1
 

@@ -1,15 +1,20 @@
 """What a replica makes of its process: the archive's own code, TorchServe's metrics and request lines."""
 
+import asyncio
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cluster.message import Parameter
+from cluster.replica import Replica
 from cluster.replica_logs import HandlerOutput, RayMetrics, open_log
 from handlers.metric_buffer import MetricBuffer
 
@@ -102,3 +107,46 @@ def test_a_renamed_log_is_written_anew(output: Path) -> None:
 )
 def test_an_odd_line_is_no_error(metrics: RayMetrics, line: str) -> None:
     metrics.write(line)
+
+
+class BatchClassifier:
+    """A classifier that remembers how many requests came together, and answers with each one's body."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def respond(self, items: list[dict[str, Any]], headers: list[dict[str, Any]]) -> list[Any]:
+        self.batches.append(len(items))
+        time.sleep(0.05)
+        return [
+            SimpleNamespace(
+                status=200, phrase="OK", content_type="image/png", headers={}, body=item["body"]
+            )
+            for item in items
+        ]
+
+
+@pytest.mark.parametrize(("has_gpu", "batches"), [(False, [1] * 9), (True, [4, 4, 1])])
+def test_a_gpu_computes_batches_and_a_cpu_single_requests(
+    has_gpu: bool, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Serve compares the size of batches with it and warns.
+    numbers = SimpleNamespace(max_ongoing_requests=8)
+    context = SimpleNamespace(_deployment_config=numbers)
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: context)
+
+    async def respond_to_nine() -> list[bytes]:
+        replica = Replica.__new__(Replica)
+        replica._classifier = classifier
+        replica._repeated_key = "repeated"
+        replica._thread = ThreadPoolExecutor(1)
+        replica._batch_on_gpu({"batchSize": 4, "maxBatchDelay": 20} if has_gpu else None)
+        answers = await asyncio.gather(
+            *(replica.respond([Parameter("body", "", bytes([n]))], {}) for n in range(9))
+        )
+        replica._thread.shutdown()
+        return [answer.body for answer in answers]
+
+    classifier = BatchClassifier()
+    assert asyncio.run(respond_to_nine()) == [bytes([n]) for n in range(9)]
+    assert classifier.batches == batches
