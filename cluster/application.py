@@ -68,6 +68,8 @@ def connected(address: str) -> Iterator[None]:
             # The limit of gRPC messages is read by the proxies that Ray starts.
             limit = str(defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES)
             os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", limit)
+            # Otherwise Ray reports to its makers what it runs on.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
             ray.init(address="local", include_dashboard=False, **quiet)
         else:

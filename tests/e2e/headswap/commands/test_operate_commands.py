@@ -35,6 +35,7 @@ ELSEWHERE = {
     "nvidia-smi": "needs a GPU; its arguments are compared with those NVIDIA documents",
     "make": "needs a package index, or is this very run; make is asked whether it has the target",
     "headswap tune": "takes eight minutes; test_tune.py runs it shorter, an archive's own settings stand in",
+    "headswap cluster": "needs Ray; tests/e2e/headswap/serving and cluster run it",
     "headswap export": "needs a trained run; test_served_int8.py exports one in 8 bits and serves it",
     "headswap serve --capture": "keeps photos for the next two",
     "headswap review": "needs captured photos, which test_improve.py has",
