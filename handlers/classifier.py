@@ -71,6 +71,8 @@ class Classifier:
         self._buffer = MetricBuffer()
         self._metrics = Metrics(metric_cache, archive.card, self._buffer)
         self._request_log = RequestLog(archive.card, self._buffer)
+        self._has_score = settings.unknown and bool(archive.card.unknown)
+        self._has_outcome = self._has_score or settings.min_probability > 0
         self._writer = ResponseWriter(archive.card)
         self._explainer = Explainer(archive, settings)
         self._drain_marker = DrainMarker(archive.folder, worker_pid=os.getpid())
@@ -140,12 +142,10 @@ class Classifier:
     def _check_outputs(self, request: Request) -> None:
         if request.tensors is not None:
             wanted = request.options.wants_outcome
-            has_score = wanted and self._settings.unknown and bool(self.archive.card.unknown)
-            has_threshold = wanted and self._settings.min_probability > 0
             check_outputs(
                 request.tensors,
-                has_outcome=has_score or has_threshold,
-                has_unknown_score=has_score,
+                has_outcome=wanted and self._has_outcome,
+                has_unknown_score=wanted and self._has_score,
             )
 
     def _classify(self, batch: list[_Pending], timings: Timings) -> None:
@@ -199,7 +199,11 @@ class Classifier:
 
     def _write_response(self, pending: _Pending) -> Response:
         if MODEL_QUERY in pending.headers:
-            return self._writer.open_inference_model(pending.headers[MODEL_QUERY])
+            return self._writer.open_inference_model(
+                pending.headers[MODEL_QUERY],
+                has_outcome=self._has_outcome,
+                has_unknown_score=self._has_score,
+            )
         request, results = pending.request, pending.results
         if pending.rejection is not None or request is None or results is None:
             error = pending.rejection or InternalError("the request was not processed.")

@@ -33,6 +33,9 @@ ONNX_OUTPUT = "probabilities"
 FEATURES_OUTPUT = "features"
 # What the unknown score compares features with; archives of earlier versions have none.
 UNKNOWN_FILE = "unknown.safetensors"
+# In an archive whose model.onnx is quantised: the tensor of that file with the scale of int8's scores, which are other
+# than float32's, of which `scale` is.
+UNKNOWN_SCALE, UNKNOWN_SCALE_INT8 = "scale", "scale_int8"
 # Largest difference of a probe's unknown score. 1 is the distance from a typical photo to the threshold: an engine or
 # decoder that moves scores by almost a third of it would change outcomes.
 UNKNOWN_TOLERANCE = 0.3

@@ -179,7 +179,8 @@ def _int8_cost(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as work:
         onnx, int8 = Path(work, "a.onnx"), Path(work, "int8.onnx")
         export_onnx(load_network(run), onnx, spec)
-        return quantise_and_compare(onnx, int8, photos=read_data(config), spec=spec).to_dict()
+        cost, _ = quantise_and_compare(onnx, int8, photos=read_data(config), spec=spec)
+        return cost.to_dict()
 
 
 def tables(results: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import document
 from benchmarks.measurements import result_file
-from benchmarks.training import backbones, batchnorm, features, speed, unlabeled
+from benchmarks.training import backbones, batchnorm, features, speed, unknown, unlabeled
 from training.compare.table import markdown_table, read_comparison
 from training.fit.batches import FEATURE_VIEWS
 
@@ -51,6 +51,11 @@ def batchnorm_table() -> str:
     return batchnorm.table(json.loads(batchnorm.RESULTS.read_text()))
 
 
+def unknown_table() -> str:
+    """Return the table of unknown.json as Markdown."""
+    return unknown.table(json.loads(result_file("unknown").read_text()))
+
+
 def backbones_tables() -> str:
     """Return the tables of backbones.json as Markdown."""
     return backbones.tables(json.loads(backbones.RESULTS.read_text()))
@@ -67,6 +72,7 @@ def speed_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "training": speed_table,
     "comparison": comparison_tables,
+    "unknown": unknown_table,
     "unlabeled": unlabeled_table,
     "batchnorm": batchnorm_table,
     "backbones": backbones_tables,

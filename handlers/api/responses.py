@@ -116,8 +116,13 @@ class ResponseWriter:
             headers=response.headers | {LENGTH_HEADER: str(len(response.body))},
         )
 
-    def open_inference_model(self, query: str) -> Response:
-        """Return that the model is ready, or its metadata, as the Open Inference Protocol has them."""
+    def open_inference_model(
+        self, query: str, *, has_outcome: bool, has_unknown_score: bool
+    ) -> Response:
+        """Return that the model is ready, or its metadata, as the Open Inference Protocol has them.
+
+        `has_outcome` and `has_unknown_score` say whether its answers here have these outputs.
+        """
         content: dict[str, Any] = {"name": self._card.name}
         if query == "ready":
             return self._respond(HTTPStatus.OK, content | {"ready": True})
@@ -125,7 +130,7 @@ class ResponseWriter:
             HTTPStatus.OK,
             content
             | {"versions": [self._card.version], "platform": "headswap"}
-            | metadata_tensors(has_unknown_score=bool(self._card.unknown)),
+            | metadata_tensors(has_outcome=has_outcome, has_unknown_score=has_unknown_score),
         )
 
     def open_inference_rejection(self, error: RequestRejectedError) -> Response:

@@ -20,18 +20,13 @@ TENSORS: dict[str, Any] = {
     ],
 }
 
-_OUTCOME_NAMES = ("outcome", "unknown_score")
-
 _FORMAT_OF: dict[str, str] = {"INT64": "q", "FP32": "f"}
 
 
-def metadata_tensors(*, has_unknown_score: bool) -> dict[str, Any]:
-    """Return the inputs and outputs of a model; without a score it has no outcome."""
-    outputs = [
-        output
-        for output in TENSORS["outputs"]
-        if has_unknown_score or output["name"] not in _OUTCOME_NAMES
-    ]
+def metadata_tensors(*, has_outcome: bool, has_unknown_score: bool) -> dict[str, Any]:
+    """Return the inputs and outputs of a model, those of the outcome only where its answers have them."""
+    missing = {"outcome": not has_outcome, "unknown_score": not has_unknown_score}
+    outputs = [output for output in TENSORS["outputs"] if not missing.get(output["name"])]
     return TENSORS | {"outputs": outputs}
 
 

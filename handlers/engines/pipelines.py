@@ -111,8 +111,9 @@ def choose_pipeline(
     if jpeg.simplejpeg is None:
         logger.warning("simplejpeg is not installed here: Pillow decodes JPEGs instead, slower.")
     loader = CpuLoader(archive.card.preprocessing, settings.limits)
-    scorer = _load_scorer(archive, settings)
-    return Pipeline(loader, choose_cpu_engine(archive, settings), settings, scorer)
+    engine = choose_cpu_engine(archive, settings)
+    scorer = _load_scorer(archive, settings, engine.precision)
+    return Pipeline(loader, engine, settings, scorer)
 
 
 def make_cuda_pipeline(
@@ -129,12 +130,15 @@ def make_cuda_pipeline(
         largest_batch=settings.largest_batch,
         precision=settings.precision,
     )
-    scorer = _load_scorer(archive, settings)
+    scorer = _load_scorer(archive, settings, engine.precision)
     return Pipeline(loader, engine, settings, scorer)
 
 
-def _load_scorer(archive: ExtractedArchive, settings: HandlerSettings) -> UnknownScorer | None:
+def _load_scorer(
+    archive: ExtractedArchive, settings: HandlerSettings, precision: ArchivePrecision
+) -> UnknownScorer | None:
     """Return the unknown score, None where the archive has none or the host wants none. Raises WeightsError."""
     if not archive.has_unknown_score or not settings.unknown:
         return None
-    return read_scorer(archive.unknown_path, sha256=str(archive.card.unknown.get("sha256", "")))
+    sha256 = str(archive.card.unknown.get("sha256", ""))
+    return read_scorer(archive.unknown_path, sha256=sha256, precision=precision)

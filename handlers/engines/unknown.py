@@ -1,10 +1,12 @@
 """The unknown score: how unlike the training photos a photo's features are.
 
-The sum of two standardised scores of the same features: the distance to the nearest training photos (Sun et al., 2022,
-https://arxiv.org/abs/2204.06507), in their principal components, which finds other kinds of pictures; and the energy
-(Liu et al., 2020, https://arxiv.org/abs/2010.03759), which finds neighbours of the classes.
+The sum of three standardised scores of the same features: the distance to the nearest training photos (Sun et al.,
+2022, https://arxiv.org/abs/2204.06507), in their principal components, which finds other kinds of pictures; and the
+energy (Liu et al., 2020, https://arxiv.org/abs/2010.03759) of the network's own last layer and of a linear discriminant
+analysis, as of normal distributions of one covariance (Lee et al., 2018, https://arxiv.org/abs/1807.03888), which find
+neighbours of the classes.
 
-Legend: B batch, D features, R components, P prototypes, K classes.
+Legend: B batch, D features, R components, P prototypes, K classes, C of them with training photos.
 """
 
 from collections.abc import Mapping
@@ -14,11 +16,16 @@ from typing import Self
 
 import numpy as np
 
+from handlers.contract import UNKNOWN_SCALE, UNKNOWN_SCALE_INT8
 from handlers.engines.weights import read_weights
 from handlers.errors import WeightsError
+from handlers.model_card import ArchivePrecision
 
 # The distance is the mean of those to this many prototypes.
 NEIGHBOURS = 3
+# Of distance, energy of the head and energy of the discriminant analysis in the sum: chosen by leaving classes out
+# (benchmarks/training/unknown.py compares equal weights, and none for the analysis).
+WEIGHTS = (1.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +40,12 @@ class UnknownScorer:
     """`(K, D)`: the network's last layer."""
     head_bias: np.ndarray
     """`(K,)`."""
+    discriminant_weight: np.ndarray
+    """`(C, D)`: the linear functions of the discriminant analysis."""
+    discriminant_bias: np.ndarray
+    """`(C,)`."""
     standards: np.ndarray
-    """`(4,)`: mean and standard deviation of the distance and of the energy on val."""
+    """`(6,)`: mean and standard deviation on val of the distance, the energy of the head, and that of the analysis."""
     scale: np.ndarray
     """`(2,)`: which sums become score 0, that of a typical val photo, and 1, the threshold."""
 
@@ -47,7 +58,9 @@ class UnknownScorer:
             "prototypes": (len(self.prototypes), rank),
             "head_weight": (count, size),
             "head_bias": (count,),
-            "standards": (4,),
+            "discriminant_weight": (len(self.discriminant_bias), size),
+            "discriminant_bias": (len(self.discriminant_bias),),
+            "standards": (6,),
             "scale": (2,),
         }
         for name, shape in shapes.items():
@@ -56,8 +69,11 @@ class UnknownScorer:
                 raise ValueError(f"{name} must be finite and {shape}, not {value.shape}")
         if not self.standards[1::2].all():
             raise ValueError("its standard deviations must not be 0")
-        if not len(self.prototypes) or not self.scale[1] > self.scale[0]:
-            raise ValueError("it needs prototypes and a threshold above a typical photo's score")
+        is_empty = not len(self.prototypes) or not len(self.discriminant_bias)
+        if is_empty or not self.scale[1] > self.scale[0]:
+            raise ValueError(
+                "it needs prototypes, classes and a threshold above a typical photo's score"
+            )
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return `(B,) float32` for features `(B, D)`: 0 is a typical val photo's, above 1 is unknown."""
@@ -66,11 +82,22 @@ class UnknownScorer:
         return scores
 
     def raw_scores(self, features: np.ndarray) -> np.ndarray:
-        """Return `(B,) float32`, the sum of the two standardised scores."""
-        distance, energy = self.distances(features), self.energies(features)
-        mean_d, std_d, mean_e, std_e = self.standards
-        raw: np.ndarray = (distance - mean_d) / std_d + (energy - mean_e) / std_e
+        """Return `(B,) float32`, the weighted sum of the standardised scores."""
+        means, deviations = self.standards[::2], self.standards[1::2]
+        parts = zip(WEIGHTS, self.parts(features), means, deviations, strict=True)
+        raw: np.ndarray = sum(
+            (weight * (values - mean) / deviation for weight, values, mean, deviation in parts),
+            np.zeros(len(features), np.float32),
+        )
         return raw
+
+    def parts(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the distance and both energies, each `(B,)`."""
+        return (
+            self.distances(features),
+            energies(features @ self.head_weight.T + self.head_bias),
+            energies(features @ self.discriminant_weight.T + self.discriminant_bias),
+        )
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Return `(B,)`: 1 - cosine to the nearest prototypes, 0..2; what lies outside the components counts as far."""
@@ -79,13 +106,6 @@ class UnknownScorer:
         nearest = np.partition(similarities, -count, axis=1)[:, -count:]
         distances: np.ndarray = 1 - nearest.mean(1)
         return distances
-
-    def energies(self, features: np.ndarray) -> np.ndarray:
-        """Return `(B,)`: minus the logarithm of the sum of the exponentials of the logits."""
-        logits = features @ self.head_weight.T + self.head_bias
-        top = logits.max(1, keepdims=True)
-        energies: np.ndarray = -top[:, 0] - np.log(np.exp(logits - top).sum(1))
-        return energies
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what a file of it holds."""
@@ -97,6 +117,13 @@ class UnknownScorer:
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
+def energies(logits: np.ndarray) -> np.ndarray:
+    """Return `(B,)`: minus the logarithm of the sum of the exponentials of logits `(B, K)`."""
+    top = logits.max(1, keepdims=True)
+    values: np.ndarray = -top[:, 0] - np.log(np.exp(logits - top).sum(1))
+    return values
+
+
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Return the rows scaled to length 1; rows of zeros stay so."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -104,13 +131,17 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def read_scorer(path: Path, *, sha256: str = "") -> UnknownScorer:
-    """Return the scorer of an archive's file.
+def read_scorer(
+    path: Path, *, sha256: str = "", precision: ArchivePrecision = "float32"
+) -> UnknownScorer:
+    """Return the scorer of an archive's file, for features computed in this precision.
 
     Raises:
         WeightsError: there is no such file, it has another sha256, or it does not hold a scorer.
     """
-    tensors = read_weights(path, sha256=sha256)
+    tensors = dict(read_weights(path, sha256=sha256))
+    if precision == "int8" and UNKNOWN_SCALE_INT8 in tensors:
+        tensors[UNKNOWN_SCALE] = tensors[UNKNOWN_SCALE_INT8]
     try:
         return UnknownScorer.from_arrays({name: value.numpy() for name, value in tensors.items()})
     except (KeyError, ValueError, AttributeError, TypeError) as error:

@@ -33,10 +33,9 @@ from training.evaluation.metrics import (
 from training.evaluation.selection import EvaluatedSplit, Selection, select_photos
 from training.run import Run, open_finished_run, write_json
 from training.threads import limit_torch_threads
-from training.unknown.fitting import PROTOTYPES, Head
+from training.unknown.fitting import PROTOTYPES, Features, Head
 from training.unknown.negatives import read_negatives
 from training.unknown.run_score import (
-    Features,
     FittedScore,
     as_features,
     describe,

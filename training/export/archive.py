@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load_file, save
 
 import handlers
@@ -31,6 +32,7 @@ from handlers.contract import (
     PROBES_FILE,
     PROBES_FOLDER,
     UNKNOWN_FILE,
+    UNKNOWN_SCALE_INT8,
     WEIGHTS_FILE,
     archive_file_name,
 )
@@ -51,7 +53,7 @@ from training.export.probes import INT8_TOLERANCE, TOLERANCE, choose_probes, wri
 from training.export.quantisation import QuantisationCost, quantise_and_compare
 from training.own_photos import read_own_photos
 from training.run import Run, open_finished_run
-from training.unknown.run_score import read_score
+from training.unknown.run_score import FittedScore, read_score
 
 
 def export_archive(
@@ -106,14 +108,14 @@ def export_archive(
             stage.mkdir()
             messages: list[str] = []
             fitted = read_score(run, weights_sha256=evaluation["weights_sha256"])
-            cost = _write_network(
+            cost, int8_scorer = _write_network(
                 stage,
                 run,
                 probes,
                 temperature=evaluation["temperature"],
                 precision=precision,
                 cpu_engine=cpu_engine,
-                scorer=None if fitted is None else fitted.scorer,
+                fitted=fitted,
                 report=messages.append,
             )
             card = _make_card(
@@ -123,7 +125,9 @@ def export_archive(
                 version=version,
                 weights_sha256=sha256_of(stage / WEIGHTS_FILE),
                 cost=cost,
-                unknown=_pack_unknown(stage, run, evaluation) if fitted is not None else {},
+                unknown={}
+                if fitted is None
+                else _pack_unknown(stage, fitted, int8_scorer, evaluation),
             )
             (stage / MODEL_CARD_FILE).write_text(card.to_json())
             settings = with_limits(model_config, run.config().limits)
@@ -148,10 +152,11 @@ def _write_network(
     temperature: float,
     precision: ArchivePrecision,
     cpu_engine: CpuEngine,
-    scorer: UnknownScorer | None,
+    fitted: FittedScore | None,
     report: Callable[[str], None],
-) -> QuantisationCost | None:
-    """Write the network in each of its formats, and probes for it; return the cost of int8, if chosen."""
+) -> tuple[QuantisationCost | None, UnknownScorer | None]:
+    """Write the network in each of its formats, and probes for it; return the cost of int8 and its unknown score."""
+    scorer = None if fitted is None else fitted.scorer
     spec = preprocessing_of(run.config())
     pixels = [load_checked(photo, spec) for photo in photos]
     network = load_network(run, temperature=temperature)
@@ -167,7 +172,7 @@ def _write_network(
         write_probes(stage / PROBES_FILE, photos, outputs, tolerance=TOLERANCE, scorer=scorer)
         mnn_path = stage / MNN_FILE
         report(add_mnn(onnx_path, mnn_path, pixels=pixels, expected=rows, cpu_engine=cpu_engine))
-        return None
+        return None, None
     write_probes(stage / FLOAT32_PROBES_FILE, photos, outputs, tolerance=TOLERANCE, scorer=scorer)
     # Outside the stage, because all files in the stage go into the archive.
     float32_path = onnx_path.rename(stage.parent / "float32.onnx")
@@ -175,19 +180,30 @@ def _write_network(
     with contextlib.suppress(ExportError):
         mnn_path = float32_path.with_suffix(".mnn")
         others.append(make_mnn_engine(float32_path, mnn_path, pixels=pixels, expected=rows))
-    cost = quantise_and_compare(
-        float32_path, onnx_path, photos=read_own_photos(run), spec=spec, others=others
+    cost, int8_scorer = quantise_and_compare(
+        float32_path,
+        onnx_path,
+        photos=read_own_photos(run),
+        spec=spec,
+        fitted=fitted,
+        others=others,
     )
     outputs = OnnxEngine(onnx_path, thread_count=1).outputs(pixels)
-    write_probes(stage / PROBES_FILE, photos, outputs, tolerance=INT8_TOLERANCE, scorer=scorer)
+    write_probes(stage / PROBES_FILE, photos, outputs, tolerance=INT8_TOLERANCE, scorer=int8_scorer)
     for line in cost.lines():
         report(line)
-    return cost
+    return cost, int8_scorer
 
 
-def _pack_unknown(stage: Path, run: Run, evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Copy the run's unknown score to the stage, and return what the card says of it."""
-    shutil.copyfile(run.unknown_path, stage / UNKNOWN_FILE)
+def _pack_unknown(
+    stage: Path, fitted: FittedScore, int8_scorer: UnknownScorer | None, evaluation: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the run's unknown score to the stage, with int8's scale if there is one, and return what the card says."""
+    arrays = fitted.scorer.arrays()
+    if int8_scorer is not None:
+        arrays[UNKNOWN_SCALE_INT8] = int8_scorer.scale
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    (stage / UNKNOWN_FILE).write_bytes(save_arrays(contiguous))
     return {**evaluation.get("unknown", {}), "sha256": sha256_of(stage / UNKNOWN_FILE)}
 
 

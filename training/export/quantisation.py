@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from handlers.contract import ONNX_INPUT
-from handlers.engines.cpu_engines import Engine, OnnxEngine
+from handlers.engines.cpu_engines import Engine, OnnxEngine, Outputs
+from handlers.engines.unknown import UnknownScorer
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.balance import stratified_sample
 from training.data.dataset import served_pixels
 from training.data.photos import Photo, PhotoSet
 from training.errors import ExportError
 from training.export.engine_speed import time_interleaved
+from training.unknown.fitting import with_threshold
+from training.unknown.run_score import FittedScore
 
 CALIBRATION_PHOTOS = 64
 # Calibration keeps the outputs of all layers for this many photos in memory: about 100 MB per photo for EfficientNet-B0
@@ -55,6 +58,12 @@ class QuantisationCost:
     bytes_float32: int
     """Of model.onnx."""
     bytes_int8: int
+    known_float32: int | None = None
+    """Photos that the unknown score accepts; None without one."""
+    known_int8_before: int | None = None
+    """Those that it accepts of int8's features with the threshold of float32."""
+    known_int8: int | None = None
+    """And with a threshold of their own, which the archive has."""
 
     @property
     def agreement(self) -> float:
@@ -75,7 +84,16 @@ class QuantisationCost:
             f"  probabilities       differ by at most {self.largest_difference:.3f}",
             f"  one photo           {self.ms_int8:.1f} ms, float32 {self.ms_float32:.1f} ms in {self.float32_engine}: "
             f"{self._speed()}",
+            *self._known_lines(),
             f"  model.onnx          {self.bytes_int8 / 1e6:.1f} MB, float32 {self.bytes_float32 / 1e6:.1f} MB",
+        ]
+
+    def _known_lines(self) -> list[str]:
+        if self.known_float32 is None:
+            return []
+        return [
+            f"  taken as known      {self.known_int8}, float32 {self.known_float32} (with the threshold of float32 "
+            f"{self.known_int8_before})"
         ]
 
     def _warning(self) -> str:
@@ -96,11 +114,13 @@ def quantise_and_compare(
     *,
     photos: PhotoSet,
     spec: PreprocessingSpec,
+    fitted: FittedScore | None = None,
     others: Sequence[Engine[np.ndarray]] = (),
-) -> QuantisationCost:
+) -> tuple[QuantisationCost, UnknownScorer | None]:
     """Write the ONNX file `source` as int8, calibrated on train photos, and return its cost on val photos.
 
-    `others` are engines of the same float32 network: int8 is timed against the fastest.
+    With `fitted`, the unknown score of float32, also return it with a threshold for int8's features, which accepts as
+    large a share of val. `others` are engines of the same float32 network: int8 is timed against the fastest.
 
     Raises:
         ExportError: this network cannot be quantised.
@@ -113,6 +133,7 @@ def quantise_and_compare(
         photos=stratified_sample(photos.of("val"), COMPARED_PHOTOS),
         spec=spec,
         calibration_photos=len(calibration),
+        fitted=fitted,
         others=others,
     )
 
@@ -166,20 +187,22 @@ def compare(
     photos: Sequence[Photo],
     spec: PreprocessingSpec,
     calibration_photos: int,
+    fitted: FittedScore | None = None,
     others: Sequence[Engine[np.ndarray]] = (),
-) -> QuantisationCost:
-    """Return the cost of the int8 file on these photos, which it must not have been calibrated on."""
+) -> tuple[QuantisationCost, UnknownScorer | None]:
+    """Return the cost of the int8 file on these photos, which it must not have been calibrated on, and its score."""
     onnx, quantised = (OnnxEngine(path, thread_count=1) for path in (float32, int8))
-    rows: list[list[np.ndarray]] = [[], []]
+    rows: list[list[Outputs]] = [[], []]
     for pixels, _ in served_pixels(photos, spec, batch_size=BATCH_SIZE):
         for engine, batches in zip((onnx, quantised), rows, strict=True):
-            batches.append(engine.probabilities(list(pixels.numpy())))
-    before, after = (np.concatenate(batches) for batches in rows)
+            batches.append(engine.outputs(list(pixels.numpy())))
+    before, after = (np.concatenate([part.probabilities for part in batches]) for batches in rows)
+    known, scorer = _recalibrate(fitted, *rows)
     labels = np.array([photo.label for photo in photos])
     baselines = (onnx, *others)
     ms_int8, *times_ms = time_interleaved((quantised, *baselines), _load(photos[:1], spec)[0])
     fastest = baselines[int(np.argmin(times_ms))]
-    return QuantisationCost(
+    cost = QuantisationCost(
         calibration_photos=calibration_photos,
         photos=len(photos),
         same_class=int((before.argmax(1) == after.argmax(1)).sum()),
@@ -191,7 +214,31 @@ def compare(
         ms_int8=round(ms_int8, 3),
         bytes_float32=float32.stat().st_size,
         bytes_int8=int8.stat().st_size,
+        **known,
     )
+    return cost, scorer
+
+
+def _recalibrate(
+    fitted: FittedScore | None, float32: Sequence[Outputs], int8: Sequence[Outputs]
+) -> tuple[dict[str, int], UnknownScorer | None]:
+    """Return how many photos are accepted, and the scorer with the threshold for int8; nothing without features."""
+    features = [
+        [part.features for part in batches if part.features is not None]
+        for batches in (float32, int8)
+    ]
+    if fitted is None or not all(features):
+        return {}, None
+    before, after = (np.concatenate(batches) for batches in features)
+    # A little less, so that rounding cannot make it the next rank.
+    share = fitted.accepted.expected - 1e-9
+    scorer, _ = with_threshold(fitted.scorer, after, accepted_share=share)
+    known = {
+        "known_float32": fitted.scorer.scores(before),
+        "known_int8_before": fitted.scorer.scores(after),
+        "known_int8": scorer.scores(after),
+    }
+    return {name: int((scores <= 1).sum()) for name, scores in known.items()}, scorer
 
 
 def _float32_nodes(nodes: Sequence[Any]) -> list[str]:

@@ -14,18 +14,12 @@ from handlers.engines.unknown import UnknownScorer
 from storage import atomic_write
 from training.run import Run
 from training.unknown.auroc import auroc, max_probability_scores, without_class
-from training.unknown.fitting import AcceptedShare, Head, fit_scorer
+from training.unknown.fitting import AcceptedShare, Features, Head, fit_scorer
 
 # With more classes, those left out are spread evenly over them: 20 take a second.
 CLASSES_LEFT_OUT = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Features:
-    """`(N, D) float32` and labels `(N,) int64`."""
-
-    rows: np.ndarray
-    labels: np.ndarray
+# Of the negatives, for which the share of the classes' own photos is given that would still be accepted.
+FOUND_SHARE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,7 @@ def head_of(network: Network) -> Head:
 
 def fit_score(train: Features, val: Features, head: Head, *, accepted_share: float) -> FittedScore:
     """Return the score fitted to the features of a run's own photos."""
-    scorer, accepted = fit_scorer(train.rows, val.rows, head, accepted_share=accepted_share)
+    scorer, accepted = fit_scorer(train, val.rows, head, accepted_share=accepted_share)
     return FittedScore(scorer=scorer, accepted=accepted)
 
 
@@ -115,6 +109,7 @@ def _leave_classes_out(
                 "prototypes": scorer.prototypes[train.labels != label],
                 "head_weight": rest.weight,
                 "head_bias": rest.bias,
+                **_classes_without(scorer, train.labels, label),
             }
         )
         scores = reduced.raw_scores(photos.rows)
@@ -129,18 +124,31 @@ def _leave_classes_out(
     }
 
 
+def _classes_without(
+    scorer: UnknownScorer, labels: np.ndarray, label: int
+) -> dict[str, np.ndarray]:
+    """Return the discriminant analysis without the function of a class, whose others stay as they are."""
+    is_kept = np.unique(labels) != label
+    return {
+        "discriminant_weight": scorer.discriminant_weight[is_kept],
+        "discriminant_bias": scorer.discriminant_bias[is_kept],
+    }
+
+
 def describe_negatives(
     fitted: FittedScore, head: Head, known: np.ndarray, negatives: np.ndarray
 ) -> dict[str, Any]:
     """Return how well the score tells photos of other things, features `(N, D)`, from the evaluated ones."""
-    scores = fitted.scorer.scores(negatives)
+    scores, own = fitted.scorer.scores(negatives), fitted.scorer.scores(known)
     return {
         "n": len(negatives),
         "unknown_share": float((scores > 1).mean()),
-        "auroc": auroc(fitted.scorer.scores(known), scores),
+        "auroc": auroc(own, scores),
         "auroc_of_max_probability": auroc(
             max_probability_scores(known, head), max_probability_scores(negatives, head)
         ),
+        "found_share": FOUND_SHARE,
+        "accepted_share_where_found": float((own < np.quantile(scores, 1 - FOUND_SHARE)).mean()),
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from training.evaluation.metrics import fit_temperature
-from training.unlabeled.discriminant import Settings, fit_discriminant
+from training.discriminant import Settings, fit_discriminant
 
 # The features' directions of largest variance: the covariance of all 1,280 costs 20 times as long.
 DIRECTIONS_MAX = 300

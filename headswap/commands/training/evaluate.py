@@ -38,7 +38,7 @@ class Command:
     accepted_share: float = 0.95
     """Of photos of the classes, that the unknown score accepts: its threshold is chosen on val."""
     negatives: Path | None = None
-    """Folder of photos of other things, to see how many of them the unknown score finds."""
+    """Folder of photos of other things, to see how many of them the unknown score finds; it is not fitted to them."""
     target_accuracy: float | None = None
     """Print from which probability on the answers are right that often, chosen on val, and how many are answered."""
 
@@ -124,7 +124,8 @@ def _show_unknown(evaluation: "Evaluation") -> None:
         negatives = unknown["negatives"]
         stdout.print(
             f"unknown score: finds {negatives['unknown_share']:.1%} of the {negatives['n']} negatives, AUROC "
-            f"{negatives['auroc']:.3f}, highest probability {negatives['auroc_of_max_probability']:.3f}"
+            f"{negatives['auroc']:.3f}, highest probability {negatives['auroc_of_max_probability']:.3f}; to find "
+            f"{negatives['found_share']:.0%}: --accepted-share {negatives['accepted_share_where_found']:.2f}"
         )
 
 

@@ -17,7 +17,7 @@ from handlers.contract import FEATURES_OUTPUT, UNKNOWN_FILE
 from handlers.engines.unknown import UnknownScorer
 from handlers.images.preprocessing import load_pixels
 from tests.unit.handlers.helpers import HTTP, Worker, encode
-from training.unknown.fitting import Head, fit_scorer
+from training.unknown.fitting import Features, Head, fit_scorer
 
 GREY = encode(Image.new("RGB", (40, 30), (90, 90, 90)))
 
@@ -37,7 +37,8 @@ def scored_folder(archive_folder, photos, card, spec) -> Path:
     head = Head(weight=np.eye(3, dtype=np.float32) * 0.05, bias=np.zeros(3, np.float32))
     noise = np.random.default_rng(0).normal(scale=8, size=(2, 60, 3)).astype(np.float32)
     train, val = np.tile(rows, (20, 1)) + noise
-    scorer: UnknownScorer = fit_scorer(train, val, head)[0]
+    labelled = Features(rows=train, labels=np.tile(np.arange(3), 20))
+    scorer: UnknownScorer = fit_scorer(labelled, val, head)[0]
     save_file(scorer.arrays(), archive_folder / UNKNOWN_FILE)
     sha256 = hashlib.sha256((archive_folder / UNKNOWN_FILE).read_bytes()).hexdigest()
     scored = dataclasses.replace(card, unknown={"sha256": sha256})
@@ -100,6 +101,32 @@ def test_open_inference_has_two_more_outputs(scored_folder, photos) -> None:
     assert outputs["unknown_score"][0] <= 1 < outputs["unknown_score"][1]
     _, _, metadata = worker.respond([{}], [HTTP | {"X-Headswap-Model": "metadata"}])[0]
     assert {"outcome", "unknown_score"} <= {o["name"] for o in json.loads(metadata)["outputs"]}
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "settings", "expected"),
+    [
+        ("scored_folder", {}, ["outcome", "unknown_score"]),
+        ("scored_folder", {"unknown": False}, []),
+        ("scored_folder", {"unknown": False, "min_probability": 0.5}, ["outcome"]),
+        ("archive_folder", {}, []),
+        ("archive_folder", {"min_probability": 0.5}, ["outcome"]),
+    ],
+)
+def test_the_metadata_lists_the_outputs_that_the_answers_have(
+    request, folder_name: str, settings: dict, expected: list[str]
+) -> None:
+    worker = Worker(request.getfixturevalue(folder_name), {"handler": settings})
+    _, _, body = worker.respond([{}], [HTTP | {"X-Headswap-Model": "metadata"}])[0]
+    listed = [output["name"] for output in json.loads(body)["outputs"]]
+    assert listed == ["label", "index", "probability", "error", *expected]
+    data = base64.b64encode(GREY).decode()
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [data]}
+    status, _, body = worker.respond(
+        [{"body": {"inputs": [tensor]}}], [HTTP | {"Content-Type": "application/json"}]
+    )[0]
+    assert status == 200
+    assert [output["name"] for output in json.loads(body)["outputs"]] == listed
 
 
 def infer(

@@ -9,22 +9,27 @@ from safetensors.numpy import save_file
 from handlers.answer import Answer, make_answer
 from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.errors import InternalError, WeightsError
-from training.unknown.fitting import Head, fit_scorer, share_of_rank, threshold_rank
+from training.unknown.fitting import Features, Head, fit_scorer, share_of_rank, threshold_rank
 
 GENERATOR = np.random.default_rng(0)
 CENTRES = GENERATOR.normal(size=(3, 32)).astype(np.float32) * 3
 HEAD = Head(weight=CENTRES, bias=np.zeros(3, np.float32))
 
 
-def features(count: int, seed: int = 1) -> np.ndarray:
+def labelled(count: int, seed: int = 1) -> Features:
     generator = np.random.default_rng(seed)
-    rows = CENTRES[generator.integers(3, size=count)] + generator.normal(size=(count, 32))
-    return rows.astype(np.float32)
+    labels = generator.integers(3, size=count)
+    rows = CENTRES[labels] + generator.normal(size=(count, 32))
+    return Features(rows=rows.astype(np.float32), labels=labels)
+
+
+def features(count: int, seed: int = 1) -> np.ndarray:
+    return labelled(count, seed).rows
 
 
 @pytest.fixture(scope="module")
 def scorer() -> UnknownScorer:
-    return fit_scorer(features(200), features(100, 2), HEAD)[0]
+    return fit_scorer(labelled(200), features(100, 2), HEAD)[0]
 
 
 def test_photos_of_the_classes_are_known_and_others_are_not(scorer) -> None:
@@ -41,7 +46,7 @@ def test_the_score_of_a_photo_does_not_depend_on_its_batch(scorer) -> None:
 
 @pytest.mark.parametrize(("train", "val"), [(2, 1), (3, 2), (40, 1), (500, 19)])
 def test_few_photos_are_enough(train: int, val: int) -> None:
-    scorer, accepted = fit_scorer(features(train), features(val, 2), HEAD)
+    scorer, accepted = fit_scorer(labelled(train), features(val, 2), HEAD)
     assert np.isfinite(scorer.scores(features(50, 3))).all()
     assert (scorer.scores(features(val, 2)) <= 1 + 1e-5).all()
     assert accepted.n == val
@@ -50,7 +55,7 @@ def test_few_photos_are_enough(train: int, val: int) -> None:
 
 def test_equal_features_have_a_score() -> None:
     same = np.ones((10, 32), np.float32)
-    scorer, _ = fit_scorer(same, same, HEAD)
+    scorer, _ = fit_scorer(Features(rows=same, labels=np.arange(10) % 3), same, HEAD)
     assert np.isfinite(scorer.scores(same)).all()
     assert np.isfinite(scorer.scores(np.zeros((1, 32), np.float32))).all()
 
@@ -93,7 +98,10 @@ def test_a_file_keeps_the_scores(scorer, tmp_path) -> None:
         {"scale": np.array([1, 1], np.float32)},
         {"head_bias": np.array([np.nan] * 3, np.float32)},
         {"standards": np.zeros(3, np.float32)},
-        {"standards": np.zeros(4, np.float32)},
+        {"standards": np.zeros(6, np.float32)},
+        {"discriminant_weight": np.zeros((3, 31), np.float32)},
+        {"discriminant_bias": np.zeros(2, np.float32)},
+        {"discriminant_weight": np.zeros((0, 32), np.float32)},
         {"head_weight": np.zeros((3, 31), np.float32)},
     ],
 )

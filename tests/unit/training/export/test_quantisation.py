@@ -8,9 +8,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from safetensors.numpy import save_file
 
-from handlers.contract import ONNX_INPUT, ONNX_OUTPUT
+from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT, UNKNOWN_SCALE_INT8
 from handlers.engines.cpu_engines import OnnxEngine
+from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.photos import Photo, PhotoSet, read_photos
 from training.errors import ExportError
@@ -21,6 +23,8 @@ from training.export.quantisation import (
     quantise_and_compare,
     stratified_sample,
 )
+from training.unknown.fitting import Features, Head, fit_scorer, threshold_rank
+from training.unknown.run_score import FittedScore
 
 SIZE_PX = 16
 SPEC = PreprocessingSpec(image_size_px=SIZE_PX)
@@ -85,13 +89,49 @@ def test_the_cost_is_measured_on_val_and_no_test_photo_is_opened(
     network: Path, photos: PhotoSet, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "int8.onnx"
-    cost = quantise_and_compare(network, target, photos=photos, spec=SPEC)
+    cost, scorer = quantise_and_compare(network, target, photos=photos, spec=SPEC)
     assert (cost.calibration_photos, cost.photos) == (21, 15)
     assert (cost.same_class, cost.right_float32, cost.right_int8) == (15, 15, 15)
     assert 0 < cost.largest_difference < 0.02
     assert cost.bytes_int8 == target.stat().st_size
     assert cost.ms_int8 > 0
+    assert scorer is None
+    assert cost.known_int8 is None
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_threshold_of_the_unknown_score_is_chosen_anew_for_int8(
+    photos: PhotoSet, tmp_path: Path
+) -> None:
+    model = small_network()
+    for node in model.graph.node:
+        node.input[:] = [FEATURES_OUTPUT if name == "mean" else name for name in node.input]
+        node.output[:] = [FEATURES_OUTPUT if name == "mean" else name for name in node.output]
+    features = helper.make_tensor_value_info(FEATURES_OUTPUT, TensorProto.FLOAT, ["B", 3])
+    model.graph.output.append(features)
+    onnx.save(model, tmp_path / "float32.onnx")
+    rows = np.random.default_rng(1).uniform(0, 1, (60, 3)).astype(np.float32)
+    head = Head(weight=2 * np.eye(3, dtype=np.float32), bias=np.zeros(3, np.float32))
+    train = Features(rows=rows, labels=np.arange(60) % 3)
+    scorer, accepted = fit_scorer(train, rows, head, accepted_share=0.6)
+    # A float32 threshold that would reject all.
+    scale = scorer.scale - np.float32(100)
+    strict = UnknownScorer(**scorer.arrays() | {"scale": scale})
+    fitted = FittedScore(scorer=strict, accepted=accepted)
+    cost, chosen = quantise_and_compare(
+        tmp_path / "float32.onnx", tmp_path / "int8.onnx", photos=photos, spec=SPEC, fitted=fitted
+    )
+    assert cost.known_float32 == cost.known_int8_before == 0
+    assert cost.known_int8 == threshold_rank(15, accepted.expected - 1e-9) < 15
+    assert chosen is not None
+    assert [line for line in cost.lines() if "known" in line] == [
+        f"  taken as known      {cost.known_int8}, float32 0 (with the threshold of float32 0)"
+    ]
+    arrays = strict.arrays() | {UNKNOWN_SCALE_INT8: chosen.scale}
+    save_file(arrays, tmp_path / "unknown.safetensors")
+    for precision, expected in (("float32", strict), ("int8", chosen)):
+        read = read_scorer(tmp_path / "unknown.safetensors", precision=precision)
+        np.testing.assert_array_equal(read.scale, expected.scale)
 
 
 def test_the_backbone_is_quantised_but_neither_input_nor_head(

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.training.helpers import small_network
 from training.run import Run
 from training.unknown.auroc import auroc, max_probability_scores
-from training.unknown.fitting import Head
+from training.unknown.fitting import Features, Head, fit_classes, with_threshold
 from training.unknown.run_score import (
     CLASSES_LEFT_OUT,
-    Features,
+    FOUND_SHARE,
     FittedScore,
     describe,
     describe_negatives,
@@ -114,10 +114,36 @@ def test_how_many_classes_are_left_out(classes: int, left_out: int | None) -> No
     assert (left_out or 0) <= CLASSES_LEFT_OUT
 
 
+def test_the_discriminant_analysis_knows_the_classes_that_have_photos() -> None:
+    train = photos(40, seed=1)
+    is_there = train.labels != 1
+    part = Features(rows=train.rows[is_there], labels=train.labels[is_there])
+    classes = fit_classes(part)
+    assert classes.weight.shape == (2, 24)
+    evaluated = photos(20, seed=9)
+    right = (evaluated.rows @ classes.weight.T + classes.bias).argmax(1)
+    for label, row in ((0, 0), (2, 1)):
+        assert (right[evaluated.labels == label] == row).all()
+    # A class of the head without train photos is none that can be left out of the analysis.
+    score = fit_score(part, photos(20, seed=2), head(), accepted_share=0.9)
+    assert describe(score, head(), evaluated, train=part)["left_out_classes"] == 3
+
+
+def test_the_threshold_can_be_chosen_on_other_features(fitted: FittedScore) -> None:
+    moved = photos(200, seed=10).rows * 0.8
+    again, accepted = with_threshold(fitted.scorer, moved, accepted_share=0.9)
+    assert (fitted.scorer.scores(moved) <= 1).mean() < 0.8
+    assert (again.scores(moved) <= 1).mean() == pytest.approx(accepted.expected, abs=0.01)
+    assert np.median(again.scores(moved)) == pytest.approx(0, abs=1e-4)
+
+
 def test_negatives_are_measured_against_the_evaluated_photos(fitted: FittedScore) -> None:
     known, other = photos(20, seed=7).rows, -photos(5, seed=8).rows
     described = describe_negatives(fitted, head(), known, other)
     assert (described["n"], described["unknown_share"], described["auroc"]) == (15, 1.0, 1.0)
     baseline = auroc(max_probability_scores(known, head()), max_probability_scores(other, head()))
     assert described["auroc_of_max_probability"] == baseline
-    assert describe_negatives(fitted, head(), known, known)["auroc"] == pytest.approx(0.5)
+    assert described["accepted_share_where_found"] == 1.0
+    same = describe_negatives(fitted, head(), known, known)
+    assert same["auroc"] == pytest.approx(0.5)
+    assert same["accepted_share_where_found"] == pytest.approx(1 - FOUND_SHARE, abs=0.02)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.fit.pseudo_labels import LABELED_SHARE, join_features
-from training.unlabeled.discriminant import Settings, fit_discriminant
+from training.discriminant import Settings, fit_discriminant
 from training.unlabeled.selection import FeatureSet, PseudoLabels, make_pseudo_labels
 
 SIZE = 12
