@@ -9,11 +9,12 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import AutoscalingConfig
 
 from cluster import defaults
 from cluster.deployment import VersionOptions, deploy
-from cluster.errors import ClusterAddressError, ClusterStateError
+from cluster.errors import ClusterAddressError, ClusterError, ClusterStateError
 from cluster.ingress.ingress import Ingress
 from cluster.live import LiveActor, start_live
 from cluster.pointer import ModelPointer
@@ -30,6 +31,13 @@ LOCAL = "local"
 # Where Ray itself writes and reads the token of its own ports.
 # Of a message with a body of the limit: names, and the lengths of its parts.
 GRPC_OVERHEAD_BYTES = 1 << 20
+
+# Of ray.init: its own lines are not for who runs a command.
+QUIET: dict[str, Any] = {
+    "namespace": defaults.NAMESPACE,
+    "log_to_driver": False,
+    "configure_logging": False,
+}
 
 Report = Callable[[str], None]
 
@@ -56,36 +64,45 @@ def connected(address: str) -> Iterator[None]:
     """Connect to the Ray cluster at the address within the block; `local` starts one on this machine and ends it.
 
     Raises:
-        ClusterAddressError: no cluster answers there.
+        ClusterAddressError: no cluster answers there. ClusterError: Ray does not start here.
     """
-    quiet: dict[str, Any] = {
-        "namespace": defaults.NAMESPACE,
-        "log_to_driver": False,
-        "configure_logging": False,
-    }
-    try:
-        if address == LOCAL:
-            # The limit of gRPC messages is read by the proxies that Ray starts.
-            limit = str(defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES)
-            os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", limit)
-            # Otherwise Ray reports to its makers what it runs on.
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
-            ray.init(address="local", include_dashboard=False, **quiet)
-        else:
-            if wants_token(address):
-                os.environ.setdefault("RAY_AUTH_MODE", "token")
-            ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ClusterAddressError(
-            f"no Ray cluster answers at {address!r} ({reason}); give --address auto on one of its machines, "
-            "ray://HOST:10001 from elsewhere, or none to start one here."
-        ) from None
+    (_start_ray if address == LOCAL else _connect)(address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_ray(address: str) -> None:
+    # The limit of gRPC messages is read by the proxies that Ray starts.
+    limit = str(defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES)
+    os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", limit)
+    # Otherwise Ray reports to its makers what it runs on.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
+        ray.init(address=address, include_dashboard=False, **QUIET)
+    except Exception as error:
+        # Ray itself raises Exception where its processes do not start in time.
+        raise ClusterError(
+            f"Ray could not be started on this machine: {_shorten(error)} See /tmp/ray/session_latest/logs."
+        ) from None
+
+
+def _connect(address: str) -> None:
+    if wants_token(address):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise ClusterAddressError(
+            f"no Ray cluster answers at {address!r} ({_shorten(error)}); give --address auto on one of its machines, "
+            "ray://HOST:10001 from elsewhere, or none to start one here."
+        ) from None
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def start(archives: Sequence[Archive], options: ApplicationOptions, *, report: Report) -> None:
@@ -98,13 +115,20 @@ def start(archives: Sequence[Archive], options: ApplicationOptions, *, report: R
     live = start_live()
     _check_live(live, archives)
     _start_proxies(options)
+    load_versions(live, archives, options.version, report=report)
+    _start_ingress(options)
+
+
+def load_versions(
+    live: LiveActor, archives: Sequence[Archive], options: VersionOptions, *, report: Report
+) -> None:
+    """Serve the archives and record each as the live version of its model. Raises VersionFailedError."""
     store = ClusterStore(live)
     with store.locked():
         for archive in map(store.install, archives):
             report(f"loading {archive.name} {archive.version} ...")
-            deploy(archive, options.version)
-            _record(live, store, archive, options.version)
-    _start_ingress(options)
+            deploy(archive, options)
+            _record(live, store, archive, options)
 
 
 def _check_live(live: LiveActor, archives: Sequence[Archive]) -> None:
@@ -144,14 +168,27 @@ def _start_proxies(options: ApplicationOptions) -> None:
     if options.certificate is not None:
         http["ssl_certfile"] = str(options.certificate)
         http["ssl_keyfile"] = str(options.private_key)
-    serve.start(
-        proxy_location="EveryNode",
-        http_options=http,
-        grpc_options={"port": options.grpc_port, "grpc_servicer_functions": [GRPC_SERVICER]},
-    )
+    try:
+        serve.start(
+            proxy_location="EveryNode",
+            http_options=http,
+            grpc_options={"port": options.grpc_port, "grpc_servicer_functions": [GRPC_SERVICER]},
+        )
+    except (RayError, RuntimeError, ValueError) as error:
+        # Ray's message holds a traceback, of which the last line says what happened.
+        reason = str(error).strip().splitlines()[-1].rpartition("Error: ")[2].rstrip(".")
+        raise ClusterStateError(
+            f"a machine of the cluster cannot listen on ports {options.http_port} and {options.grpc_port}: "
+            f"{reason}. Give another --http-port or --grpc-port, or end what listens there."
+        ) from None
 
 
 def _start_ingress(options: ApplicationOptions) -> None:
+    serve.run(ingress_of(options), name=defaults.INGRESS_APPLICATION, route_prefix="/")
+
+
+def ingress_of(options: ApplicationOptions) -> serve.Application:
+    """Return the ingress as a Serve application."""
     deployment = serve.deployment(
         name="ingress",
         ray_actor_options={"num_cpus": defaults.INGRESS_CPUS},
@@ -166,12 +203,11 @@ def _start_ingress(options: ApplicationOptions) -> None:
             downscale_delay_s=defaults.DOWNSCALE_DELAY_S,
         ),
     )(Ingress)
-    application = deployment.bind(
+    return deployment.bind(
         token_hashes=options.token_hashes,
         request_limit_bytes=options.request_limit_bytes,
         logs=options.version.logs,
     )
-    serve.run(application, name=defaults.INGRESS_APPLICATION, route_prefix="/")
 
 
 def stop() -> None:
