@@ -9,7 +9,7 @@ from pathlib import Path
 
 from capture.errors import CaptureError
 from capture.labels import LabelBook
-from headswap.improve.journal import Journal, Step, read_journal, run_steps
+from headswap.improve.journal import LIVE, Journal, Step, read_journal, run_steps
 from headswap.improve.snapshot import labels_key
 
 FOLDER = "improvements"
@@ -61,9 +61,11 @@ def begin(captured: Path, *, live: str, version: str, run: str, share: float) ->
     key = labels_key(labels)
     for journal in _journals(captured):
         if journal.labels == key and is_of(journal, live):
+            # The run of a live version is what the next one starts from.
+            again = "" if journal.outcome == LIVE else ", or remove that folder to try these again"
             raise CaptureError(
                 f"{str(captured)!r} holds no labels that were not used before: {journal.folder} ended with "
-                f"{journal.outcome!r}. Label more photos, or remove that folder to try these again."
+                f"{journal.outcome!r}. Label more photos{again}."
             )
     folder = captured / FOLDER / version
     if folder.exists():

@@ -10,6 +10,8 @@ from capture.errors import CaptureError
 from storage.atomic import atomic_write
 
 FILE_NAME = "journal.json"
+# The outcome of an improvement whose version went live; any other is the reason why it did not.
+LIVE = "live"
 
 Result = dict[str, Any]
 
@@ -77,5 +79,5 @@ def run_steps(journal: Journal, steps: Sequence[Step], *, report: Callable[[str]
         report(f"{step.name}: {step.plan}")
         journal.done[step.name] = step.run()
         journal.write()
-    journal.outcome = "live"
+    journal.outcome = LIVE
     journal.write()

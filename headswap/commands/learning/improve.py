@@ -140,7 +140,8 @@ def _continued(
         raise ArgumentError(
             f"{journal.folder} began with --run {journal.run}; give that, or remove the folder to begin again."
         )
-    report(f"continues {journal.folder}, which you can remove to begin again")
+    begin_again = ", which you can remove to begin again" if live == journal.live else ""
+    report(f"continues {journal.folder}{begin_again}")
     if "labels" not in journal.done:
         journal.labels = labels_key(LabelBook(command.captured).read())
     return journal

@@ -45,6 +45,10 @@ def run(command: Command) -> int:
 
     if command.suggest < 0:
         raise ArgumentError(f"--suggest must be 0 or more photos, not {command.suggest}.")
+    if command.out is not None and command.out.exists():
+        raise ArgumentError(
+            f"--out {str(command.out)!r} exists already, perhaps with labels; give another."
+        )
     captured = read_captured(command.captured)
     if command.labels is not None:
         count = label_listed(command.captured, captured, command.labels)
@@ -108,9 +112,5 @@ def _write(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
     from storage.atomic import atomic_write
     from training.audit.tables import write_table
 
-    if path.exists():
-        raise ArgumentError(
-            f"--out {str(path)!r} exists already, perhaps with labels; give another."
-        )
     head = ("path", "label", "predicted", "probability", "outcome")
     atomic_write(path, write_table([head, *((photo, "", *rest) for photo, *rest in rows)]))
