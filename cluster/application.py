@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.serve.config import AutoscalingConfig
 
 from cluster import defaults
-from cluster.deployment import VersionOptions, deploy
+from cluster.deployment import VersionOptions, deploy, is_deployed
 from cluster.errors import ClusterAddressError, ClusterError, ClusterStateError
 from cluster.ingress.ingress import Ingress
 from cluster.live import LiveActor, start_live
@@ -145,6 +145,12 @@ def _check_live(live: LiveActor, archives: Sequence[Archive]) -> None:
                 f"{archive.name} {pointer.live} is live on this cluster; swap it with headswap promote --cluster "
                 f"{archive.path}."
             )
+
+
+def _is_served(live: LiveActor, archive: Archive, options: VersionOptions) -> bool:
+    """Say whether the version is served like this already: deploying it again would only restart its replicas."""
+    before = live.read("options").get(archive.name)
+    return before == asdict(options) and is_deployed(archive.name, archive.version)
 
 
 def _record(

@@ -41,11 +41,13 @@ def raising(error: Exception) -> Any:
 
 def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.init", raising(Exception("The node\ntimed out.")))
-    with pytest.raises(
-        ClusterError, match=r"could not be started on this machine: The node timed out\."
+    with (
+        pytest.raises(
+            ClusterError, match=r"could not be started on this machine: The node timed out\."
+        ),
+        connected("local"),
     ):
-        with connected("local"):
-            pass
+        pass
 
 
 def test_an_address_without_a_cluster_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
