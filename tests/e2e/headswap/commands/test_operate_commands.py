@@ -38,6 +38,7 @@ ELSEWHERE = {
     "headswap cluster": "needs Ray; tests/e2e/headswap/serving and cluster run it",
     "headswap promote clothing-2.0.mar --cluster": "needs Ray; tests/e2e/headswap/cluster promotes",
     "headswap status --cluster": "needs Ray; tests/e2e/headswap/cluster shows it",
+    "headswap predict photos/ --address": "needs the same cluster",
     "headswap export": "needs a trained run; test_served_int8.py exports one in 8 bits and serves it",
     "headswap serve --capture": "keeps photos for the next two",
     "headswap review": "needs captured photos, which test_improve.py has",
