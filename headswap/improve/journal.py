@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from capture.errors import CaptureError
+from headswap.improve.errors import InterruptedStepError
 from storage.atomic import atomic_write
 
 FILE_NAME = "journal.json"
@@ -70,14 +71,20 @@ def read_journal(folder: Path) -> Journal | None:
 def run_steps(journal: Journal, steps: Sequence[Step], *, report: Callable[[str], None]) -> None:
     """Run the steps that are not done yet, each recorded before the next; the last one's end makes the version live.
 
-    Raises what a step raises: the journal says then which were done.
+    Raises what a step raises, and InterruptedStepError for an OSError: the journal says then which were done.
     """
     for step in steps:
         if step.name in journal.done:
             report(f"{step.name}: done before")
             continue
         report(f"{step.name}: {step.plan}")
-        journal.done[step.name] = step.run()
-        journal.write()
+        try:
+            journal.done[step.name] = step.run()
+            journal.write()
+        except OSError as error:
+            raise InterruptedStepError(
+                f"the step {step.name} could not be finished: {error.strerror or error}"
+                f"{f' ({error.filename})' if error.filename else ''}. Once that is mended, the same command continues."
+            ) from None
     journal.outcome = LIVE
     journal.write()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handlers.contract import archive_file_name
 from headswap.improve.errors import NotBetterError
 from headswap.improve.journal import Result, Step
 from headswap.improve.measuring import link_old_test, measure_new, measure_old
@@ -57,8 +58,6 @@ class Improvement:
 
     @property
     def archive(self) -> Path:
-        from handlers.contract import archive_file_name
-
         return self.model_store / archive_file_name(self.live.name, self.version)
 
     def steps(self) -> Sequence[Step]:
@@ -184,6 +183,8 @@ class Improvement:
         from training.export.model_config import read_model_config
 
         refuse_overwrite(self.model_store, self.live.name, self.version)
+        # As large as a network, and the step evaluate was the last to read it.
+        (self.folder / LIVE_WEIGHTS).unlink(missing_ok=True)
         config_path = self.folder / "model-config.yaml"
         atomic_write(config_path, self.live.model_config)
         config = read_model_config(config_path)

@@ -1,6 +1,8 @@
 """An improvement killed at any step: nothing labelled is lost, no step is done twice, and the next call goes on."""
 
+import errno
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from capture.answers import read_captured
 from capture.errors import CaptureError
 from capture.labels import LabelBook
+from headswap.improve.errors import InterruptedStepError
 from headswap.improve.improve import (
     begin,
     end,
@@ -138,6 +141,31 @@ def test_the_next_call_goes_on_where_the_killed_one_was(
     again = [killed] if when == "after" else []
     assert sorted(runner.works) == sorted([*NAMES, *again])
     assert runner.live == "1.1"
+
+
+def test_a_full_disk_is_named_and_the_next_call_goes_on(captured: Path) -> None:
+    works: list[str] = []
+
+    def run(*, is_full: bool) -> None:
+        def work() -> dict[str, str]:
+            if is_full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "best.safetensors")
+            works.append("train")
+            return {}
+
+        journal = find_open(captured) or begin(
+            captured, live="1.0", version="1.1", run="", share=0.2
+        )
+        steps = [Step(name="train", plan="", run=work)]
+        run_improvement(journal, steps, report=lambda _: None, refusals=(NoBetterError,))
+
+    with pytest.raises(
+        InterruptedStepError, match=r"train could .* No space left .*best\.safe.* the same command"
+    ):
+        run(is_full=True)
+    run(is_full=False)
+    assert works == ["train"]
+    assert find_open(captured) is None
 
 
 def test_one_that_is_refused_is_over_and_the_live_version_stays(captured: Path) -> None:
