@@ -2,6 +2,7 @@
 #
 #   docker build -t headswap .
 #   docker build -t headswap --build-arg WHEEL_INDEX=https://download.pytorch.org/whl/cpu .    slim CPU wheels
+#   docker build -t headswap --build-arg WITH_RAY=1 .                                           for deploy/ray too
 #   docker build -t headswap --build-arg BASE_IMAGE=nvidia/cuda:13.0.1-runtime-ubuntu24.04 .   another base
 #
 # Any Debian or Ubuntu base with Python 3.11 or newer works, for GPUs too: the torch wheels include CUDA.
@@ -19,22 +20,25 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -c "import sys; sys.exit(sys.version_info < (3, 11) and 'this base has a Python older than 3.11')" \
     && useradd --uid 10001 --no-create-home --home-dir /state --shell /usr/sbin/nologin headswap \
-    && mkdir /model_store /state && chown headswap:headswap /model_store /state
+    && mkdir /model_store /state && chown headswap:headswap /model_store /state \
+    # KubeRay starts Ray in a login shell, which has a PATH of its own.
+    && echo "export PATH=/opt/headswap/bin:\$PATH" > /etc/profile.d/headswap.sh
 
 FROM base AS wheels
 ARG WHEEL_INDEX=
 ARG UV_VERSION=0.13.8
+ARG WITH_RAY=
 # Uses the certificates of the base image, so that a base with the CA of a company proxy works unchanged.
 ENV UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy
 RUN python3 -m venv /opt/headswap && /opt/headswap/bin/pip install --no-cache-dir uv==${UV_VERSION}
 WORKDIR /build
 # Only the dependency lists, so that a change of code does not rebuild this layer of gigabytes.
 # The cache mount keeps downloaded wheels for when one of the lists changes.
-COPY requirements.txt requirements-page.txt constraints.txt ./
+COPY requirements.txt requirements-page.txt requirements-ray.txt constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/headswap/bin/uv pip install --compile-bytecode --python /opt/headswap/bin/python \
         ${WHEEL_INDEX:+--extra-index-url "${WHEEL_INDEX}" --index-strategy unsafe-best-match} \
-        -r requirements.txt -r requirements-page.txt -c constraints.txt
+        -r requirements.txt -r requirements-page.txt ${WITH_RAY:+-r requirements-ray.txt} -c constraints.txt
 
 # Built on top of the wheels instead of copying them: the server needs everything in that layer, and with a copy
 # podman reads all 6.7 GB again at every build (52 s instead of seconds, measured).

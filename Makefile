@@ -5,6 +5,7 @@
 #   make test-tools    what the tests need besides Python: Chromium, nginx, Prometheus (by apt, as root)
 #   make bench    headswap and its peers, measured in turn; writes docs/benchmarks.md's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
+#   make bench-cluster headswap on Ray Serve against a hand-written Ray app and TorchServe; make bench-folders: predict --out
 #   make bench-gpu    on a GPU host: what only a GPU can show; make gpu-bundle packs what one without a network needs
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
 #   make image-test    the container image, built and run by podman: minutes and gigabytes
@@ -19,7 +20,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-gpu gpu-archives gpu-bundle bench-tuning bench-scale check format lock lock-peers clean
+.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-cluster bench-folders bench-gpu gpu-archives gpu-bundle bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
@@ -84,6 +85,14 @@ bench-training: install $(PEERS)/.ready
 	$(BIN)/python -m benchmarks.training.speed --photos 12mp --rounds $(ROUNDS)
 	$(BIN)/python -m benchmarks.training.features --seeds $(ROUNDS)
 	$(BIN)/python -m benchmarks.training.tables
+
+bench-cluster: install $(PEERS)/.ready
+	$(BIN)/python -m benchmarks.serving.speed --architecture resnet18 --photos 366x500 --connections 1 8 --seconds 4 \
+		--rounds $(ROUNDS) --only headswap headswap-ray ray --results benchmarks/results/cluster.json
+
+# 50,000 photos through a network that costs nothing: what is measured is everything else.
+bench-folders: install
+	$(BIN)/python -m benchmarks.cluster.folders
 
 # On a GPU host, in at most nine minutes: agreement with the CPU, requests per second, memory, training.
 bench-gpu: install gpu-archives

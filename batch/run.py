@@ -18,7 +18,7 @@ def to_photo(entry: Entry, *, explain: bool = False, data: bytes | None = None) 
 def classify_missing(
     output: OutputFolder, pool: WorkerPool, *, advance: Callable[[int], object]
 ) -> None:
-    """Classify every photo that has no answer in the folder yet; `advance` is told how many have got one.
+    """Classify every photo that has no answer in the folder yet; `advance` gets their number as they come.
 
     Memory holds the chunk that is being written and the few photos that the workers have.
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from multiprocessing.connection import Connection
@@ -133,8 +134,11 @@ class _Loaded:
         """Return statuses and bodies for photos that come as TorchServe passes on a client's requests over HTTP."""
         fixed = {"host": "localhost", "url_path": "/predictions", "x-headswap-capture": "no"}
         typed = {"content-type": "application/octet-stream"}
-        requests = [fixed | typed | {"content-length": str(len(each))} | headers for each in photos]
-        responses = self._classifier.respond([{"body": each} for each in photos], requests)
+        requests: list[Mapping[str, Any]] = [
+            fixed | typed | {"content-length": str(len(each))} | headers for each in photos
+        ]
+        items: list[Mapping[str, Any]] = [{"body": each} for each in photos]
+        responses = self._classifier.respond(items, requests)
         return [(response.status, response.body) for response in responses]
 
     def _read(self, photo: Photo) -> bytes | Reply:

@@ -39,7 +39,7 @@ def classify_missing_on_cluster(
     workers: int | None,
     advance: Callable[[int], object],
 ) -> None:
-    """Classify every photo that has no answer in the folder yet; `advance` is told how many have got one.
+    """Classify every photo that has no answer in the folder yet; `advance` gets their number as they come.
 
     There are `workers` actors, else one per GPU of the cluster, else one per CPU; those that find no free one wait.
 

@@ -22,20 +22,20 @@ def wants_token(address: str) -> bool:
     Raises:
         ClusterAddressError: nothing answers there.
     """
-    found = canonicalize_bootstrap_address(AUTO) if address == AUTO else address
-    if found is None:
+    resolved = canonicalize_bootstrap_address(AUTO) if address == AUTO else address
+    if resolved is None:
         raise ClusterAddressError(
             f"no Ray cluster runs on this machine, which {address!r} means; give the address of one."
         )
-    with grpc.insecure_channel(found.removeprefix(CLIENT_SCHEME)) as channel:
+    with grpc.insecure_channel(resolved.removeprefix(CLIENT_SCHEME)) as channel:
         try:
             channel.unary_unary(METHOD)(b"", timeout=PROBE_TIMEOUT_S)
         except grpc.RpcError as error:
             code = error.code()
             if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise ClusterAddressError(
-                    f"no Ray cluster answers at {found!r} ({' '.join(str(error.details()).split())[:200]}); give auto "
-                    "on one of its machines, HOST:6379 near it, or ray://HOST:10001 from elsewhere."
+                    f"no Ray cluster answers at {resolved!r} ({' '.join(str(error.details()).split())[:200]}); give "
+                    "auto on one of its machines, HOST:6379 near it, or ray://HOST:10001 from elsewhere."
                 ) from None
             return bool(code == grpc.StatusCode.UNAUTHENTICATED)
     return False

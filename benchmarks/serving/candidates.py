@@ -266,6 +266,38 @@ def headswap(
     )
 
 
+def headswap_ray(archive: Path, work: Path) -> Candidate:
+    """Return `headswap cluster serve` on a Ray of its own, with a replica per core."""
+    folder = work / "headswap-ray"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    http_port, grpc_port = free_ports(2)
+    model = archive.name.rsplit("-", 1)[0]
+    replicas = str(CORES)
+    return Candidate(
+        name="headswap on Ray Serve",
+        command=[
+            str(Path(sys.executable).with_name("headswap")),
+            "cluster",
+            "serve",
+            str(archive),
+            "--http-port",
+            str(http_port),
+            "--grpc-port",
+            str(grpc_port),
+            "--min-replicas",
+            replicas,
+            "--max-replicas",
+            replicas,
+        ],  # fmt: skip
+        folder=folder,
+        target=HttpTarget(
+            url=f"http://127.0.0.1:{http_port}/predictions/{model}", content_type=JPEG
+        ),
+        key_file=folder / ".headswap" / "cluster" / "key_file.json",
+    )
+
+
 def _token(key_file: Path, process: subprocess.Popen[bytes]) -> str:
     """Return the inference token of a headswap server, as soon as it has one. Raises BenchmarkError."""
     while process.poll() is None:

@@ -59,12 +59,13 @@ CANDIDATES: dict[str, Callable[[Network, Path], Candidate]] = {
     "litserve": lambda network, work: candidates.litserve(network.folder),
     "bentoml": lambda network, work: candidates.bentoml(network.folder),
     "ray": lambda network, work: candidates.ray_serve(network.folder),
+    "headswap-ray": lambda network, work: candidates.headswap_ray(network.archive, work),
     "no-op": lambda network, work: candidates.noop_torchserve(work),
     "stock-4": lambda network, work: candidates.stock_torchserve(
         network.folder, work, tuned=True, workers=4
     ),
 }
-ON_REQUEST = ("headswap-batches", "stock-4")
+ON_REQUEST = ("headswap-batches", "stock-4", "headswap-ray")
 """Measured only when --only names them."""
 
 

@@ -35,7 +35,7 @@ def test_hadolint_finds_nothing():
 def test_code_comes_after_the_wheels(dockerfile):
     before, after = dockerfile.split("\nFROM wheels\n")
     assert [line for line in before.splitlines() if line.startswith("COPY")] == [
-        "COPY requirements.txt requirements-page.txt constraints.txt ./"
+        "COPY requirements.txt requirements-page.txt requirements-ray.txt constraints.txt ./"
     ]
     assert "\nCOPY . .\n" in after
 

@@ -28,6 +28,7 @@ OWN_SCHEMAS = {
     "TrainJob": "train-job",
     "TrainingRuntime": "training-runtime",
     "ServiceMonitor": "service-monitor",
+    "RayService": "ray-service",
 }
 # Read by kustomize and by Helm, not by a cluster.
 NOT_FOR_A_CLUSTER = {"Kustomization", "Component"}
@@ -71,7 +72,7 @@ def check(document, registry):
         kubernetes_validate.validate(document, KUBERNETES_VERSION, strict=True)
 
 
-@pytest.mark.parametrize("document", list(documents("kubernetes", "kserve", "training")))
+@pytest.mark.parametrize("document", list(documents("kubernetes", "kserve", "training", "ray")))
 def test_the_schema_accepts_the_manifest(document, registry):
     if is_patch(document):
         document = copy.deepcopy(document)
@@ -81,7 +82,7 @@ def test_the_schema_accepts_the_manifest(document, registry):
 
 @pytest.mark.parametrize(
     "document",
-    [each for each in documents("kserve", "training") if each.values[0]["kind"] in OWN_SCHEMAS],
+    [each for each in documents("kserve", "training", "ray") if each.values[0]["kind"] in OWN_SCHEMAS],
 )
 def test_the_schema_refuses_a_misspelt_key(document, registry):
     misspelt = copy.deepcopy(document)

@@ -1,0 +1,1 @@
+"""What only a cluster, or a folder of very many photos, can show."""
