@@ -11,7 +11,8 @@ with --cluster ADDRESS. See headswap cluster serve --help.
 
 import contextlib
 import signal
-import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,8 @@ from headswap.output import stderr
 if TYPE_CHECKING:
     from cluster.application import ApplicationOptions
     from cluster.deployment import VersionOptions
+
+FOREVER_S = 3600.0
 
 Archives = tyro.conf.Positional[
     Annotated[tuple[Path, ...], tyro.conf.arg(metavar="ARCHIVE ...", help_behavior_hint="")]
@@ -104,12 +107,7 @@ def _serve(command: Serve, application: Any) -> int:
     trust = command.trust.trust()
     # Before Ray is started: what may not run here must not get there.
     archives = [trust.accept(read_archive(path)) for path in command.archives]
-    stopping = threading.Event()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(application.connected(command.address or application.LOCAL))
-        # After ray.init, which sets handlers of its own.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+    with application.connected(command.address or application.LOCAL), _interruptible():
         application.start(archives, _options(command), report=stderr.print)
         for archive in archives:
             stderr.print(
@@ -117,12 +115,28 @@ def _serve(command: Serve, application: Any) -> int:
                 f"{command.grpc_port}; the token is in {command.token_file}"
             )
         if command.address is None:
-            stopping.wait()
+            _wait_for_signal()
             stderr.print("draining")
             application.stop()
     if command.address is None:
         stderr.print("stopped")
     return 0
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let TERM end the block as Ctrl-C does; inside, because Ray installs a handler of its own when it starts."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_for_signal() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(FOREVER_S)
 
 
 def _options(command: Serve) -> "ApplicationOptions":
