@@ -5,6 +5,7 @@
 #   make test-tools    what the tests need besides Python: Chromium, nginx, Prometheus (by apt, as root)
 #   make bench    headswap and its peers, measured in turn; writes docs/benchmarks.md's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
+#   make bench-capture    what capture costs a worker: a part of make bench-serving, two minutes
 #   make bench-cluster headswap on Ray Serve against a hand-written Ray app and TorchServe; make bench-folders: predict --out
 #   make bench-gpu    on a GPU host: what only a GPU can show; make gpu-bundle packs what one without a network needs
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's
@@ -20,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-training bench-cluster bench-folders bench-gpu gpu-archives gpu-bundle bench-tuning bench-scale check format lock lock-peers clean
+.PHONY: install demo test test-tools test-unit test-integration test-e2e test-mutations image-test bench bench-serving bench-capture bench-training bench-cluster bench-folders bench-gpu gpu-archives gpu-bundle bench-tuning bench-scale check format lock lock-peers clean
 
 install: $(READY)
 
@@ -78,6 +79,11 @@ bench-serving: install $(PEERS)/.ready
 		--only headswap stock-tuned fastapi
 	$(BIN)/python -m benchmarks.serving.transports
 	$(BIN)/python -m benchmarks.serving.swaps
+	$(BIN)/python -m benchmarks.serving.capture
+	$(BIN)/python -m benchmarks.serving.tables
+
+bench-capture: install
+	$(BIN)/python -m benchmarks.serving.capture
 	$(BIN)/python -m benchmarks.serving.tables
 
 bench-training: install $(PEERS)/.ready

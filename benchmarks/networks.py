@@ -16,7 +16,7 @@ SAMPLE = ROOT / "sample_data" / "clothing"
 HEADSWAP = Path(sys.executable).with_name("headswap")
 # The packages whose code decides what an archive contains.
 PACKAGES = ("handlers", "training")
-EMBEDDED = ("resnet18",)
+EMBEDDED = ("resnet18", "efficientnet_lite0")
 # The same weights in torchvision's network, as the stock handler needs it: one class in a file of its own.
 MODEL_FILE = """import torch
 import torchvision

@@ -32,7 +32,7 @@ Entry = Mapping[str, Any]
 
 
 def render(results: Entry) -> str:
-    """Return the tables as Markdown: servers by network and photos, then gRPC, then hot swaps."""
+    """Return the tables as Markdown: servers by network and photos, then gRPC, hot swaps and capture."""
     serving = [_tables(key, entry) for key, entry in results.items() if key.startswith(SERVING)]
     sentences = [describe(results[key]) for key, describe in _SENTENCES.items() if key in results]
     return "\n".join([*serving, *sentences])
@@ -196,7 +196,22 @@ def _format_swaps(entry: Entry) -> str:
     )
 
 
-_SENTENCES = {"transports": _format_transports, "swaps": _format_swaps}
+def _format_capture(entry: Entry) -> str:
+    ratio, cpu = entry["photos_per_s_ratio"], entry["cpu_ratio"]
+    return (
+        f"Capture (`headswap serve --capture`) of {entry['kept_share']:.0%} of the photos, {entry['architecture']}, "
+        f"one worker, {entry['rounds']} interleaved rounds of {entry['photos']} photos with it and without: "
+        f"{ratio['median']:.3f} times the photos/s (quartiles {ratio['low']:.3f} to {ratio['high']:.3f}), "
+        f"{cpu['median']:.3f} times the CPU time ({cpu['low']:.3f} to {cpu['high']:.3f}), the thread that writes "
+        "included.\n"
+    ).replace("%", " %")
+
+
+_SENTENCES = {
+    "transports": _format_transports,
+    "swaps": _format_swaps,
+    "capture": _format_capture,
+}
 
 
 if __name__ == "__main__":

@@ -70,3 +70,14 @@ def test_a_server_is_compared_only_under_the_loads_it_was_measured_with() -> Non
     text = rendered({"headswap": server(per_s=50, p99_ms=20), "stock": slow}, {"50%": 50.0})
     assert "| TorchServe `image_classifier`, as shipped |  | 5.0 (1 / 900) |" in text
     assert "headswap is first under every load." in text
+
+
+def test_capture_says_what_it_costs() -> None:
+    entry = {
+        "architecture": "small", "kept_share": 0.1016, "rounds": 40, "photos": 64,
+        "photos_per_s_ratio": {"median": 0.9871, "low": 0.95, "high": 1.02},
+        "cpu_ratio": {"median": 1.0042, "low": 0.99, "high": 1.01},
+    }  # fmt: skip
+    text = render({"capture": entry})
+    assert "of 10 % of the photos, small, one worker, 40 interleaved rounds of 64 photos" in text
+    assert "0.987 times the photos/s (quartiles 0.950 to 1.020), 1.004 times the CPU time" in text
