@@ -165,7 +165,8 @@ def _begun(command: Command, name: str, deployment: "Deployment") -> "Journal":
         raise ArgumentError(
             f"--version {version} is taken: {store} holds that archive already; give another."
         )
-    places = [Path("runs"), store.absolute().parent / "runs", command.captured / FOLDER]
+    here, beside = Path("runs"), store.absolute().parent / "runs"
+    places = [here, *([] if here.absolute() == beside else [beside]), command.captured / FOLDER]
     live = _read_live(command, name, deployment, deployment.live.version)
     journal.run = str(find_run(live, command.run, places).folder.resolve())
     return journal
