@@ -1,5 +1,6 @@
 """The application of a cluster: Serve's proxies, the live actor, the first versions, and the ingress before them."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def connected(address: str) -> Iterator[None]:
     Raises:
         ClusterAddressError: no cluster answers there. ClusterError: Ray does not start here.
     """
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     (_start_ray if address == LOCAL else _connect)(address)
     try:
         yield
@@ -126,8 +128,9 @@ def load_versions(
     store = ClusterStore(live)
     with store.locked():
         for archive in map(store.install, archives):
-            report(f"loading {archive.name} {archive.version} ...")
-            deploy(archive, options)
+            if not _is_served(live, archive, options):
+                report(f"loading {archive.name} {archive.version} ...")
+                deploy(archive, options)
             _record(live, store, archive, options)
 
 

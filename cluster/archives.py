@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.defaults import ARCHIVE_STORE_ACTOR, CHUNK_BYTES, NAMESPACE
+from cluster.defaults import ARCHIVE_STORE_ACTOR, CHUNK_BYTES, HEAD_NODE, NAMESPACE
 from cluster.errors import ArchiveTransferError
 from serving.archive.reader import Archive, open_packed
 from storage.hashing import SHA256, hash_file
@@ -71,8 +70,7 @@ class ArchiveStore:
 
 
 def open_store() -> Any:
-    """Return the handle of the store's actor, which is started if there is none. Call it on the head node."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    """Return the handle of the store's actor, which is started on the head node if there is none."""
     return (
         ray.remote(ArchiveStore)
         .options(
@@ -83,7 +81,7 @@ def open_store() -> Any:
             num_cpus=0,
             max_restarts=-1,
             max_task_retries=-1,
-            scheduling_strategy=here,
+            resources=HEAD_NODE,
         )
         .remote()
     )

@@ -7,6 +7,8 @@ Without imports of ours: replicas read this before they import the archive's own
 NAMESPACE = "headswap"
 INGRESS_APPLICATION = "headswap"
 ARCHIVE_STORE_ACTOR = "headswap-archives"
+# What Ray calls the head node among its resources; actors there last as long as the cluster does.
+HEAD_NODE = {"node:__internal_head__": 0.001}
 
 # Those of headswap's config.properties for TorchServe, so that clients need not know which engine answers. Like there,
 # everything listens on loopback until --listen opens it.

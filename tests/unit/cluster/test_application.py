@@ -1,5 +1,7 @@
 """What keeps a cluster from serving is one sentence: no Ray, a port that is taken, another version that is live."""
 
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from cluster import application
 from cluster.application import ApplicationOptions, connected, start
+from cluster.deployment import VersionOptions
 from cluster.errors import ClusterAddressError, ClusterError, ClusterStateError
 from cluster.pointer import ModelPointer, Pointer
 from serving.archive.reader import Archive
@@ -77,3 +80,25 @@ def test_another_live_version_is_left_to_a_promotion(live: SimpleNamespace) -> N
 def test_a_model_is_given_once(live: SimpleNamespace) -> None:
     with pytest.raises(ClusterStateError, match="m is given in more than one version"):
         start([archive("1.0"), archive("2.0")], ApplicationOptions(), report=print)
+
+
+def test_a_version_that_is_served_like_this_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a new token would restart every replica."""
+    kept = {"m": asdict(VersionOptions(replicas_max=2))}
+    actor = SimpleNamespace(read=lambda name: kept)
+    deployed: list[str] = []
+    store = SimpleNamespace(locked=nullcontext, install=lambda archive: archive)
+    monkeypatch.setattr(application, "ClusterStore", lambda live: store)
+    monkeypatch.setattr(application, "is_deployed", lambda model, version: version == "1.0")
+    monkeypatch.setattr(application, "deploy", lambda archive, _: deployed.append(archive.version))
+    monkeypatch.setattr(application, "_record", lambda *_: None)
+
+    def load(version: str, replicas_max: int) -> None:
+        options = VersionOptions(replicas_max=replicas_max)
+        application.load_versions(actor, [archive(version)], options, report=lambda _: None)  # type: ignore[arg-type]
+
+    load("1.0", 2)
+    assert deployed == []
+    load("1.0", 3)
+    load("2.0", 2)
+    assert deployed == ["1.0", "2.0"]
