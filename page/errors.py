@@ -12,7 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from page.rendering import render, wants_html
-from serving.errors import BusyError, InputError, NoServerError, RequestError, ServingError
+from serving.errors import (
+    BusyError,
+    InputError,
+    NoServerError,
+    RequestError,
+    ServingError,
+    UnreachableError,
+)
 
 SENTENCES = {
     404: "There is no page at this address.",
@@ -35,6 +42,13 @@ def refuse(status: int, sentence: str, **headers: str) -> HTTPException:
 def as_sentence(text: str) -> str:
     """Return the text of an error with a capital letter at its beginning, where that is an ordinary word."""
     return text[:1].upper() + text[1:] if _FIRST_WORD.match(text) else text
+
+
+def sentence_of(error: ServingError) -> str:
+    """Return what went wrong, for a person who does not run the server."""
+    if isinstance(error, UnreachableError | NoServerError):
+        return "The server does not answer: it was stopped, or it is still starting."
+    return as_sentence(str(error))
 
 
 def answer_error(
@@ -66,7 +80,7 @@ def answer_serving_error(request: Request, error: Exception) -> Response:
     """Return the answer for an error of the client or of a rollout: its sentence, and its code where it has one."""
     assert isinstance(error, ServingError)
     code = getattr(error, "code", "")
-    return answer_error(request, _status_of(error), as_sentence(str(error)), code=code)
+    return answer_error(request, _status_of(error), sentence_of(error), code=code)
 
 
 def answer_capture_error(request: Request, error: Exception) -> Response:
@@ -80,7 +94,7 @@ def answer_mistake(request: Request, error: Exception) -> Response:
 
 
 def _status_of(error: ServingError) -> int:
-    if isinstance(error, NoServerError):
+    if isinstance(error, NoServerError | UnreachableError):
         return 503
     if isinstance(error, BusyError):
         return 409

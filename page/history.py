@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.samples import Sample as Metric
 
-from page.errors import as_sentence
+from page.errors import as_sentence, sentence_of
 from serving.errors import ServingError, UnreachableError
 from serving.rollout.metrics_page import Counts, count_samples, handler_samples
 from serving.rollout.session import ServerSession
@@ -92,6 +92,13 @@ def take_sample(session: ServerSession, *, now: float) -> Sample:
     )
 
 
+def _describe(error: Exception) -> str:
+    if isinstance(error, UnreachableError) and "/metrics" in str(error):
+        # Asked last: everything else has answered.
+        return f"The metrics address is off: {error}"
+    return sentence_of(error) if isinstance(error, ServingError) else as_sentence(str(error))
+
+
 class History:
     """Looks every 5 s until it is stopped; `samples` may be read by other threads."""
 
@@ -113,10 +120,7 @@ class History:
         try:
             sample = take_sample(session, now=self._clock())
         except (ServingError, OSError, ValueError) as error:
-            off = isinstance(error, UnreachableError) and "/metrics" in str(error)
-            self.problem = (
-                f"The metrics address is off: {error}" if off else as_sentence(str(error))
-            )
+            self.problem = _describe(error)
             return
         self.problem = ""
         with self._lock:

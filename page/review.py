@@ -1,6 +1,7 @@
 """Review: the captured photos, most useful first; a label a key, taken back as easily."""
 
 from functools import partial
+from threading import Lock
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,8 @@ from serving.errors import ServingError
 from serving.rollout.live_record import open_entry, read_record
 
 SHOWN = 50
+# Two people may label the same photo in the same moment.
+_one_at_a_time = Lock()
 MEDIA_TYPES = {
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
     ".gif": "image/gif", ".bmp": "image/bmp", ".avif": "image/avif",
@@ -41,11 +44,14 @@ def _list(context: PageContext) -> dict[str, Any]:
         photos = to_review(context.capture)
     except NotFilledError:
         photos = []
+    labels = book.read()
+    # Those that a person has added come after the network's.
+    added = [label.class_name for label in labels.values() if label.class_name is not None]
     return {
         "photos": [_describe(photo) for photo in photos[:SHOWN]],
         "waiting": len(photos),
-        "labelled": len(book.read()),
-        "classes": _class_names(context, photos),
+        "labelled": len(labels),
+        "classes": list(dict.fromkeys([*_class_names(context, photos), *added])),
     }
 
 
@@ -86,11 +92,13 @@ def _write(context: PageContext, sha256: str, class_name: str | None) -> None:
     if context.capture is None:
         raise refuse(404, "There is nothing to label.")
     book = LabelBook(context.capture)
-    before = book.read().get(sha256)
-    if before is None:
-        book.write(_find(context, sha256), class_name)
+    with _one_at_a_time:
+        before = book.read().get(sha256)
+        if before is None:
+            book.write(_find(context, sha256), class_name)
+            return
     # A browser that has lost the answer sends the same label again.
-    elif before.class_name != class_name:
+    if before.class_name != class_name:
         name = "none of these" if before.class_name is None else before.class_name
         raise refuse(409, f"Somebody else has labelled this photo meanwhile: {name}.")
 

@@ -92,15 +92,30 @@ function skip() {
   draw();
 }
 
+/** Label with a class by its name; one that differs from a known class in capitals alone is that class. */
+function labelAnother(event) {
+  event.preventDefault();
+  const name = byId("class-name").value.trim();
+  const known = state.classes.find((each) => each.toLowerCase() === name.toLowerCase());
+  event.target.reset();
+  byId("class-name").blur();
+  if (name) label(known ?? name);
+}
+
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.matches("input") || document.querySelector("dialog[open]")) return;
   const key = event.key.toLowerCase();
+  if (key === "+" && current()) {
+    event.preventDefault();
+    byId("class-name").focus();
+  }
   const index = KEYS.indexOf(key);
   if (key === "0") label(null);
   else if (key === "s") skip();
   else if (key === "u") undo();
   else if (index >= 0 && index < state.classes.length) label(state.classes[index]);
 });
+byId("add").addEventListener("submit", labelAnother);
 byId("none").addEventListener("click", () => label(null));
 byId("skip").addEventListener("click", skip);
 byId("undo").addEventListener("click", undo);

@@ -3,17 +3,31 @@ import { commandsFor } from "./commands.js";
 
 const PHOTOS_MAX = 200;
 const AT_ONCE = 3;
+const RETRY_MS = 5000;
 let server = null;
 let round = new AbortController(); // Ends when a setting changes: what was asked with the old ones is not shown.
 let waiting = [];
 let working = 0;
 const shown = []; // {file, url, card, isAnswered}, the newest last
 
+/** Return once the server has a model; until then the sentence at the top says what is missing. */
 async function loadModels() {
-  server = await (await call("/api/models")).json();
+  for (let problem = await askModels(); problem; problem = await askModels()) {
+    showProblem(`${problem} It is asked again every 5 seconds, and photos that you add wait for it.`);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+  showProblem("");
   byId("model").replaceChildren(...server.models.map(({ name }) => make("option", { value: name }, name)));
-  if (!server.models.length) showProblem("No model is loaded yet. Wait until the server is ready and load this page again.");
   loadVersions();
+}
+
+async function askModels() {
+  try {
+    server = await (await call("/api/models", { isBackground: true })).json();
+    return server.models.length ? "" : "No model is loaded yet.";
+  } catch (error) {
+    return error.message;
+  }
 }
 
 function loadVersions() {
@@ -57,8 +71,7 @@ async function answerAll(entries) {
   for (const entry of entries) entry.isAnswered = false;
   waiting.push(...entries);
   tell();
-  // Where the models cannot be read, the sentence at the top says why.
-  if (!await ready.then(() => true, () => false)) return;
+  await ready;
   while (working < AT_ONCE && waiting.length) work();
 }
 
@@ -224,4 +237,3 @@ document.addEventListener("drop", (event) => {
   byId("drop").classList.remove("over");
   addPhotos(event.dataTransfer.files);
 });
-ready.catch((error) => showProblem(error.message));

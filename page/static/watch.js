@@ -33,9 +33,12 @@ function draw() {
 const axis = () => ({ times: latest.points.map((point) => point.time), marks: latest.promotions });
 const chartWidth = (place) => Math.max(240, (place.firstElementChild?.clientWidth || place.clientWidth) - 42);
 
+const isKnown = (values) => values.some((value) => value !== null);
+const isRecent = ({ confidence_over_time: confidence, others_over_time: others }) => isKnown(confidence) || isKnown(others);
+
 function confidenceLines(versions, points) {
   const lines = versions.map(({ model, version, confidence_over_time: values }) => ({ name: `${model} ${version}`, values }));
-  const recent = lines.filter(({ values }) => values.some((value) => value !== null)).slice(-LINES);
+  const recent = lines.filter(({ values }) => isKnown(values)).slice(-LINES);
   return recent.length ? recent : [{ name: "", values: points.map(() => null) }];
 }
 
@@ -54,14 +57,16 @@ function errorLines(points) {
 }
 
 function drawShares() {
-  const { versions, promotions, points } = latest;
+  const { versions, promotions } = latest;
   const place = byId("shares");
   const width = chartWidth(place);
   const cards = versions.map((row) => make("article", { class: "card" },
     make("h3", {}, `${row.model} ${row.version}`),
     make("p", { class: "hint" }, inShort(row, promotions)),
     make("ol", { class: "bars" }, ...row.classes.map(bar)),
-    points.length ? smallChart({ ...axis(), width, title: "Classes over time, of a minute's photos", lines: classLines(row), format: share, top: 1 }) : null));
+    isRecent(row)
+      ? smallChart({ ...axis(), width, title: "Classes over time, of a minute's photos", lines: classLines(row), format: share })
+      : make("p", { class: "hint" }, "It answered no photo in these 30 minutes.")));
   place.replaceChildren(...(cards.length ? cards : [make("p", { class: "empty wide" }, "No photo was answered yet.")]));
 }
 

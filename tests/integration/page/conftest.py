@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
@@ -27,9 +28,9 @@ ARGUMENTS = [
 DEADLINE_S = 20
 
 
-# Of a module: while Playwright runs, its event loop is the thread's, and asyncio.run of a later test is refused.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Yield a browser. Meanwhile Playwright's event loop is the thread's, and asyncio.run is refused."""
     if BROWSER is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
@@ -38,9 +39,22 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def url(context: PageContext) -> Iterator[str]:  # noqa: F811
     """Yield the address of the page, which runs until the test has ended."""
+    with serving_page(context) as url:
+        yield url
+
+
+@contextmanager
+def serving_page(context: PageContext) -> Iterator[str]:  # noqa: F811
+    """Serve the page in a thread; yield its address."""
     port = free_port()
     object.__setattr__(context, "access", Access(port=port))
     with socket.create_server(("127.0.0.1", port)) as listener:

@@ -1,10 +1,10 @@
 """Each page, and what may stand on it, at 400 and 1,400 px, light and dark: no serious fault for axe, none too wide."""
 
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from page.context import PageContext
 from serving.errors import UnreachableError
@@ -12,52 +12,45 @@ from tests.integration.page.conftest import sign_in
 from tests.integration.page.helpers import fill_history, serious_faults, try_photo
 from tests.unit.page.helpers import PageServer, fill_capture
 
+WIDTHS_PX = (400, 1400)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
 
 class Checked:
     """Faults by what was looked at."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.looked = 0
         self.faults: dict[str, Any] = {}
 
     def look(self, what: str) -> None:
-        faults = serious_faults(self.page)
-        overflow_px = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        if overflow_px > 0:
-            faults.append(f"{overflow_px} px too wide")
-        self.faults[what] = faults
+        self.looked += 1
+        for width_px, scheme in product(WIDTHS_PX, SCHEMES):
+            self.page.set_viewport_size({"width": width_px, "height": 900})
+            self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            faults = serious_faults(self.page)
+            overflow_px = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            if overflow_px > 0:
+                faults.append(f"{overflow_px} px too wide")
+            if faults:
+                self.faults[f"{what}, {width_px} px, {scheme}"] = faults
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width_px", [400, 1400])
 def test_each_page_is_accessible(
-    browser: Browser,
-    url: str,
-    context: PageContext,
-    server: PageServer,
-    tmp_path: Path,
-    width_px: int,
-    scheme: Any,
+    visitor: Page, context: PageContext, server: PageServer, tmp_path: Path
 ) -> None:
     object.__setattr__(context, "capture", tmp_path / "captured")
     fill_capture(tmp_path / "captured")
     fill_history(context, server)
-    window = browser.new_context(
-        base_url=url,
-        viewport={"width": width_px, "height": 900},
-        color_scheme=scheme,
-        reduced_motion="reduce",
-    )
-    page = window.new_page()
-    checked = Checked(page)
-    look_at_sign_in(page, checked)
-    look_at_try(page, checked, server)
-    look_at_versions(page, checked)
-    look_at_watch(page, checked, server, context)
-    look_at_review(page, checked, context)
-    window.close()
-    assert {what: faults for what, faults in checked.faults.items() if faults} == {}
-    assert len(checked.faults) == 12
+    checked = Checked(visitor)
+    look_at_sign_in(visitor, checked)
+    look_at_try(visitor, checked, server)
+    look_at_versions(visitor, checked)
+    look_at_watch(visitor, checked, server, context)
+    look_at_review(visitor, checked, context)
+    assert checked.faults == {}
+    assert checked.looked == 12
 
 
 def look_at_sign_in(page: Page, checked: Checked) -> None:

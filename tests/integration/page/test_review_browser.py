@@ -113,3 +113,24 @@ def test_two_people_label_the_same_photo(reviewing: Page, tmp_path: Path) -> Non
     expect(second.locator("#problem")).to_contain_text("labelled this photo meanwhile: dog.")
     expect(second.locator("#progress")).to_have_text("1 labelled, 2 to go.")
     assert labels(tmp_path) == ["dog"]
+
+
+def test_a_class_that_the_network_does_not_know(reviewing: Page, tmp_path: Path) -> None:
+    progress = reviewing.locator("#progress")
+    reviewing.keyboard.press("+")
+    reviewing.keyboard.type(" horse 2us0 ")
+    reviewing.keyboard.press("Enter")
+    expect(progress).to_have_text("1 labelled, 2 to go.")
+    assert labels(tmp_path) == ["horse 2us0"]
+    expect(reviewing.locator("#classes bdi").nth(2)).to_have_text("horse 2us0")
+    reviewing.keyboard.press("3")
+    expect(progress).to_have_text("2 labelled, 1 to go.")
+    reviewing.keyboard.press("+")
+    reviewing.keyboard.type("a/b")
+    reviewing.keyboard.press("Enter")
+    expect(reviewing.locator("#problem")).to_contain_text("cannot be the name of a class folder")
+    reviewing.keyboard.press("+")
+    reviewing.keyboard.type("DOG")
+    reviewing.keyboard.press("Enter")
+    expect(reviewing.locator("#empty")).to_be_visible()
+    assert labels(tmp_path) == ["horse 2us0", "horse 2us0", "dog"]

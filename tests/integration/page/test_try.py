@@ -178,3 +178,18 @@ def test_what_the_server_refuses_is_said_beside_the_photo(visitor: Page, status:
     expect(visitor.locator(".result .notice")).to_have_text("Not now.")
     again = visitor.get_by_role("button", name="Try again")
     expect(again).to_have_count(1 if status == 503 else 0)
+
+
+def test_a_photo_waits_for_a_server_that_is_not_there_yet(
+    visitor: Page, server: PageServer
+) -> None:
+    server.loaded.clear()
+    visitor.clock.install()
+    sign_in(visitor)
+    expect(visitor.locator("#problem")).to_contain_text("No model is loaded yet.")
+    visitor.locator("#choose").set_input_files(PHOTO)
+    expect(visitor.locator(".answers")).to_have_text("Waiting …")
+    server.loaded.add("1.0")
+    visitor.clock.fast_forward(5000)
+    expect(visitor.locator(".result .bars")).to_be_visible()
+    expect(visitor.locator("#problem")).to_be_hidden()
