@@ -25,7 +25,7 @@ MIN_REJECTED = 10
 MIN_CALLS = 20
 SLOWEST_LEFT_OUT = 2
 P99_RATIO_MAX = 2.0
-# Milliseconds: what two versions of 5 and 11 ms differ by is no reason to reject the slower one.
+# Where versions take 5 and 11 ms, no client minds the difference.
 P99_DIFFERENCE_MIN_MS = 20.0
 MIN_COMPARED = 10
 # How many standard deviations fewer photos agree than at the least agreement allowed: chance in 1 of 700 looks.

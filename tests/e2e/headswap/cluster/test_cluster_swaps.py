@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
+from cluster.defaults import NAMESPACE
+from cluster.live import LIVE_ACTOR
 from cluster.rollout.status import read_cluster_status
 from cluster.rollout.trial import TrialOptions, try_out
 from handlers.contract import MANIFEST_FILE, MODEL_CARD_FILE
@@ -216,6 +219,22 @@ def test_a_candidate_that_answers_wrongly_or_slowly_goes_back_by_itself(
         slower = refuse(TrialOptions(percent=50, seconds=60, min_agreement=0))
         assert re.search(r"its p9\d is \d+ ms, 2.0's \d+ ms", slower)
     assert requests.result.failures == {}
+
+
+def test_a_live_actor_that_dies_comes_back_with_all_it_kept(
+    cluster: LocalCluster, references: References, photos: list[bytes]
+) -> None:
+    before = (cluster.session.live.pointer(), cluster.session.store.read_record())
+    with load(cluster, photos) as requests:
+        requests.wait_for_requests(20)
+        ray.kill(ray.get_actor(LIVE_ACTOR, namespace=NAMESPACE), no_restart=False)
+        assert (cluster.session.live.pointer(), cluster.session.store.read_record()) == before
+        swapped = rollback(cluster.session, None, report=quiet)
+        requests.wait_for_requests(requests.result.requests + 20)
+    assert (swapped.previous, swapped.live) == ("2.0", "1.0")
+    assert requests.result.failures == {}
+    assert list(wrong(requests.result, references)) == []
+    assert rollback(cluster.session, None, report=quiet).live == "2.0"
 
 
 def test_a_node_that_dies_costs_no_answer_and_is_made_up_for(
