@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet
@@ -19,8 +18,6 @@ __all__ = ["photos"]
 
 HEADSWAP = str(Path(sys.executable).with_name("headswap"))
 DEADLINE_S = 120.0
-# Ray's smallest.
-OBJECT_STORE_BYTES = 80_000_000
 # So that a kill finds photos in flight: 23 of them take some seconds.
 SLOW = {
     "handlers/images/loaders.py": """
@@ -31,21 +28,6 @@ def _slow_load(self, photo, timings):
 CpuLoader._load = _slow_load
 """
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield a cluster of a head node and a second node, a CPU each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADSWAP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
-        head = {**node, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        try:
-            cluster.add_node(**node)
-            yield cluster
-        finally:
-            cluster.shutdown()
 
 
 def count_parts(out: Path) -> int:
