@@ -131,6 +131,9 @@ class TrainConfig:
     ema_decay: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is validated and saved. 0 turns it
     off."""
+    finetuned_share: float = 1.0
+    """How far, of the way from the weights with only the head trained to the fine-tuned ones, those lie that are
+    validated and saved. 1 is plain fine-tuning; 0 chooses N / (N + 10) for N train photos per class."""
     clip_norm: float = 5.0
     """Maximum norm of the gradient, clipped beyond it."""
     seed: int = 0
@@ -169,6 +172,7 @@ class TrainConfig:
         self._check_range("label_smoothing", 0, 0.9)
         self._check_range("crop_area_min", 0.01, 1)
         self._check_range("ema_decay", 0, 0.99999)
+        self._check_range("finetuned_share", 0, 1)
         self._check_range("clip_norm", 1e-6, 1e6)
         if unknown := sorted(set(self.log) - set(get_args(LogTarget))):
             raise ConfigError(
@@ -238,6 +242,11 @@ class TrainConfig:
     def frozen_epochs(self) -> int:
         """Return how many epochs, the first ones, train the head alone: 0 where the backbone's weights are random."""
         return 0 if self.weights == "none" else self.head_epochs
+
+    @property
+    def interpolates(self) -> bool:
+        """Say whether weights between head-only and fine-tuned ones are saved: where there are both."""
+        return self.finetuned_share < 1 and 0 < self.frozen_epochs < self.total_epochs
 
     def is_backbone_frozen(self, epoch: int) -> bool:
         """Say whether an epoch, counted from 0, trains the head alone."""

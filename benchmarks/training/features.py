@@ -73,7 +73,7 @@ def measure(config: TrainConfig, photos: PhotoSet, *, recompute: bool) -> Measur
         began = time.perf_counter()
         trainer.run_epoch(epoch)
         epoch_s.append(time.perf_counter() - began)
-    network = trainer.state.evaluated_network.eval()
+    network = trainer.state.averaged_network.eval()
     logits, labels = compute_logits(network, photos.of("test"), preprocessing_of(config))
     return {
         "first_epoch_s": round(epoch_s[0], 3),

@@ -23,6 +23,7 @@ from handlers.engines.network import Network, find_head
 from storage import atomic_path, atomic_write
 from training.distributed import ProcessGroup
 from training.errors import RunError
+from training.fit.interpolation import Interpolation
 from training.run import Run
 
 
@@ -49,16 +50,25 @@ class TrainingState:
 
     network: Network
     average: AveragedModel | None
+    interpolation: Interpolation | None
+    """Where the whole network is trained after the head alone."""
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     best: Score
 
     @property
-    def evaluated_network(self) -> Network:
-        """Return the network that is validated and saved: the averaged one where there is one."""
+    def averaged_network(self) -> Network:
+        """Return the network of the averaged weights where there is one, and else that of the last step."""
         network = self.network if self.average is None else self.average.module
         assert isinstance(network, Network)
         return network
+
+    def network_to_save(self, *, is_backbone_frozen: bool) -> Network:
+        """Return the network that is validated and saved after an epoch: interpolated once the backbone is trained."""
+        network = self.averaged_network
+        if self.interpolation is None or is_backbone_frozen:
+            return network
+        return self.interpolation.update(network)
 
     @cached_property
     def backbone_sha256(self) -> str:
@@ -89,7 +99,8 @@ def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any]) -> Score
     score = Score.from_metrics(metrics)
     if score > state.best:
         state.best = score
-        weights = state.evaluated_network.backbone_and_head.state_dict()
+        network = state.network_to_save(is_backbone_frozen=metrics["frozen"])
+        weights = network.backbone_and_head.state_dict()
         atomic_write(
             run.best_path,
             save({name: value.cpu().contiguous() for name, value in weights.items()}),
@@ -109,9 +120,16 @@ def save_checkpoint(
     """Write the state whole or not at all; of a backbone that has been frozen so far, only its sha256."""
     network = state.network.state_dict()
     average = {} if state.average is None else state.average.state_dict()
+    interpolation = (
+        {} if state.interpolation is None else state.interpolation.head_only.state_dict()
+    )
+    needs_backbone = is_backbone_frozen or state.interpolation is not None
     checkpoint = {
         "epoch": finished_epochs,
-        "backbone_sha256": state.backbone_sha256 if is_backbone_frozen else "",
+        "backbone_sha256": state.backbone_sha256 if needs_backbone else "",
+        "is_backbone_frozen": is_backbone_frozen,
+        # Its backbone is that of the initial weights.
+        "head_only": state.without_backbone(interpolation),
         "network": state.without_backbone(network) if is_backbone_frozen else network,
         "average": state.without_backbone(average) if is_backbone_frozen else average,
         "optimizer": state.optimizer.state_dict(),
@@ -147,9 +165,13 @@ def load_checkpoint(path: Path, state: TrainingState, group: ProcessGroup) -> in
         checkpoint = torch.load(io.BytesIO(content), map_location=group.device, weights_only=True)
         if backbone_sha256 := checkpoint.get("backbone_sha256"):
             _check_backbone(path, state, backbone_sha256)
-        _load(state.network, checkpoint["network"], is_whole=not backbone_sha256)
+        # Earlier versions had the sha256 only while the backbone was frozen.
+        is_whole = not checkpoint.get("is_backbone_frozen", bool(backbone_sha256))
+        _load(state.network, checkpoint["network"], is_whole=is_whole)
         if state.average is not None:
-            _load(state.average, checkpoint["average"], is_whole=not backbone_sha256)
+            _load(state.average, checkpoint["average"], is_whole=is_whole)
+        if state.interpolation is not None:
+            _load(state.interpolation.head_only, checkpoint["head_only"], is_whole=False)
         state.optimizer.load_state_dict(checkpoint["optimizer"])
         state.scaler.load_state_dict(checkpoint["scaler"])
         state.best = Score(checkpoint["best_accuracy"], -checkpoint["best_loss"])

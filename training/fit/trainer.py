@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from handlers.engines.network import Network
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
@@ -38,6 +39,7 @@ from training.fit.checkpoint import Score, TrainingState, resume, save_epoch
 from training.fit.compiling import Forward, compile_forward
 from training.fit.cpu import keep_freed_memory, single_thread_below
 from training.fit.freezing import backbone_blocks, set_trainable, trainable_block_count
+from training.fit.interpolation import Interpolation, share_of
 from training.fit.loss import count_parts, make_loss, split_batch
 from training.fit.optimizer import (
     head_learning_rate,
@@ -187,6 +189,7 @@ class Trainer:
         self.state = TrainingState(
             network=network,
             average=make_average(network, config.ema_decay),
+            interpolation=self._make_interpolation(network, photos),
             optimizer=make_optimizer(
                 network,
                 optimizer=config.optimizer,
@@ -210,6 +213,12 @@ class Trainer:
             self.forward = compile_forward(self.forward, self.device)
         if self.has_local_statistics:
             self.forward = with_local_batch_min(self.forward, network)
+
+    def _make_interpolation(self, network: Network, photos: PhotoSet) -> Interpolation | None:
+        if not self.config.interpolates:
+            return None
+        photos_per_class = len(photos.of("train")) / len(photos.class_names)
+        return Interpolation(network, self.config.finetuned_share or share_of(photos_per_class))
 
     def run_epoch(self, epoch: int) -> dict[str, Any]:
         """Train for one epoch, validate, and return the epoch's line of metrics.jsonl."""
@@ -240,6 +249,8 @@ class Trainer:
         Raises:
             DivergedError: it is NaN or infinite.
         """
+        if epoch == self.config.frozen_epochs and self.state.interpolation is not None:
+            self.state.interpolation.start_from(self.state.averaged_network)
         self.freeze_for(epoch)
         step_count = self.batch_source.step_count(epoch)
         loss_sum, photo_count = torch.zeros((), dtype=torch.float64, device=self.device), 0
@@ -325,8 +336,9 @@ class Trainer:
     @torch.inference_mode()
     def validate(self, epoch: int) -> Score:
         """Return loss and accuracy on val, each photo counted once."""
-        network = self.state.evaluated_network.eval()
-        forward = network.head if self.config.is_backbone_frozen(epoch) else network.logits
+        is_backbone_frozen = self.config.is_backbone_frozen(epoch)
+        network = self.state.network_to_save(is_backbone_frozen=is_backbone_frozen).eval()
+        forward = network.head if is_backbone_frozen else network.logits
         loss, correct, count = 0.0, 0.0, 0.0
         for inputs, labels in self.batch_source.validation_batches(network, epoch):
             logits = forward(inputs.to(self.device)).cpu()

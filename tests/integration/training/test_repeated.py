@@ -28,7 +28,7 @@ EVERYTHING: dict[str, dict[str, object]] = {
     },
     "gradually": {
         "freeze": "gradual", "augment": "rand", "mix": "cutmix", "balance": "loss",
-        "patience_epochs": 9,
+        "patience_epochs": 9, "finetuned_share": 0.5,
     },
     "head alone": {"freeze": "backbone", "balance": "sampling", "head_epochs": 2},
 }  # fmt: skip

@@ -29,7 +29,8 @@ SAMPLE = Path(__file__).parents[3] / "sample_data" / "clothing"
 def tiny(out: Path, **changes: object) -> TrainConfig:
     config = TrainConfig(
         data=SAMPLE, out=out, architecture="resnet18", weights="embedded", image_size_px=32,
-        head_epochs=1, epochs=2, batch_size=64, ema_decay=0.9, precision="float32",
+        head_epochs=1, epochs=2, batch_size=64, ema_decay=0.9, finetuned_share=0.5,
+        precision="float32",
     )  # fmt: skip
     return replace(config, **changes)
 

@@ -21,6 +21,7 @@ def state_of(seed: int = 0) -> TrainingState:
     return TrainingState(
         network=network,
         average=make_average(network, 0.5),
+        interpolation=None,
         optimizer=optimizer_of(network, config_of()),
         scaler=torch.amp.GradScaler(CPU.type, enabled=False),
         best=Score(),
@@ -73,7 +74,7 @@ def test_the_average_of_the_head_alone_is_the_average_of_all() -> None:
             update_average(state.average, state.network, head_only=head_only)
     for name, tensor in whole.average.state_dict().items():
         assert torch.equal(tensor, alone.average.state_dict()[name]), name
-    assert not torch.equal(whole.evaluated_network.head.bias, whole.network.head.bias)
+    assert not torch.equal(whole.averaged_network.head.bias, whole.network.head.bias)
 
 
 def test_the_head_can_be_trained_on_the_features() -> None:
