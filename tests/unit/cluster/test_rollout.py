@@ -1,8 +1,10 @@
 """Promotions on a cluster whose versions and actors are in this process: every step, its undoing, and the lock."""
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,9 @@ from cluster.pointer import ModelPointer
 from cluster.rollout import management, store
 from cluster.rollout.session import ClusterSession
 from cluster.rollout.status import read_cluster_status
+from headswap import cluster_options
+from headswap.cli import main
+from headswap.commands.serving import status
 from serving.archive.reader import Archive, read_archive
 from serving.client import Client
 from serving.errors import (
@@ -313,3 +318,43 @@ def test_what_is_not_there_is_said(session: ClusterSession, archives: dict[str, 
     assert session.management.versions("huge") == {}
     with pytest.raises(InputError, match="scales by its queue"):
         session.management.scale(MODEL, "1.0", workers=2)
+
+
+def test_the_commands_work_with_the_cluster_and_log_their_steps(
+    cluster: Cluster,
+    session: ClusterSession,
+    archives: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    @contextmanager
+    def open_cluster(address: str) -> Iterator[ClusterSession]:
+        assert address == "head:6379"
+        yield session
+
+    for module in (cluster_options, status):
+        monkeypatch.setattr(module, "open_cluster", open_cluster)
+    # Neither a configuration nor a model store is needed.
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        assert main([*arguments, "--cluster", "head:6379"]) == 0
+        return capsys.readouterr().out
+
+    assert "To undo: headswap rollback --cluster head:6379" in run("promote", str(archives["2.0"]))
+    assert "1.0 is live again" in run("rollback", "--why", "a test")
+    rows = json.loads(run("status", "--json"))["versions"]
+    assert [(row["version"], row["state"], row["why"]) for row in rows] == [
+        ("1.0", "live", "a test"),
+        ("2.0", "kept", f"promoted from {archives['2.0']}"),
+    ]
+    run("retire", MODEL, "2.0")
+    assert pointer(cluster) == ModelPointer(live="1.0", loaded=("1.0",))
+    log = (tmp_path / ".headswap" / "logs" / "promotions.log").read_text()
+    ended = [json.loads(line) for line in log.splitlines() if "outcome" in line]
+    assert [(line["command"], line["outcome"]) for line in ended] == [
+        ("promote", "done"),
+        ("rollback", "done"),
+        ("retire", "done"),
+    ]
