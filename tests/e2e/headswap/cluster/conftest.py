@@ -46,11 +46,11 @@ class LocalCluster:
         return sum(f"ServeReplica:headswap-clothing@{version}" in title for title in titles)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(
     archives: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalCluster]:
-    """Yield the cluster; this process is connected to it."""
+    """Yield the cluster; this process is connected to it. It ends before other modules want the cores."""
     http_port, grpc_port = free_ports(2)
     options = ApplicationOptions(
         http_port=http_port,
