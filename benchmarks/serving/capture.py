@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "efficientnet_lite0"
 SHARE = 0.1
-ROUNDS = 40
+ROUNDS = 20
 HEADERS = {"Content-Type": "image/jpeg"}
 
 
