@@ -1,24 +1,67 @@
-"""What the benchmark of unlabeled photos compares, and its table."""
+"""What the benchmark of unlabeled photos leaves out of them, and its table."""
 
 from pathlib import Path
 
-from benchmarks.training.unlabeled import Command, candidates, table
+import torch
+
+from benchmarks.training.unlabeled import (
+    HEAD,
+    UNLABELED,
+    WHOLE,
+    CachedBatches,
+    Command,
+    config_of,
+    table,
+    unlabeled_rows,
+)
 
 
-def test_the_benchmark_changes_nothing_but_what_is_trained_on() -> None:
-    command = Command(data=Path("clothing"))
-    configs = [config.to_dict() for config in candidates(command).values()]
-    head, whole, head_with, whole_with = configs
-    for alone, both in ((head, head_with), (whole, whole_with)):
-        assert {name for name in both if both[name] != alone[name]} == {"unlabeled"}
-    assert {name for name in head if head[name] != whole[name]} == {"freeze"}
+def test_skewed_classes_are_as_unequal_as_ten_to_one() -> None:
+    labels = torch.arange(10).repeat(400)
+    is_labeled = torch.zeros(4000, dtype=torch.bool)
+    is_labeled[:100] = True
+    for kind in ("all", "foreign"):
+        assert torch.equal(unlabeled_rows(kind, labels, is_labeled, 0), ~is_labeled)
+    skewed = unlabeled_rows("skewed", labels, is_labeled, 0)
+    assert not skewed[is_labeled].any()
+    counts = labels[skewed].bincount(minlength=10).float()
+    assert 6 < counts.max() / counts.min() < 15
+    assert not torch.equal(skewed, unlabeled_rows("skewed", labels, is_labeled, 1))
 
 
-def test_the_table_has_the_best_first() -> None:
-    results = {
-        "architecture": "resnet18", "labels_per_class": 10, "image_size_px": 64, "test_n": 372, "unlabeled_n": 2968,
-        "accuracies": {"labels alone": [0.4, 0.5], "both": [0.5, 0.6]},
+def test_cached_features_are_trained_on_in_the_batches_of_a_run() -> None:
+    config = config_of(Command(data=Path("clothing")), 3)
+    training = (torch.arange(70.0)[:, None], torch.arange(70))
+    batches = CachedBatches(config, training, training)
+    [val] = batches.validation_batches()
+    assert val is training
+    drawn = list(batches.training_batches(None, 0))
+    assert batches.step_count(0) == len(drawn) == 3
+    assert sorted(torch.cat([labels for _, labels in drawn]).tolist()) == list(range(70))
+
+
+def entry(**more: object) -> dict[str, object]:
+    rounds = [
+        {HEAD: before, UNLABELED: after, "helps": helps, "unlabeled_n": count, "test_n": 372}
+        for before, after, helps, count in ((0.4, 0.5, True, 90), (0.5, 0.6, True, 90), (0.6, 0.6, False, 90))
+    ]  # fmt: skip
+    skewed = [result | {"unlabeled_n": n} for n, result in zip((40, 60, 50), rounds, strict=True)]
+    return {
+        "architecture": "resnet18", "labels_per_class": 10, "image_size_px": 64, "draws": [5, 6, 7],
+        "rounds": {"all": rounds, "skewed": skewed}, **more,
     }  # fmt: skip
-    lines = table(results).splitlines()
-    assert lines[2:4] == ["| both | **55.0 ± 7.1 %** |", "| labels alone | 45.0 ± 7.1 % |"]
-    assert "2 draws" in lines[-1]
+
+
+def test_the_table_compares_with_the_better_training_on_labels_alone() -> None:
+    lines = table({"clothing": entry(), "drawings": entry(whole=[0.5, 0.5, 0.7])}).splitlines()
+    assert WHOLE in lines[0]
+    assert lines[2] == (
+        "| clothing (372 test photos), all (90) | 50.0 ± 10.0 % |  | 56.7 ± 5.8 % | +6.7 ± 5.8 | -0.0 | 2 of 3 |"
+    ).replace("-0.0", "+0.0")
+    assert lines[4] == (
+        "| drawings (372 test photos), all (90) | 50.0 ± 10.0 % | 56.7 ± 11.5 % | 56.7 ± 5.8 % | +0.0 ± 10.0 | -10.0 | "
+        "2 of 3 |"
+    )
+    assert "(40 to 60)" in lines[3]
+    assert WHOLE not in table({"clothing": entry()})
+    assert "3 draws" in lines[-1]
