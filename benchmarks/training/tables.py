@@ -20,7 +20,15 @@ from typing import Any
 
 from benchmarks import document
 from benchmarks.measurements import result_file
-from benchmarks.training import backbones, batchnorm, features, speed, unknown, unlabeled
+from benchmarks.training import (
+    accuracy_table,
+    backbones,
+    batchnorm,
+    features,
+    speed,
+    unknown,
+    unlabeled,
+)
 from training.compare.table import markdown_table, read_comparison
 from training.fit.batches import FEATURE_VIEWS
 
@@ -39,6 +47,11 @@ def comparison_tables() -> str:
     return "\n".join(
         markdown_table(read_comparison(json.loads(path.read_text()))) for path in COMPARISONS
     )
+
+
+def accuracy_table_text() -> str:
+    """Return the table of accuracy.json as Markdown."""
+    return accuracy_table.table(json.loads(result_file("accuracy").read_text()))
 
 
 def unlabeled_table() -> str:
@@ -72,6 +85,7 @@ def speed_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "training": speed_table,
     "comparison": comparison_tables,
+    "accuracy": accuracy_table_text,
     "unknown": unknown_table,
     "unlabeled": unlabeled_table,
     "batchnorm": batchnorm_table,
