@@ -78,7 +78,7 @@ def measure(archive: Path, captured: Path, bodies: list[bytes], *, rounds: int) 
         "cpu_ms": {
             name: round(1e3 * statistics.median(s) / len(bodies), 3) for name, s in cpu_s.items()
         },
-        # Of off to on: 1 is no loss.
+        # Below 1 where capture costs something.
         "photos_per_s_ratio": _ratios(seconds["off"], seconds["on"]),
         "cpu_ratio": _ratios(cpu_s["on"], cpu_s["off"]),
     }

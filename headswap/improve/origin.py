@@ -74,14 +74,14 @@ def find_run(live: LiveVersion, given: Path | None, places: Sequence[Path]) -> "
             )
     else:
         runs = (Run(folder=folder) for folder in _run_folders(places))
-        found = next((run for run in runs if _has_weights(run, live)), None)
-        if found is None:
+        own = next((run for run in runs if _has_weights(run, live)), None)
+        if own is None:
             raise ArgumentError(
                 f"no run in {', '.join(map(str, places))} has the weights of {label}, which was exported from a run "
                 f"called {live.training_run!r}; give --run with the place it has moved to. If it is gone, train and "
                 "promote a version first."
             )
-        run = found
+        run = own
     data = run.config().data
     if is_gone(data):
         raise ArgumentError(

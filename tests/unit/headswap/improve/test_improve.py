@@ -107,7 +107,7 @@ def test_all_steps_run_once_and_a_second_call_asks_for_new_labels(captured: Path
     runner.call()
     assert runner.works == list(NAMES)
     assert runner.live == "1.1"
-    # Its run is what the next one starts from: nobody is told to remove it.
+    # Its run is what the next one starts from, so the sentence must not advise to remove it.
     with pytest.raises(
         CaptureError, match=r"not used before: .* ended with 'live'\. Label more photos\.$"
     ):

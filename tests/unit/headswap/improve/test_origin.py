@@ -36,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     "place", ["runs/renamed", "runs/compare/b/run", "captured/improvements/1.0/run"]
 )
 def test_it_is_found_by_its_weights(tmp_path: Path, photos: Path, place: str) -> None:
-    # One of the same photos, one with the same weights of other photos, one that is damaged, one that is no run.
+    # One of the same photos, one with the same weights of other photos, and a damaged one.
     make_run(tmp_path / "runs/a", b"other", data=photos)
     make_run(tmp_path / "runs/b", b"live", data=photos, fingerprint="f2")
     (make_run(tmp_path / "runs/c", b"live", data=photos) / "data.json").write_text("{")
