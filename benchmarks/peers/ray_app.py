@@ -25,9 +25,7 @@ class Classifier:
 
 if __name__ == "__main__":
     # A Ray that runs already on this machine would be used otherwise.
-    ray.init(
-        address="local", include_dashboard=False, log_to_driver=False, configure_logging=False
-    )
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(Classifier.bind(), route_prefix="/predict")
     signal.pause()
