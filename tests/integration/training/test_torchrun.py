@@ -81,7 +81,8 @@ def assert_same_curve(run: Run, other: Run) -> None:
 def test_two_processes_have_the_losses_of_one(single: Run, tmp_path: Path) -> None:
     run, log = Run(folder=tmp_path / "run"), tmp_path / "log"
     argv = [*flags(run.folder), "--log", "tensorboard"]
-    with started([*TORCHRUN, "-m", "headswap", *argv], log) as process:
+    # Without --, torchrun takes --log for the beginning of options of its own.
+    with started([*TORCHRUN, "-m", "--", "headswap", *argv], log) as process:
         assert process.wait(DEADLINE_S) == 0, log.read_text()
     assert_same_curve(single, run)
     [_] = run.folder.glob("events.*")
