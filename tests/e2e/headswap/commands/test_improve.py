@@ -1,10 +1,12 @@
 """The whole loop: a poor version serves, photos are captured, some labelled, and a better version goes live."""
 
 import os
+import re
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Page, expect
 
 from capture.labels import LabelBook
 from capture.order import to_review
@@ -21,13 +24,16 @@ from headswap.commands.learning import improve, review
 from headswap.errors import ArgumentError
 from headswap.improve.steps import Improvement
 from headswap.options import ServerOptions
+from page.context import PageContext
 from serving.client import HttpClient
 from serving.client.tokens import read_token
 from serving.rollout.live_record import read_record
+from serving.rollout.session import ServerSession
 from serving.rollout.startup import choose_live
 from serving.server.server import Server
 from serving.settings import ServerSettings
 from tests.e2e.headswap.conftest import SAMPLE, write_config
+from tests.integration.page.conftest import chromium, serving_page, sign_in
 
 SENT, LABELLED = 200, 40
 POINTS = 0.05
@@ -163,9 +169,7 @@ def test_a_served_model_learns_from_what_it_serves(
 
     assert review.run(review.Command(captured=captured, suggest=LABELLED)) == 0
     class_of = {sha256(path.read_bytes()).hexdigest(): path.parent.name for path in sent}
-    book = LabelBook(captured)
-    for photo in to_review(captured)[:LABELLED]:
-        book.write(photo, class_of[photo.sent_sha256])
+    label_on_the_page(serving, captured, class_of)
 
     command = improve.Command(
         captured=captured,
@@ -188,12 +192,45 @@ def test_a_served_model_learns_from_what_it_serves(
     assert traffic.failures == []
     assert traffic.versions == {"1.0", "1.1"}
     assert read_record(serving.model_store)["clothing"].live.version == "1.1"
-    assert len(book.read()) == LABELLED
+    assert len(LabelBook(captured).read()) == LABELLED
     after = accuracy(serving, test)
     print(
         f"accuracy {before:.3f} -> {after:.3f} on {len(test)} photos, {traffic.answered} answered"
     )
     assert after >= before + POINTS
+
+
+def label_on_the_page(settings: ServerSettings, captured: Path, class_of: dict[str, str]) -> None:
+    """Label the photos that the page shows, in its order, by keyboard; `class_of` is by the sha256 of what was sent."""
+    context = PageContext(
+        settings=settings,
+        open_session=lambda: ServerSession(settings),
+        open_log=lambda *_: nullcontext(lambda _: None),
+        capture=captured,
+    )
+    sent_as = {photo.sha256: photo.sent_sha256 for photo in to_review(captured)}
+    with serving_page(context) as url, chromium() as browser:
+        window = browser.new_context(base_url=url)
+        page = sign_in(
+            window.new_page(), "/review", token=read_token(settings.key_file, "management")
+        )
+        for number in range(LABELLED):
+            expect(page.locator("#progress")).to_have_text(re.compile(f"^{number} labelled"))
+            photo = (page.locator("#picture").get_attribute("src") or "").rpartition("/")[2]
+            press_class(page, class_of[sent_as[photo]])
+        expect(page.locator("#progress")).to_have_text(re.compile(f"^{LABELLED} labelled"))
+        window.close()
+
+
+def press_class(page: Page, name: str) -> None:
+    """Press the key of a class; the first time that a new class appears, type its name."""
+    classes = page.locator("#classes bdi").all_text_contents()
+    if name in classes:
+        page.keyboard.press(str(classes.index(name) + 1))
+    else:
+        page.keyboard.press("+")
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
 
 
 def wait_until_captured(folder: Path) -> None:
