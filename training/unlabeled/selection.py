@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from training.evaluation.metrics import fit_temperature
 from training.discriminant import Settings, fit_discriminant
+from training.evaluation.metrics import fit_temperature
 
 # The features' directions of largest variance: the covariance of all 1,280 costs 20 times as long.
 DIRECTIONS_MAX = 300

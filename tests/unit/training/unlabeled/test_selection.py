@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.fit.pseudo_labels import LABELED_SHARE, join_features
 from training.discriminant import Settings, fit_discriminant
+from training.fit.pseudo_labels import LABELED_SHARE, join_features
 from training.unlabeled.selection import FeatureSet, PseudoLabels, make_pseudo_labels
 
 SIZE = 12
