@@ -13,8 +13,9 @@ from batch.errors import WorkerError
 from batch.worker import Load, Photo, Reply
 from serving.errors import InternalServerError
 
-# From Python's start to replayed probes, on slow disks too; TorchServe's startupTimeout in our archives.
-LOAD_TIMEOUT_S = 120.0
+# From Python's start to replayed probes. All processes start at once, and on a machine that computed something else on
+# every core, one took more than the 120 s of TorchServe's startupTimeout in our archives.
+LOAD_TIMEOUT_S = 300.0
 # TorchServe's responseTimeout in our archives: no photo takes nearly as long.
 PHOTO_TIMEOUT_S = 120.0
 
@@ -32,6 +33,11 @@ class WorkerProcess:
         """Return once the archive is loaded and its probes are right. Raises WorkerError."""
         try:
             failure = self._receive(LOAD_TIMEOUT_S)
+        except TimeoutError:
+            self._end()
+            raise WorkerError(
+                f"a worker process has not loaded the archive within {LOAD_TIMEOUT_S:g} s; fewer --workers load faster."
+            ) from None
         except (EOFError, OSError):
             code = self._end()
             raise WorkerError(
@@ -73,9 +79,9 @@ class WorkerProcess:
         return replies
 
     def _receive(self, timeout_s: float) -> Any:
-        """Return the worker's message. Raises EOFError when it has ended, or sends none in time."""
+        """Return the worker's message. Raises EOFError or OSError when it has ended, else TimeoutError."""
         if not self._connection.poll(timeout_s):
-            raise EOFError
+            raise TimeoutError
         return self._connection.recv()
 
     def _start(self) -> None:

@@ -11,6 +11,7 @@ import psutil
 import pyarrow.parquet
 import pytest
 
+from batch import processes
 from headswap.cli import main
 from tests.integration.batch.conftest import photo, write_archive
 
@@ -77,6 +78,17 @@ def test_an_archive_whose_probes_differ_is_refused(
     options = ["--archive", str(broken), "--allow-custom-handler"]
     assert main(["predict", str(photos), *options]) == 2
     assert capsys.readouterr().err.endswith("headswap: wrong\n")
+
+
+def test_a_worker_that_takes_too_long_is_one_sentence(
+    archive: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(processes, "LOAD_TIMEOUT_S", 0.01)
+    assert main(["predict", str(photos), "--archive", str(archive)]) == 1
+    assert "has not loaded the archive within 0.01 s; fewer --workers" in capsys.readouterr().err
 
 
 def is_running(process: subprocess.Popen[bytes]) -> bool:
