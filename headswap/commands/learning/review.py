@@ -61,7 +61,10 @@ def run(command: Command) -> int:
     )
     if command.suggest == 0:
         return 0
-    waiting = [photo for photo in captured if photo.sha256 not in labels]
+    # Sorted, for the order in which workers wrote them is chance, and the same photos must be suggested each time.
+    waiting = sorted(
+        (photo for photo in captured if photo.sha256 not in labels), key=lambda p: p.sha256
+    )
     chosen = [waiting[index] for index in _choose(command, waiting)]
     write_suggested(command.captured, [photo.sha256 for photo in chosen])
     rows = [
