@@ -5,6 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -13,21 +14,16 @@ import requests
 
 from serving import stubs
 from serving.client import HttpClient, Prediction, map_in_order
-from serving.client.endpoint import grpc_endpoint
 from serving.client.grpc_channel import metadata_of, open_channel
-from serving.client.http_management import HttpManagement
-from serving.client.tokens import read_token
 from serving.loadtest.load import Load
-from serving.settings import ServerSettings
+from tests.e2e.headswap.engine import Engine
 
 TIMEOUT_S = 30.0
 CANCELLED_CALLS = 200
 DROPPED_CONNECTIONS = 100
 BROKEN_PHOTOS = 400
-
-
-def worker_pids(steady: ServerSettings) -> set[int]:
-    return set(HttpManagement(steady).versions("clothing")["1.0"].ready_pids)
+# Above the queue's 100 and what the two workers or replicas hold.
+CONNECTIONS_AT_ONCE = 180
 
 
 def predict_all(client: HttpClient, photos: list[bytes]) -> list[Prediction | Exception]:
@@ -35,35 +31,31 @@ def predict_all(client: HttpClient, photos: list[bytes]) -> list[Prediction | Ex
 
 
 @contextmanager
-def unharmed(
-    steady: ServerSettings, photos: list[bytes], *, same_workers: bool = True
-) -> Iterator[None]:
+def unharmed(engine: Engine, photos: list[bytes], *, same_workers: bool = True) -> Iterator[None]:
     """Check that what the block does costs no worker, changes no prediction and loses no other client's request."""
-    pids = worker_pids(steady)
-    with HttpClient(steady) as client:
+    pids = engine.worker_pids()
+    with engine.client(HttpClient) as client:
         before = predict_all(client, photos)
-        with Load(lambda: HttpClient(steady), "clothing", photos) as load:
+        with Load(lambda: engine.client(HttpClient), "clothing", photos) as load:
             load.wait_for_requests(10)
             yield
             load.wait_for_requests(load.result.requests + 40)
         assert load.result.failures == {}
         assert predict_all(client, photos) == before
     deadline = time.monotonic() + 2 * TIMEOUT_S
-    while len(worker_pids(steady)) < len(pids) and time.monotonic() < deadline:
+    while len(engine.worker_pids()) < len(pids) and time.monotonic() < deadline:
         time.sleep(0.2)
-    pids_now = worker_pids(steady)
+    pids_now = engine.worker_pids()
     assert pids_now == pids if same_workers else len(pids_now) == len(pids)
 
 
-def test_cancelled_grpc_calls_affect_no_other_client(
-    steady: ServerSettings, photos: list[bytes]
-) -> None:
+def test_cancelled_grpc_calls_affect_no_other_client(engine: Engine, photos: list[bytes]) -> None:
     messages, calls = stubs.load("inference")
-    endpoint = grpc_endpoint(steady, "inference")
-    metadata = metadata_of(read_token(steady.key_file, "inference"))
+    endpoint = engine.endpoint("grpc")
+    metadata = metadata_of(engine.token())
     delays = random.Random(0)
     # TorchServe restarts a worker when a call is cancelled between its check and its answer (docs/limits.md).
-    with unharmed(steady, photos, same_workers=False), open_channel(endpoint) as channel:
+    with unharmed(engine, photos, same_workers=False), open_channel(endpoint) as channel:
         predictions = calls.InferenceAPIsServiceStub(channel).Predictions
         cancelled = 0
         for number in range(CANCELLED_CALLS):
@@ -79,8 +71,8 @@ def test_cancelled_grpc_calls_affect_no_other_client(
 
 
 @pytest.fixture
-def connect(steady: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
-    parts = urlsplit(steady.inference_url)
+def connect(engine: Engine) -> Iterator[Callable[[], socket.socket]]:
+    parts = urlsplit(engine.inference_url)
     connections: list[socket.socket] = []
 
     def open_connection() -> socket.socket:
@@ -94,11 +86,11 @@ def connect(steady: ServerSettings) -> Iterator[Callable[[], socket.socket]]:
         connection.close()
 
 
-def request_head(steady: ServerSettings, *lengths: str) -> bytes:
+def request_head(engine: Engine, *lengths: str) -> bytes:
     lines = [
         "POST /predictions/clothing HTTP/1.1",
         "Host: headswap",
-        f"Authorization: Bearer {read_token(steady.key_file, 'inference')}",
+        f"Authorization: Bearer {engine.token()}",
         "Content-Type: application/octet-stream",
         *(f"Content-Length: {length}" for length in lengths),
     ]
@@ -106,14 +98,14 @@ def request_head(steady: ServerSettings, *lengths: str) -> bytes:
 
 
 def test_connections_dropped_within_the_body_restart_no_worker(
-    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    engine: Engine, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     cuts = random.Random(0)
-    with unharmed(steady, photos):
+    with unharmed(engine, photos):
         for number in range(DROPPED_CONNECTIONS):
             photo = photos[number % len(photos)]
             with connect() as connection:
-                connection.sendall(request_head(steady, str(len(photo))))
+                connection.sendall(request_head(engine, str(len(photo))))
                 connection.sendall(photo[: cuts.randrange(len(photo))])
                 if number % 2:
                     # SO_LINGER of 0 s: a reset instead of an orderly end.
@@ -121,14 +113,14 @@ def test_connections_dropped_within_the_body_restart_no_worker(
 
 
 def test_slow_requests_are_answered_and_block_no_other_client(
-    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    engine: Engine, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     photo, pieces = photos[0], 20
     size = len(photo) // pieces + 1
-    with unharmed(steady, photos):
+    with unharmed(engine, photos):
         slow = [connect() for _ in range(20)]
         for connection in slow:
-            connection.sendall(request_head(steady, str(len(photo))))
+            connection.sendall(request_head(engine, str(len(photo))))
         for start in range(0, len(photo), size):
             for connection in slow:
                 connection.sendall(photo[start : start + size])
@@ -138,7 +130,7 @@ def test_slow_requests_are_answered_and_block_no_other_client(
 
 
 def test_wrong_lengths_restart_no_worker(
-    steady: ServerSettings, photos: list[bytes], connect: Callable[[], socket.socket]
+    engine: Engine, photos: list[bytes], connect: Callable[[], socket.socket]
 ) -> None:
     photo = photos[0]
     too_short, huge = str(len(photo) // 2), "9" * 30
@@ -152,10 +144,10 @@ def test_wrong_lengths_restart_no_worker(
         (too_short, "7"),
         ("0x10",),
     ]
-    with unharmed(steady, photos):
+    with unharmed(engine, photos):
         for lengths in wrong_lengths:
             connection = connect()
-            connection.sendall(request_head(steady, *lengths))
+            connection.sendall(request_head(engine, *lengths))
             try:
                 connection.sendall(photo)
                 status = connection.recv(12)
@@ -164,7 +156,7 @@ def test_wrong_lengths_restart_no_worker(
             assert not status.startswith((b"HTTP/1.1 200", b"HTTP/1.1 5")), (lengths, status)
         # Shorter than its length: the server waits for the rest until the client disconnects.
         connection = connect()
-        connection.sendall(request_head(steady, str(len(photo) + 1000)) + photo)
+        connection.sendall(request_head(engine, str(len(photo) + 1000)) + photo)
 
 
 def broken(photo: bytes, rng: random.Random) -> bytes:
@@ -186,15 +178,15 @@ def broken(photo: bytes, rng: random.Random) -> bytes:
 
 
 def test_broken_photos_are_answered_and_restart_no_worker(
-    steady: ServerSettings, photos: list[bytes]
+    engine: Engine, photos: list[bytes]
 ) -> None:
     rng = random.Random(0)
     statuses: Counter[int] = Counter()
-    headers = {"Authorization": f"Bearer {read_token(steady.key_file, 'inference')}"}
-    with unharmed(steady, photos), requests.Session() as session:
+    headers = {"Authorization": f"Bearer {engine.token()}"}
+    with unharmed(engine, photos), requests.Session() as session:
         for number in range(BROKEN_PHOTOS):
             response = session.post(
-                f"{steady.inference_url}/predictions/clothing",
+                f"{engine.inference_url}/predictions/clothing",
                 data=broken(photos[number % len(photos)], rng),
                 headers=headers,
                 timeout=TIMEOUT_S,
@@ -207,17 +199,17 @@ def test_broken_photos_are_answered_and_restart_no_worker(
 
 
 def test_a_request_past_its_deadline_is_rejected_without_inference(
-    steady: ServerSettings, photos: list[bytes]
+    engine: Engine, photos: list[bytes]
 ) -> None:
     headers = {
-        "Authorization": f"Bearer {read_token(steady.key_file, 'inference')}",
+        "Authorization": f"Bearer {engine.token()}",
         "X-Request-Deadline-Ms": "1",
     }
-    with unharmed(steady, photos):
+    with unharmed(engine, photos):
         # As if a proxy had received the request 50 ms ago; time in the queue is added.
         headers["X-Request-Start"] = f"t={time.time() - 0.05:.3f}"
         late = requests.post(
-            f"{steady.inference_url}/predictions/clothing",
+            f"{engine.inference_url}/predictions/clothing",
             data=photos[0],
             headers=headers,
             timeout=TIMEOUT_S,
@@ -225,3 +217,23 @@ def test_a_request_past_its_deadline_is_rejected_without_inference(
     assert late.status_code == 504
     assert late.json()["error"]["code"] == "deadline_exceeded"
     assert "not classified" in late.json()["error"]["message"]
+
+
+def test_a_full_queue_is_said_at_once_and_loses_nothing(
+    engine: Engine, photos: list[bytes]
+) -> None:
+    url, headers = f"{engine.inference_url}/predictions/clothing", engine.authorization()
+
+    def post(number: int) -> requests.Response:
+        photo = photos[number % len(photos)]
+        return requests.post(url, data=photo, headers=headers, timeout=4 * TIMEOUT_S)
+
+    with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
+        answers = list(pool.map(post, range(CONNECTIONS_AT_ONCE)))
+    rejected = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert {answer.json()["type"] for answer in rejected} == {"ServiceUnavailableException"}
+    if engine.name == "ray":
+        assert {answer.headers["Retry-After"] for answer in rejected} == {"1"}
+    with unharmed(engine, photos):
+        pass

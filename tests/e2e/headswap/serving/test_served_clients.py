@@ -17,31 +17,29 @@ from serving import stubs
 from serving.archive.reader import read_archive
 from serving.client import Client, Endpoint, GrpcClient, HttpClient, Prediction, map_in_order
 from serving.client.grpc_channel import metadata_of
-from serving.client.http_management import HttpManagement
 from serving.client.token_sources import TokenFile
 from serving.client.tokens import read_token
 from serving.errors import BadImageError, NotFoundError, UnauthorisedError
 from serving.rollout.store import install
 from serving.settings import ServerSettings
+from tests.e2e.headswap.engine import Engine
 
 CLIENTS = [HttpClient, GrpcClient]
 DEADLINE_S = 120.0
 
 
-def remote(
-    steady: ServerSettings, client_class: type[HttpClient | GrpcClient], **options
-) -> Client:
-    address = steady.inference_url if client_class is HttpClient else steady.grpc_target
+def remote(engine: Engine, client_class: type[HttpClient | GrpcClient], **options) -> Client:
+    address = engine.inference_url if client_class is HttpClient else engine.grpc_target
     return client_class.to(address, **options)
 
 
 @pytest.mark.parametrize("client_class", CLIENTS)
 def test_a_list_has_an_outcome_per_photo_in_its_order(
-    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    engine: Engine, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
     # More than ten, so that an alphabetical order of the numbers would show.
     sent = [*photos[:12], b"no image", b"", photos[0]]
-    with client_class(steady) as client:
+    with engine.client(client_class) as client:
         singly = list(
             map_in_order(
                 lambda photo: client.predict("clothing", photo, top_k=2), sent, in_flight=8
@@ -62,11 +60,11 @@ def test_a_list_has_an_outcome_per_photo_in_its_order(
 
 
 def test_a_form_with_two_fields_of_one_name_is_rejected(
-    steady: ServerSettings, photos: list[bytes]
+    engine: Engine, photos: list[bytes]
 ) -> None:
     """TorchServe's worker would pass on the last one alone."""
-    url = f"{steady.inference_url}/predictions/clothing"
-    headers = {"Authorization": f"Bearer {read_token(steady.key_file, 'inference')}"}
+    url = f"{engine.inference_url}/predictions/clothing"
+    headers = {"Authorization": f"Bearer {engine.token()}"}
     for names, status in (("aa", 400), ("ab", 200), ("aba", 400)):
         files = [(name, photo) for name, photo in zip(names, photos, strict=False)]
         response = requests.post(url, files=files, headers=headers, timeout=DEADLINE_S)
@@ -79,14 +77,14 @@ def test_a_form_with_two_fields_of_one_name_is_rejected(
 
 
 def test_a_grpc_stream_has_one_answer_and_the_worker_lives(
-    steady: ServerSettings, photos: list[bytes]
+    engine: Engine, photos: list[bytes]
 ) -> None:
     """Without the response header `ts_stream_next`, each of these calls kills a worker."""
     messages, _ = stubs.load("inference")
     service = "/org.pytorch.serve.grpc.inference.InferenceAPIsService"
-    token = metadata_of(read_token(steady.key_file, "inference"))
-    pids = HttpManagement(steady).versions("clothing")["1.0"].ready_pids
-    with grpc.insecure_channel(steady.grpc_target) as channel:
+    token = metadata_of(engine.token())
+    pids = engine.worker_pids()
+    with grpc.insecure_channel(engine.grpc_target) as channel:
         arguments = {
             "request_serializer": messages.PredictionsRequest.SerializeToString,
             "response_deserializer": messages.PredictionResponse.FromString,
@@ -97,13 +95,13 @@ def test_a_grpc_stream_has_one_answer_and_the_worker_lives(
             request = messages.PredictionsRequest(model_name="clothing", input={"data": photo})
             answers = list(stream(request, timeout=DEADLINE_S, metadata=token))
             assert answers == [single(request, timeout=DEADLINE_S, metadata=token)]
-    assert HttpManagement(steady).versions("clothing")["1.0"].ready_pids == pids
+    assert engine.worker_pids() == pids
 
 
 def test_explanations_are_the_same_over_both_transports(
-    steady: ServerSettings, photos: list[bytes]
+    engine: Engine, photos: list[bytes]
 ) -> None:
-    with HttpClient(steady) as http, GrpcClient(steady) as grpc:
+    with engine.client(HttpClient) as http, engine.client(GrpcClient) as grpc:
         over_http = http.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
         over_grpc = grpc.explain("clothing", photos[0], class_name="hat", timeout_s=DEADLINE_S)
         png = grpc.explain_png("clothing", photos[0], timeout_s=DEADLINE_S)
@@ -151,12 +149,12 @@ def test_an_expired_token_is_renewed_by_the_client(
 
 @pytest.mark.parametrize("client_class", CLIENTS)
 def test_a_remote_client_needs_an_address_and_the_right_token(
-    steady: ServerSettings, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
+    engine: Engine, photos: list[bytes], client_class: type[HttpClient | GrpcClient]
 ) -> None:
     for options in ({"token": "wrong"}, {}):
-        with remote(steady, client_class, **options) as client, pytest.raises(UnauthorisedError):
+        with remote(engine, client_class, **options) as client, pytest.raises(UnauthorisedError):
             client.predict("clothing", photos[0])
-    with remote(steady, client_class, token_file=steady.key_file) as client:
+    with remote(engine, client_class, token_file=engine.key_file) as client:
         assert client.predict("clothing", photos[0]).version == "1.0"
 
 
@@ -171,7 +169,7 @@ def test_the_inference_token_is_rejected_by_management(steady: ServerSettings) -
 
 
 def test_predict_with_an_address_goes_on_past_bad_photos(
-    steady: ServerSettings, photos: list[bytes], tmp_path: Path
+    engine: Engine, photos: list[bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -181,11 +179,11 @@ def test_predict_with_an_address_goes_on_past_bad_photos(
     (folder / "[29].jpg").symlink_to(folder / "missing.jpg")
     command = [
         sys.executable, "-m", "headswap", "predict", str(folder), "--csv", "--top-k", "1",
-        "--address", steady.inference_url, "--model", "clothing", "--config", "/nowhere",
+        "--address", engine.inference_url, "--model", "clothing", "--config", "/nowhere",
     ]  # fmt: skip
     completed = subprocess.run(
         command, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-        env={**os.environ, "HEADSWAP_TOKEN": read_token(steady.key_file, "inference")},
+        env={**os.environ, "HEADSWAP_TOKEN": engine.token()},
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(completed.stdout)))
     assert completed.returncode == 1
