@@ -62,10 +62,14 @@ class HandlerOutput(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for line in record.getMessage().splitlines():
-            if line.startswith("[METRICS]"):
-                self._metrics.write(line)
-            else:
-                self._request_log.info("%s", line)
+            try:
+                if line.startswith("[METRICS]"):
+                    self._metrics.write(line)
+                else:
+                    self._request_log.info("%s", line)
+            except Exception:
+                # Else the handler's thread would end, and with it every later line.
+                self.handleError(record)
 
 
 def open_log(name: str, folder: str | None) -> logging.Logger:
