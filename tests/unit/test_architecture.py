@@ -47,7 +47,12 @@ FILES_PER_FOLDER_MAX = 20
 
 
 def source_files(package: str) -> list[Path]:
-    return [f for f in (ROOT / package).rglob("*.py") if "generated" not in f.parts]
+    # The peers' virtual environment is not ours.
+    return [
+        file
+        for file in (ROOT / package).rglob("*.py")
+        if not {"generated", ".peers"} & set(file.parts)
+    ]
 
 
 def imported_modules(file: Path) -> Iterator[str]:

@@ -28,6 +28,8 @@ PACKAGES = (
     "photo_folder",
     "capture",
     "page",
+    "batch",
+    "cluster",
     "headswap",
 )
 README = ROOT / "README.md"

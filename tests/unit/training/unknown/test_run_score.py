@@ -124,7 +124,7 @@ def test_the_discriminant_analysis_knows_the_classes_that_have_photos() -> None:
     right = (evaluated.rows @ classes.weight.T + classes.bias).argmax(1)
     for label, row in ((0, 0), (2, 1)):
         assert (right[evaluated.labels == label] == row).all()
-    # A class of the head without train photos is none that can be left out of the analysis.
+    # Only the classes with train photos can be left out of the analysis, not every class of the head.
     score = fit_score(part, photos(20, seed=2), head(), accepted_share=0.9)
     assert describe(score, head(), evaluated, train=part)["left_out_classes"] == 3
 
