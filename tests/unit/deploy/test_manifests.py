@@ -82,7 +82,11 @@ def test_the_schema_accepts_the_manifest(document, registry):
 
 @pytest.mark.parametrize(
     "document",
-    [each for each in documents("kserve", "training", "ray") if each.values[0]["kind"] in OWN_SCHEMAS],
+    [
+        each
+        for each in documents("kserve", "training", "ray")
+        if each.values[0]["kind"] in OWN_SCHEMAS
+    ],
 )
 def test_the_schema_refuses_a_misspelt_key(document, registry):
     misspelt = copy.deepcopy(document)

@@ -33,7 +33,7 @@ PACKAGES = (
     "headswap",
 )
 README = ROOT / "README.md"
-# docs/log.md keeps the words of its time, and tests/e2e/headswap/commands/test_operate_commands.py runs docs/operate.md.
+# docs/log.md keeps the words of its time; test_operate_commands.py runs docs/operate.md.
 PAGES = [README, *(ROOT / "docs" / f"{name}.md" for name in ("training", "api", "benchmarks"))]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "deploy" / "README.md"]
 

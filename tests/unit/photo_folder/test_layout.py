@@ -86,7 +86,7 @@ def test_a_layout_is_understood(
         (("train/images", "val/images"), "train/images' holds 2 photos but no class folder"),
         (("images", "annotations/trimaps"), "photos in annotations, images, which are not called as classes"),
         (("JPEGImages", "SegmentationClass", "SegmentationObject"), "not called as classes"),
-        (("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"), r"cross-validation \(fold1, fold2\), which are not classes"),
+        (("fold1/cat", "fold1/dog", "fold2/cat"), r"cross-validation \(fold1, fold2\), which are not classes"),
         (("k-fold_01/cat", "k-fold_02/cat", "test/cat"), "name one of them test and another val"),
         (("Fold 0/train/cat", "Fold 0/test/cat", "Fold 1/train/cat", "Fold 1/test/cat"), "such as .*Fold 0"),
         (("",), "2 photos but no class folder; name them FOLDER/CLASS/PHOTO.*--labels"),

@@ -11,8 +11,7 @@ import pytest
 import requests
 
 from serving.client import GrpcClient
-from serving.client.tokens import read_token
-from serving.settings import ServerSettings
+from tests.e2e.headswap.engine import Engine
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TIMEOUT_S = 30
@@ -29,14 +28,14 @@ def wait_for_line(path: Path, wanted: str) -> list[dict[str, Any]]:
     raise AssertionError(f"{path.name} has no line with {wanted} after {TIMEOUT_S} s")
 
 
-def test_a_request_is_one_line_in_each_log(steady: ServerSettings, photos: list[bytes]) -> None:
-    logs = steady.state / "logs"
+def test_a_request_is_one_line_in_each_log(engine: Engine, photos: list[bytes]) -> None:
+    logs = engine.logs
     headers = {
-        "Authorization": f"Bearer {read_token(steady.key_file, 'inference')}",
+        "Authorization": f"Bearer {engine.token()}",
         "X-Correlation-Id": 'order-4711"}',
         "traceparent": TRACE,
     }
-    url = f"{steady.inference_url}/predictions/clothing"
+    url = f"{engine.inference_url}/predictions/clothing"
     response = requests.post(f"{url}?mark=4711", data=photos[0], headers=headers, timeout=60)
     assert response.status_code == 200
     assert response.headers["X-Correlation-Id"] == 'order-4711"}'
@@ -50,15 +49,12 @@ def test_a_request_is_one_line_in_each_log(steady: ServerSettings, photos: list[
     (line,) = wait_for_line(logs / "access.log", "mark=4711")
     assert (line["method"], line["path"]) == ("POST", "/predictions/clothing?mark=4711")
     assert (line["status"], line["duration_ms"] >= 0) == (200, True)
-    assert "order-4711" not in (logs / "server.log").read_text()
+    others = set(logs.glob("*.log")) - {logs / "requests.log", logs / "access.log"}
+    assert [path.name for path in others if "order-4711" in path.read_text()] == []
 
 
-def test_a_grpc_request_is_one_line_in_each_log(
-    steady: ServerSettings, photos: list[bytes]
-) -> None:
-    requests_log, access_log = (
-        steady.state / "logs" / name for name in ("requests.log", "access.log")
-    )
+def test_a_grpc_request_is_one_line_in_each_log(engine: Engine, photos: list[bytes]) -> None:
+    requests_log, access_log = (engine.logs / name for name in ("requests.log", "access.log"))
 
     def grpc_lines() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         return (
@@ -67,7 +63,7 @@ def test_a_grpc_request_is_one_line_in_each_log(
         )
 
     before = grpc_lines()
-    with GrpcClient(steady) as client:
+    with engine.client(GrpcClient) as client:
         client.predict("clothing", photos[0], correlation_id="order-4712")
     after = grpc_lines()
     deadline = time.monotonic() + TIMEOUT_S
@@ -94,15 +90,20 @@ def all_lines(path: Path) -> list[dict[str, Any]]:
     ],
     ids=["quote", "percent", "umlaut", "escape", "dollar", "space"],
 )
-def test_no_path_breaks_the_json_line(steady: ServerSettings, target: bytes) -> None:
-    parts = urlsplit(steady.inference_url)
-    before = len(all_lines(steady.state / "logs" / "access.log"))
+def test_no_path_breaks_the_json_line(engine: Engine, target: bytes) -> None:
+    parts = urlsplit(engine.inference_url)
+    before = len(all_lines(engine.logs / "access.log"))
     with socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S) as connection:
         connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+        answer = connection.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 4")
+    if b"Invalid HTTP request received." in answer:
+        # Uvicorn's answer to what is not HTTP: no ingress has seen it, and there is nothing to log.
+        assert len(all_lines(engine.logs / "access.log")) == before
+        return
     lines: list[dict[str, Any]] = []
     deadline = time.monotonic() + TIMEOUT_S
     while len(lines) <= before and time.monotonic() < deadline:
-        lines = all_lines(steady.state / "logs" / "access.log")
+        lines = all_lines(engine.logs / "access.log")
     assert len(lines) > before
     assert 400 <= lines[-1]["status"] < 500
