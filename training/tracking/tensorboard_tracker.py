@@ -1,5 +1,6 @@
 """A run as TensorBoard's event files in its own folder: `tensorboard --logdir runs` lists it by its name."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class TensorBoardTracker:
 
         done = finished_epochs or 0
         self._logged = {step for step in read_steps(folder, EVERY_EPOCH) if step <= done}
+        _wait_for_a_later_name(folder)
         purge_step = 0 if finished_epochs is None else done + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge_step)
         if finished_epochs is None:
@@ -49,6 +51,18 @@ class TensorBoardTracker:
 
     def close(self, _: Status) -> None:
         self._writer.close()
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Return once a new event file sorts behind those of the folder, after a second at most.
+
+    TensorBoard reads files in the order of their names, `events.out.tfevents.SECOND.HOST.PROCESS`. A run killed and
+    resumed within a second lost points: those of the file that sorted first.
+    """
+    begun_s = {int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*")}
+    now_s = time.time()
+    if int(now_s) in begun_s:
+        time.sleep(int(now_s) + 1 - now_s)
 
 
 def read_steps(folder: Path, name: str) -> set[int]:

@@ -1,6 +1,7 @@
 """Event files, read back by TensorBoard's own reader."""
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,15 @@ def test_mistakes_and_the_report_can_be_seen(tmp_path: Path) -> None:
     report = str(events.Tensors("report/text_summary"))
     assert "run/report.html" in report
     assert "| accuracy/test | 0.9 |" in report
+
+
+def test_a_run_resumed_in_the_second_it_was_killed_in_writes_a_later_file(tmp_path: Path) -> None:
+    """TensorBoard reads files in the order of their names, where the process comes after the second."""
+    warm, folder = tmp_path / "warm", tmp_path / "run"
+    warm.mkdir()
+    folder.mkdir()
+    track(warm, 1, finished=0)
+    earlier = folder / f"events.out.tfevents.{int(time.time())}.zzz.999999999.0"
+    earlier.touch()
+    track(folder, 1, 2, finished=1)
+    assert max(folder.glob("events.*")) != earlier
