@@ -217,7 +217,9 @@ def test_a_candidate_that_answers_wrongly_or_slowly_goes_back_by_itself(
         as_live = "3.0 was refused after .* 2.0 answers all of them again: it says the same as 2.0"
         assert re.search(as_live, refuse(TrialOptions(percent=50, seconds=60, max_p99_ms=60_000)))
         slower = refuse(TrialOptions(percent=50, seconds=60, min_agreement=0))
-        assert re.search(r"its p9\d is \d+ ms, 2.0's \d+ ms", slower)
+        # With enough requests queued before it, a probe is the first to be too late.
+        too_late = r"its p9\d is \d+ ms, 2.0's \d+ ms|did not answer a probe: no answer .* within"
+        assert re.search(too_late, slower)
     assert requests.result.failures == {}
 
 
