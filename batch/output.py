@@ -34,7 +34,6 @@ from storage.atomic import TEMPORARY_SUFFIX, atomic_path, atomic_write
 RUN_FILE = "_run.json"
 LISTING_FILE = "_photos.jsonl"
 LOCK_FILE = "_lock"
-PHOTOS_PER_FILE = 1000
 
 Chunk = tuple[int, list[Entry]]
 """The number of a part, and its photos."""

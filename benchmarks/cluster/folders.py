@@ -26,14 +26,15 @@ import psutil
 import tyro
 from ray.cluster_utils import Cluster
 
-from batch.output import PHOTOS_PER_FILE
 from benchmarks.measurements import ROOT, merge, result_file
+from headswap.batch_options import BatchOptions
 from photo_folder.photos import find_photos
 from tests.integration.batch.conftest import write_archive
 
 Place = Literal["here", "1 node", "2 nodes"]
 HEADSWAP = Path(sys.executable).with_name("headswap")
 OBJECT_STORE_BYTES = 200_000_000
+PHOTOS_PER_FILE = BatchOptions.photos_per_file
 SHARES = (0.1, 0.5, 0.9)
 POLL_S = 0.5
 # Of batch/worker.py, which the command's own processes and those of the actors run.
