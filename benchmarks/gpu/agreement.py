@@ -15,9 +15,9 @@ from benchmarks.gpu.records import Aim, Records
 from benchmarks.gpu.step import run_step
 from benchmarks.serving.agreement import probabilities_of
 from handlers.cgroup import cpu_count
-from handlers.engines.cpu_engines import EagerEngine
 from handlers.engines.cuda_engine import CudaEngine
 from handlers.engines.cuda_loader import CudaLoader, decode_jpegs
+from handlers.engines.eager_engine import EagerEngine
 from handlers.engines.pipelines import Pipeline, make_cuda_pipeline
 from handlers.errors import RequestRejectedError
 from handlers.extracted import ExtractedArchive

@@ -26,9 +26,10 @@ from benchmarks import machine
 from benchmarks.measurements import WORK, read, result_file, write
 from benchmarks.networks import SAMPLE
 from benchmarks.summary import format_percent
-from handlers.engines.cpu_engines import Engine, OnnxEngine, Outputs
+from handlers.engines.engine import Engine, Outputs
 from handlers.engines.mnn_engine import MnnEngine
 from handlers.engines.network import build_network
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from handlers.model_card import ArchivePrecision
 from training.compare.comparison import evaluated_run

@@ -6,8 +6,9 @@ import logging
 import numpy as np
 
 from handlers.contract import ENGINE_FILES, MNN_FILE
-from handlers.engines.cpu_engines import EagerEngine, Engine, OnnxEngine
+from handlers.engines.engine import Engine
 from handlers.engines.mnn_engine import MnnEngine
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.errors import HandlerSettingsError
 from handlers.extracted import ExtractedArchive
 from handlers.settings import HandlerSettings
@@ -26,7 +27,7 @@ def choose_cpu_engine(archive: ExtractedArchive, settings: HandlerSettings) -> E
     if settings.engine == "auto":
         return _choose_fastest(archive, threads)
     if settings.engine == "eager":
-        return EagerEngine(archive, thread_count=threads)
+        return _eager(archive, threads)
     try:
         return _load(settings.engine, archive, threads)
     except _UnavailableError as error:
@@ -44,6 +45,13 @@ def _choose_fastest(archive: ExtractedArchive, thread_count: int) -> Engine[np.n
             return _load(name, archive, thread_count)
         except _UnavailableError as error:
             logger.warning("%s: %s serves instead, slower.", error, fallback)
+    return _eager(archive, thread_count)
+
+
+def _eager(archive: ExtractedArchive, thread_count: int) -> Engine[np.ndarray]:
+    # PyTorch makes a process 540 MB resident; most have an engine that does without.
+    from handlers.engines.eager_engine import EagerEngine
+
     return EagerEngine(archive, thread_count=thread_count)
 
 

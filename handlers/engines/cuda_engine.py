@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from handlers.engines.cpu_engines import Outputs
+from handlers.engines.engine import Outputs
 from handlers.engines.network import Network, load_network
 from handlers.extracted import ExtractedArchive
 from handlers.model_card import ArchivePrecision

@@ -1,20 +1,24 @@
-"""Grad-CAM (Selvaraju et al., 2017): which part of the photo speaks for a class, as numbers or as an image."""
+"""Explanations: which part of the photo speaks for a class, as numbers or as an image.
+
+PyTorch and captum are imported where an explanation is computed: a process that gives none has neither in memory, and
+`import torch` alone makes it 540 MB resident.
+"""
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
-from handlers.engines.network import Network, load_network
 from handlers.errors import InvalidRequestError
 from handlers.extracted import ExtractedArchive
 from handlers.images.decoding import Bytes
 from handlers.images.preprocessing import load_pixels
 from handlers.settings import HandlerSettings
+
+if TYPE_CHECKING:
+    from handlers.engines.network import Network
 
 _OVERLAY_OPACITY = 0.5
 
@@ -52,7 +56,7 @@ class GradCamExplanation:
 
 
 class Explainer:
-    """Loads the PyTorch network and captum at the first explanation, because most servers never give one."""
+    """Loads the PyTorch network at the first explanation, because most servers never give one."""
 
     def __init__(self, archive: ExtractedArchive, settings: HandlerSettings) -> None:
         self._archive = archive
@@ -75,7 +79,7 @@ class Explainer:
             label=card.class_names[index],
             index=index,
             probability=float(probabilities[index]),
-            heat=grad_cam(self._load(), pixels, index),
+            heat=self._heat(pixels, index),
             pixels=pixels,
         )
 
@@ -87,63 +91,22 @@ class Explainer:
             )
         return names.index(class_name)
 
-    def _load(self) -> Network:
+    def _heat(self, pixels: np.ndarray, index: int) -> np.ndarray:
+        try:
+            network = self._load()
+            from handlers.engines.grad_cam import grad_cam
+        except ModuleNotFoundError as error:
+            raise InvalidRequestError(
+                f"this server cannot give explanations: {error.name} is not installed on it."
+            ) from None
+        return grad_cam(network, pixels, index)
+
+    def _load(self) -> "Network":
         if self._network is None:
-            try:
-                self._network = load_network(self._archive)
-            except ModuleNotFoundError as error:
-                raise InvalidRequestError(
-                    f"this server cannot give explanations: {error.name} is not installed on it."
-                ) from None
+            from handlers.engines.network import load_network
+
+            self._network = load_network(self._archive)
         return self._network
-
-
-def grad_cam(network: Network, pixels: np.ndarray, index: int) -> np.ndarray:
-    """Return `(h, w) float32`, 0..1: how much each place of the last feature map speaks for class `index`.
-
-    Raises:
-        InvalidRequestError: captum is not installed, or the architecture has no feature map with places.
-    """
-    try:
-        from captum.attr import LayerGradCam
-    except ModuleNotFoundError:
-        raise InvalidRequestError(
-            "this server cannot give explanations: captum is not installed on it (pip install captum)."
-        ) from None
-    images = network.normalise(torch.from_numpy(pixels[None]))  # (1, 3, S, S)
-    layer = _last_feature_map(network.backbone_and_head, images)
-    heat = LayerGradCam(network.backbone_and_head, layer).attribute(
-        images.requires_grad_(), target=index, relu_attributions=True
-    )
-    peak = heat.max().clamp(min=1e-12)
-    scaled: np.ndarray = (heat[0, 0] / peak).detach().float().numpy()
-    return scaled
-
-
-def _last_feature_map(classifier: nn.Module, images: torch.Tensor) -> nn.Module:
-    """Return the last module whose output is still a map, `(1, C, h, w)` with h and w above 1.
-
-    Not the last convolution: a residual block adds its input to that and cuts off what is negative. At that convolution
-    6 of 12 heat maps of a ResNet-18 were empty.
-    """
-    modules: list[nn.Module] = []
-
-    def record(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
-            modules.append(module)
-
-    hooks = [module.register_forward_hook(record) for module in classifier.modules()]
-    try:
-        with torch.no_grad():
-            classifier(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not modules:
-        raise InvalidRequestError(
-            "this architecture has no feature map that an explanation could show."
-        )
-    return modules[-1]
 
 
 def _colourise(heat: Image.Image) -> Image.Image:

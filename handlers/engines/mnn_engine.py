@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT
-from handlers.engines.cpu_engines import Outputs
+from handlers.engines.engine import Outputs
 from handlers.model_card import ArchivePrecision
 
 # MNN's name for the hint is WINOGRAD_MEMORY_LEVEL; its Python module has only the number.

@@ -164,7 +164,9 @@ def load_network(archive: ExtractedArchive) -> Network:
         temperature=card.temperature,
     )
     try:
-        network.backbone_and_head.load_state_dict(weights)
+        network.backbone_and_head.load_state_dict(
+            {name: torch.from_numpy(array) for name, array in weights.items()}
+        )
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"the weights do not fit {card.architecture}: {reason}") from None

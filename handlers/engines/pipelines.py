@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from handlers.answer import ImageResult, make_answer
 from handlers.engines.cpu_choice import choose_cpu_engine
-from handlers.engines.cpu_engines import Engine, Outputs
+from handlers.engines.engine import Engine, Outputs
 from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.errors import InternalError, RequestRejectedError
 from handlers.extracted import ExtractedArchive

@@ -134,12 +134,12 @@ def read_scorer(
     Raises:
         WeightsError: there is no such file, it has another sha256, or it does not hold a scorer.
     """
-    tensors = dict(read_weights(path, sha256=sha256))
-    if precision == "int8" and UNKNOWN_SCALE_INT8 in tensors:
-        tensors[UNKNOWN_SCALE] = tensors[UNKNOWN_SCALE_INT8]
+    arrays = read_weights(path, sha256=sha256)
+    if precision == "int8" and UNKNOWN_SCALE_INT8 in arrays:
+        arrays[UNKNOWN_SCALE] = arrays[UNKNOWN_SCALE_INT8]
     try:
-        return UnknownScorer.from_arrays({name: value.numpy() for name, value in tensors.items()})
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        return UnknownScorer.from_arrays(arrays)
+    except (KeyError, ValueError, TypeError) as error:
         raise WeightsError(
             f"{path.name} does not hold an unknown score ({error!r:.200}). Export the archive again."
         ) from None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from handlers.engines.explanation import GradCamExplanation, grad_cam
+from handlers.engines.explanation import GradCamExplanation
+from handlers.engines.grad_cam import grad_cam
 from handlers.engines.network import Network
 from handlers.errors import InvalidRequestError
 from reports.page import describe_environment, render

@@ -36,8 +36,9 @@ from handlers.contract import (
     WEIGHTS_FILE,
     archive_file_name,
 )
-from handlers.engines.cpu_engines import OnnxEngine, Outputs
+from handlers.engines.engine import Outputs
 from handlers.engines.mnn_engine import MnnEngine
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.engines.unknown import UnknownScorer
 from handlers.model_card import ArchivePrecision, ModelCard, installed_versions
 from handlers.settings import FRONTEND_DEFAULTS

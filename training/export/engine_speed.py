@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handlers.engines.cpu_engines import Engine
+from handlers.engines.engine import Engine
 
 ROUNDS = 20
 # Limits the time spent on networks that take seconds per photo.

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.mnn_engine import MnnEngine
+from handlers.engines.onnx_engine import OnnxEngine
 from training.errors import ExportError
 from training.export.engine_speed import time_interleaved
 from training.export.onnx import check_engine

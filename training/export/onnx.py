@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT
-from handlers.engines.cpu_engines import Engine
+from handlers.engines.engine import Engine
 from handlers.engines.network import Network
 from handlers.images.preprocessing import PreprocessingSpec
 from training.errors import ExportError

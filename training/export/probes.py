@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from handlers.engines.cpu_engines import Outputs
+from handlers.engines.engine import Outputs
 from handlers.engines.unknown import UnknownScorer
 from training.data.checked import decode_checked
 from training.errors import ExportError

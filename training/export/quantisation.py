@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from handlers.contract import ONNX_INPUT
-from handlers.engines.cpu_engines import Engine, OnnxEngine, Outputs
+from handlers.engines.engine import Engine, Outputs
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.engines.unknown import UnknownScorer
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.balance import stratified_sample

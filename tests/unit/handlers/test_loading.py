@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from handlers import settings
-from handlers.engines.cpu_engines import Outputs
+from handlers.engines.engine import Outputs
 from handlers.errors import HandlerSettingsError
 from handlers.images import jpeg
 from handlers.settings import HandlerSettings

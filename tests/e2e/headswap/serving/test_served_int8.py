@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handlers.engines.cpu_engines import OnnxEngine
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.images.preprocessing import load_pixels
 from serving.archive.reader import Archive, read_archive
 from serving.archive.repack import repack

@@ -12,15 +12,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.efficientnet_lite import (
     EFFICIENTNET_LITES,
     LITE_MEAN,
     LITE_STD,
     build_efficientnet_lite,
 )
-from handlers.engines.explanation import grad_cam
+from handlers.engines.grad_cam import grad_cam
 from handlers.engines.network import Network, build_network
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec, load_pixels
 from training.data.photos import PhotoSet, read_photos
 from training.export.mnn import add_mnn

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 from handlers.engines import explanation
-from handlers.engines.explanation import Explainer, grad_cam
+from handlers.engines.explanation import Explainer
+from handlers.engines.grad_cam import grad_cam
 from handlers.engines.network import Network
 from handlers.errors import InvalidRequestError
 from tests.unit.handlers.helpers import HTTP

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from handlers.engines.cpu_engines import OnnxEngine
 from handlers.engines.mnn_engine import MnnEngine
 from handlers.engines.network import Network
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.images.preprocessing import PreprocessingSpec
 from tests.unit.handlers.helpers import SIZE_PX, Worker
 from training.export.mnn import convert

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT, UNKNOWN_SCALE_INT8
-from handlers.engines.cpu_engines import OnnxEngine
+from handlers.engines.onnx_engine import OnnxEngine
 from handlers.engines.unknown import UnknownScorer, read_scorer
 from handlers.images.preprocessing import PreprocessingSpec
 from training.data.photos import Photo, PhotoSet, read_photos

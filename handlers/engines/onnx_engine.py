@@ -1,49 +1,20 @@
-"""The engines that compute probabilities from pixels on a CPU, MNN's excepted: ONNX Runtime and PyTorch.
+"""model.onnx on a CPU, by ONNX Runtime.
 
-model.onnx holds the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `probabilities` `(B, K) float32`,
-any B. So does model.mnn, whose engine is in mnn_engine.py; the GPU's is in cuda_engine.py.
+It holds the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `probabilities` `(B, K) float32`, any B.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
-import torch
 
 from handlers.contract import FEATURES_OUTPUT, ONNX_INPUT, ONNX_OUTPUT
-from handlers.engines.network import load_network
-from handlers.extracted import ExtractedArchive
+from handlers.engines.engine import Outputs
 from handlers.model_card import ArchivePrecision
 
 # Images in one forward pass. ONNX Runtime never returns the memory its largest pass needed: after 32 images of
 # ResNet-18 a worker stays at 933 MB, after 4 at 644, and a larger pass saves a core no time.
 _LARGEST_PASS = 4
-
-Pixels = TypeVar("Pixels", contravariant=True)
-
-
-class Outputs(NamedTuple):
-    probabilities: np.ndarray
-    """`(B, K) float32`."""
-    features: np.ndarray | None
-    """`(B, D) float32`, the inputs of the head; None if the file of an earlier version does not return them."""
-
-
-class Engine(Protocol[Pixels]):
-    @property
-    def name(self) -> str:
-        """Its name in the log and in DescribeModel."""
-
-    @property
-    def precision(self) -> ArchivePrecision:
-        """float32 if it computes with weights.safetensors, else that of model.onnx."""
-
-    def probabilities(self, batch: Sequence[Pixels]) -> np.ndarray:
-        """Return `(B, K) float32` for B images of `(S, S, 3) uint8`."""
-
-    def outputs(self, batch: Sequence[Pixels]) -> Outputs:
-        """Return the probabilities, and the features of the same pass."""
 
 
 class OnnxEngine:
@@ -82,22 +53,3 @@ class OnnxEngine:
         ]
         columns = [np.concatenate(parts) for parts in zip(*passes, strict=True)]
         return Outputs(columns[0], columns[1] if self._has_features else None)
-
-
-class EagerEngine:
-    name = "PyTorch"
-    precision: ArchivePrecision = "float32"
-
-    def __init__(self, archive: ExtractedArchive, *, thread_count: int) -> None:
-        torch.set_num_threads(thread_count)
-        self._network = load_network(archive)
-
-    def probabilities(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """Return `(B, K) float32` for B images of `(S, S, 3) uint8`."""
-        return self.outputs(batch).probabilities
-
-    def outputs(self, batch: Sequence[np.ndarray]) -> Outputs:
-        """Return the probabilities, and the features of the same pass."""
-        with torch.inference_mode():
-            rows = self._network.outputs(torch.from_numpy(np.stack(batch)))
-        return Outputs(*(row.numpy() for row in rows))
