@@ -74,21 +74,18 @@ def promote(
         archive = store.install(candidate)
         report(f"{archive.name} {archive.version} is in {store}")
 
-        entry = entry_of(archive, why=options.why or f"promoted from {archive_path}")
-        successor = (
-            deployment.succeeded_by(entry, keep=options.keep)
-            if deployment
-            else Deployment(live=entry)
-        )
+        why = options.why or f"promoted from {archive_path}"
         live = deployment.live if deployment else None
-        intent = _intent(session, archive, deployment, successor)
+        planned = _succeeded(deployment, archive, keep=options.keep, why=why)
+        intent = _intent(session, archive, deployment, planned)
         store.begin(intent)
         try:
             load(session, archive, live=live, gates=options.gates, report=report)
             if trial is not None and live is not None:
                 _try_out(session, archive, live, trial, intent=intent, report=report)
             before = switch(session, archive, report=report)
-            record[archive.name] = successor
+            # Anew, because loading takes seconds to minutes and its time is that of the switch.
+            record[archive.name] = _succeeded(deployment, archive, keep=options.keep, why=why)
             record_switch(session, archive.name, record, before=before)
         except ServingError:
             _end_if_undone(session, intent)
@@ -143,6 +140,14 @@ def _check_succession(
             f"version {', '.join(live.class_names)}, and clients may rely on those; give --allow-class-change if the "
             "change is meant."
         )
+
+
+def _succeeded(
+    deployment: Deployment | None, archive: Archive, *, keep: int, why: str
+) -> Deployment:
+    """Return the deployment with the archive live as of now."""
+    entry = entry_of(archive, why=why)
+    return deployment.succeeded_by(entry, keep=keep) if deployment else Deployment(live=entry)
 
 
 def _intent(

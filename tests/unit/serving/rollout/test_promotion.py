@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from serving.errors import (
     PromotionError,
     UnreachableError,
 )
-from serving.rollout import journal, steps, store
+from serving.rollout import journal, live_record, steps, store
 from serving.rollout.gates import Gates
 from serving.rollout.live_record import Entry, entry_of, locked, read_record
 from serving.rollout.promotion import PromotionOptions, promote
@@ -46,6 +47,33 @@ def test_a_promotion_takes_its_steps_in_order(
     ]
     assert rollback(session, None, report=quiet).live == "1.0"
     assert server.calls == ["register", "set_default", "set_default"]
+
+
+def test_the_record_says_when_it_was_switched_not_when_the_promotion_began(
+    server: FakeTorchServe,
+    session: FakeSession,
+    archives: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    minute = 0
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2026, 11, 29, 12, minute, tzinfo=tz)
+
+    register = server.register
+
+    def load_for_a_minute(archive_name: str, *, workers: int) -> None:
+        nonlocal minute
+        minute += 1
+        register(archive_name, workers=workers)
+
+    monkeypatch.setattr(live_record, "datetime", Clock)
+    monkeypatch.setattr(server, "register", load_for_a_minute)
+    promote(session, archives["2.0"], report=quiet)
+    entry = read_record(session.settings.model_store)["tiny"].live
+    assert (entry.version, entry.since) == ("2.0", "2026-11-29T12:01:00+00:00")
 
 
 def test_a_promotion_reads_each_archive_once(
