@@ -12,7 +12,6 @@ is in exactly one part whenever a run was killed, and a run goes on by making th
 Parquet folders pass by names with a leading `_`.
 """
 
-import fcntl
 import json
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from batch.processes import Outcome
 from batch.sources import STANDARD_INPUT, Entry, resolve
 from serving.archive.reader import Archive
 from storage.atomic import TEMPORARY_SUFFIX, atomic_path, atomic_write
+from storage.lock import try_lock
 
 RUN_FILE = "_run.json"
 LISTING_FILE = "_photos.jsonl"
@@ -206,15 +206,10 @@ def _is_temporary(file: Path) -> bool:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with (path / LOCK_FILE).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file):
             raise OutputError(
                 f"{str(path)!r} is in use by another headswap predict; wait for it, or give another --out."
-            ) from None
-        except OSError:
-            # A file system without locks, as some network mounts are: the user sees to it that one run uses it.
-            pass
+            )
         yield
 
 

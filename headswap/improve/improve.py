@@ -1,6 +1,5 @@
 """One improvement: continued where an earlier call ended, begun where there are new labels, else refused."""
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from capture.errors import CaptureError
 from capture.labels import LabelBook
 from headswap.improve.journal import LIVE, Journal, Step, read_journal, run_steps
 from headswap.improve.snapshot import labels_key
+from storage.lock import try_lock
 
 FOLDER = "improvements"
 LOCK = ".lock"
@@ -27,12 +27,11 @@ def only_one(captured: Path) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(descriptor):
+            raise CaptureError(
+                f"another headswap improve is at work on {str(captured)!r}; wait until it is done."
+            )
         yield
-    except BlockingIOError:
-        raise CaptureError(
-            f"another headswap improve is at work on {str(captured)!r}; wait until it is done."
-        ) from None
     finally:
         os.close(descriptor)
 

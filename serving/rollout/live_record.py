@@ -1,7 +1,6 @@
 """`live.json`: per model the live version and those kept for a rollback, so that a restart serves what was promoted."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from serving.archive.reader import Archive, read_stored
 from serving.errors import ArchiveError, BusyError, InputError
 from storage.atomic import atomic_write
 from storage.hashing import SHA256, remembered_sha256, sha256_of
+from storage.lock import try_lock
 
 FILE_NAME = "live.json"
 LOCK_NAME = ".promotion.lock"
@@ -229,12 +229,10 @@ def locked(model_store: Path) -> Iterator[None]:
             f"the model store {model_store} cannot be made: {error.strerror or error}; give another --model-store."
         ) from None
     with _open_lock(model_store) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_lock(lock):
             raise BusyError(
                 f"another promotion or rollback holds {model_store}; wait until it is done and try again."
-            ) from None
+            )
         yield
 
 

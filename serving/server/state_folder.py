@@ -1,6 +1,5 @@
 """The folder of a running server: used by one server at a time, and never without its key file while that serves."""
 
-import fcntl
 import os
 import threading
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import IO
 from serving.client.tokens import is_complete
 from serving.errors import BusyError, SettingsError
 from storage.atomic import atomic_path
+from storage.lock import try_lock
 
 LOCK_NAME = "server.lock"
 POLL_S = 1.0
@@ -28,19 +28,14 @@ def lock(state: Path) -> IO[str]:
             f"the state folder {str(state)!r} cannot be used ({error.strerror}); give --state a folder that this user "
             "may write to."
         ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(file):
         file.seek(0)
         pid = file.read(20).strip()
         file.close()
         raise BusyError(
             f"the state folder {str(state)!r} is in use by another server{f' (process {pid})' if pid else ''}; stop "
             "that one, or give each server a --state and ports of its own."
-        ) from None
-    except OSError:
-        # A file system without locks, as some network mounts are: the ports still keep two servers apart.
-        return file
+        )
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()

@@ -6,7 +6,6 @@ An unfinished list is undone by the next command that opens the folder's journal
 """
 
 import errno
-import fcntl
 import itertools
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from storage import atomic_write
+from storage.lock import try_lock
 from training.errors import AuditError
 
 # Inside the photo folder, so that it moves along; hidden, so that it is not read as a class.
@@ -139,19 +139,13 @@ def open_journal(folder: Path) -> Iterator[MoveJournal]:
             f"{str(place)!r}, where the undo list goes, cannot be written: {error.strerror}. Nothing was changed."
         ) from None
     try:
-        _lock(lock, folder)
+        if not try_lock(lock):
+            raise AuditError(
+                f"another process is moving photos in {str(folder)!r}; wait until it has ended."
+            )
         yield MoveJournal(folder)
     finally:
         os.close(lock)
-
-
-def _lock(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise AuditError(
-            f"another process is moving photos in {str(folder)!r}; wait until it has ended."
-        ) from None
 
 
 def move_file(source: Path, target: Path) -> None:

@@ -80,14 +80,6 @@ def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
         lock(tmp_path / "file" / "state")
 
 
-def test_a_file_system_without_locks_is_used_without_one(tmp_path: Path, monkeypatch) -> None:
-    def no_locks(*_: object) -> None:
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(state_folder.fcntl, "flock", no_locks)
-    lock(tmp_path).close()
-
-
 def test_a_deleted_key_file_is_written_again_for_its_owner_alone(
     tmp_path: Path, key_file_writer
 ) -> None:
