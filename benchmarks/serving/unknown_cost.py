@@ -36,7 +36,7 @@ PHOTOS_PER_ROUND = 8
 class Command:
     archive: Path
     """Of a network with an unknown score: the more train photos it has, up to 2,000, the longer it takes."""
-    rounds: int = 60
+    rounds: int = 400
     results: Path = result_file("unknown-cost")
 
 
@@ -49,7 +49,7 @@ def main() -> int:
         with zipfile.ZipFile(command.archive) as packed:
             packed.extractall(folder)
         figures = measure(Path(folder), bodies, rounds=command.rounds)
-    key = f"{figures['architecture']}, {figures['image_size_px']} px"
+    key = f"{figures['architecture']}, {figures['image_size_px']} px, {figures['prototypes']} prototypes"
     merge(key, figures, command.results)
     ratio = figures["cpu_ratio"]
     sys.stdout.write(
@@ -61,6 +61,8 @@ def main() -> int:
 
 def measure(archive: Path, bodies: list[bytes], *, rounds: int) -> dict[str, Any]:
     """Return the medians over the rounds, and over their ratios of answers with the score to those without."""
+    from handlers.engines.unknown import read_scorer
+
     classifiers = {name: load(archive, has_score=name == "on") for name in ("off", "on")}
     for classifier in classifiers.values():
         ask(classifier, bodies)
@@ -71,9 +73,11 @@ def measure(archive: Path, bodies: list[bytes], *, rounds: int) -> dict[str, Any
     ratios = [on / off for on, off in zip(cpu_s["on"], cpu_s["off"], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     card = classifiers["on"].archive.card
+    scorer = read_scorer(classifiers["on"].archive.unknown_path, sha256=card.unknown["sha256"])
     return {
         "architecture": card.architecture,
         "image_size_px": card.preprocessing.image_size_px,
+        "prototypes": len(scorer.prototypes),
         "engine": classifiers["on"].pipeline.name,
         "rounds": rounds,
         "photos": len(bodies),

@@ -126,7 +126,7 @@ def score(train: np.ndarray, labels: np.ndarray, val: np.ndarray, rows: np.ndarr
     kept = Labelled(rows=train[:PROTOTYPES], labels=labels[:PROTOTYPES])
     scorer, _ = fit_scorer(kept, val, head)
     residual = vim_residual(train, head)
-    parts = scorer.parts(rows)
+    parts = scorer.parts(rows).T
     energy = parts[1]
     distance, own_energy, other_energy = (
         (part - mean) / deviation

@@ -70,7 +70,7 @@ def fit_scorer(
         standards=np.array([0, 1] * 3, np.float32),
         scale=np.array([0, 1], np.float32),
     )
-    standards = [f(values) for values in unscaled.parts(val) for f in (np.mean, _std)]
+    standards = [f(values) for values in unscaled.parts(val).T for f in (np.mean, _std)]
     standardised = _replace(unscaled, standards=np.array(standards, np.float32))
     return with_threshold(standardised, val, accepted_share=accepted_share)
 

@@ -142,3 +142,24 @@ def test_outcomes(score: float | None, least: float, outcome: str | None) -> Non
 def test_numbers_that_json_cannot_hold_are_an_error() -> None:
     assert isinstance(make_answer(np.array([np.nan, 1.0]), None), InternalError)
     assert isinstance(make_answer(PROBABILITIES, float("inf")), InternalError)
+
+
+def test_the_score_is_what_its_definition_says(scorer) -> None:
+    """Computed in one product and float32, against the formulas one by one in float64."""
+    rows = features(50, 7).astype(np.float64)
+    arrays = {name: array.astype(np.float64) for name, array in scorer.arrays().items()}
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    similarities = units @ arrays["components"] @ arrays["prototypes"].T
+    distance = 1 - np.sort(similarities, axis=1)[:, -3:].mean(1)
+    energies = [
+        -np.log(np.exp(rows @ arrays[f"{name}_weight"].T + arrays[f"{name}_bias"]).sum(1))
+        for name in ("head", "discriminant")
+    ]
+    means, deviations = arrays["standards"].reshape(3, 2).T
+    standardised = (np.stack([distance, *energies], axis=1) - means) / deviations
+    typical, threshold = arrays["scale"]
+    expected = (standardised @ [1, 0.5, 1] - typical) / (threshold - typical)
+    np.testing.assert_allclose(scorer.scores(rows.astype(np.float32)), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        scorer.raw_scores(rows.astype(np.float32)), standardised @ [1, 0.5, 1], atol=1e-5
+    )
