@@ -159,7 +159,7 @@ def test_the_score_is_what_its_definition_says(scorer) -> None:
     standardised = (np.stack([distance, *energies], axis=1) - means) / deviations
     typical, threshold = arrays["scale"]
     expected = (standardised @ [1, 0.5, 1] - typical) / (threshold - typical)
-    np.testing.assert_allclose(scorer.scores(rows.astype(np.float32)), expected, atol=1e-5)
-    np.testing.assert_allclose(
-        scorer.raw_scores(rows.astype(np.float32)), standardised @ [1, 0.5, 1], atol=1e-5
-    )
+    # The energies are near 100, of which float32 holds five decimals.
+    given = rows.astype(np.float32)
+    np.testing.assert_allclose(scorer.scores(given), expected, atol=1e-4)
+    np.testing.assert_allclose(scorer.raw_scores(given), standardised @ [1, 0.5, 1], atol=1e-4)
