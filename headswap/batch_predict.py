@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headswap.batch_options import BatchOptions
 from headswap.errors import ArgumentError
 from headswap.output import print_error, stdout
+from headswap.photo_paths import explanation_path
 from headswap.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -153,8 +154,7 @@ def _answered(
     for number, (entry, outcome) in enumerate(zip(listing, classify(photos), strict=True), start=1):
         png, file = explanation_png(outcome), None
         if explain is not None and png is not None:
-            # Numbered, because several folders may have photos of the same name.
-            file = explain / f"{number:06}-{Path(entry.name).stem}.png"
+            file = explanation_path(explain, number, entry.name)
             file.write_bytes(png)
         yield Answered(name=entry.name, result=read_outcome(outcome), explanation=file)
 

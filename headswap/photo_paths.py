@@ -1,5 +1,6 @@
 """The photos that arguments of the command line name: files, folders, standard input."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from photo_folder.errors import FolderError
 from photo_folder.photos import find_photos as find_files
 
 STANDARD_INPUT = "-"
+# A file name may have 255 bytes; a number and a suffix are added.
+_STEM_MAX_BYTES = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,13 @@ def find_photos(arguments: Sequence[str]) -> list[NamedPhoto]:
     if not arguments:
         raise ArgumentError("no photos given; name files, folders, or - for standard input.")
     return [photo for argument in arguments for photo in _expand(argument)]
+
+
+def explanation_path(folder: Path, number: int, name: str) -> Path:
+    """Return the file in the folder for the explanation of the photo of this number, from 1, and name."""
+    # Numbered, because several folders may have photos of the same name.
+    stem = os.fsdecode(os.fsencode(Path(name).stem)[:_STEM_MAX_BYTES])
+    return folder / f"{number:06}-{stem}.png"
 
 
 def _expand(argument: str) -> Iterator[NamedPhoto]:

@@ -26,7 +26,7 @@ from headswap.batch_options import BatchOptions
 from headswap.errors import ArgumentError
 from headswap.options import ClientOptions, PhotoPaths, ServerOptions, Transport
 from headswap.output import print_error
-from headswap.photo_paths import NamedPhoto, find_photos
+from headswap.photo_paths import NamedPhoto, explanation_path, find_photos
 from headswap.prediction_format import FormatName, PredictionFormat, prediction_format
 from headswap.progress import progress
 
@@ -132,7 +132,7 @@ def _from_server(command: Command) -> Results:
         closing(
             map_in_order(
                 lambda numbered: _classify(client, command, model, *numbered),
-                enumerate(photos),
+                enumerate(photos, start=1),
                 in_flight=command.in_flight,
             )
         ) as outcomes,
@@ -193,8 +193,7 @@ def _classify(
     prediction = client.predict(model, data, top_k=command.top_k, version=command.version)
     if command.explain is None:
         return Classified(prediction=prediction, explanation=None)
-    # Numbered, because several folders may have photos of the same name.
-    explanation = command.explain / f"{number + 1:06}-{Path(photo.name).stem}.png"
+    explanation = explanation_path(command.explain, number, photo.name)
     # The version that answered: a swap between the two requests must not explain another network's prediction.
     png = client.explain_png(
         model, data, class_name=prediction.top.label, version=prediction.version

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headswap.errors import ArgumentError
-from headswap.photo_paths import find_photos
+from headswap.photo_paths import explanation_path, find_photos
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(40)
 
@@ -44,3 +44,22 @@ def test_a_file_given_by_name_is_sent_whatever_it_is(tmp_path: Path) -> None:
 def test_a_folder_without_photos_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         find_photos([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("a/photo.jpg", "000001-photo.png"),
+        ("-", "000001--.png"),
+        ("s3://bucket/a/50% #1?.jpeg", "000001-50% #1?.png"),
+    ],
+)
+def test_an_explanation_is_named_after_its_photo(tmp_path: Path, name: str, file: str) -> None:
+    assert explanation_path(tmp_path, 1, name) == tmp_path / file
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\u732b"])
+def test_the_longest_name_of_a_photo_still_has_an_explanation(tmp_path: Path, letter: str) -> None:
+    name = letter * (251 // len(letter.encode())) + ".jpg"
+    (tmp_path / name).write_bytes(JPEG)
+    explanation_path(tmp_path, 1_234_567, name).write_bytes(b"")
