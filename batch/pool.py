@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 from batch.processes import Outcome, WorkerProcess
@@ -41,12 +40,7 @@ class WorkerPool:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def classify(self, photos: Iterable[Photo]) -> Generator[Outcome, None, None]:

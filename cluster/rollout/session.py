@@ -1,7 +1,6 @@
 """The cluster that a command works with: what serving/rollout calls a RolloutSession, by actors instead of HTTP."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from cluster.live import LiveActor
@@ -30,12 +29,7 @@ class ClusterSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import threading
 import time
-from types import TracebackType
 from typing import IO, Self
 
 from serving.client import tokens
@@ -56,12 +55,7 @@ class Server:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
