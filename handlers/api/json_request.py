@@ -117,7 +117,7 @@ def decode_image(value: Any) -> bytes:
 def _read_parameters(content: Mapping[str, Any]) -> dict[str, Any]:
     nested = content.get("parameters")
     merged = {**(nested if isinstance(nested, Mapping) else {}), **content}
-    return {name: merged[name] for name in merged if name in OPTION_NAMES}
+    return {name.lower(): merged[name] for name in merged if name.lower() in OPTION_NAMES}
 
 
 def _require_list(name: str, value: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """The options of a request, and where each may be given.
 
-| option | header | form field, gRPC key or JSON parameter |
+| option | header | form field, gRPC key or JSON parameter; the header's name will do |
 |---|---|---|
 | number of classes | X-Top-K | top_k |
 | explain instead of predict | (path /explanations) | explain |
@@ -25,9 +25,16 @@ from typing import Any
 
 from handlers.errors import DeadlineExceededError, InvalidRequestError, InvalidTopKError
 
-OPTION_NAMES = frozenset(
-    {"top_k", "explain", "class", "format", "deadline_ms", "unknown", "headswap_capture"}
-)
+# Of each option that has a header: gRPC has none, so there the header's name is taken for a key, too. A refusal to be
+# captured must not be lost by its spelling.
+_HEADERS = {
+    "top_k": "x-top-k",
+    "class": "x-explain-class",
+    "deadline_ms": "x-request-deadline-ms",
+    "unknown": "x-unknown",
+    "headswap_capture": "x-headswap-capture",
+}
+OPTION_NAMES = frozenset({"explain", "format", *_HEADERS, *_HEADERS.values()})
 # By these a client finds its request again, in the response and in the log.
 ID_NAMES = ("x-correlation-id", "traceparent")
 # A longer id is left out: truncated, it could be another client's.
@@ -73,23 +80,30 @@ def read_options(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Optio
         InvalidRequestError: the deadline is not a number, or unknown is neither on nor off.
     """
     texts = {name: _to_text(value) for name, value in fields.items()}
+    given = {
+        name: headers.get(header, texts.get(name, texts.get(header)))
+        for name, header in _HEADERS.items()
+    }
     return Options(
-        top_k=_parse_top_k(headers.get("x-top-k", texts.get("top_k"))),
+        top_k=_parse_top_k(given["top_k"]),
         wants_explanation=headers.get("explain", "").lower() in _TRUE
         or texts.get("explain", "").lower() in _TRUE,
-        explained_class=headers.get("x-explain-class", texts.get("class")),
+        explained_class=given["class"],
         wants_png="image/png" in headers.get("accept", "") or texts.get("format") == "png",
-        deadline_unix_s=_read_deadline(headers, texts),
-        wants_outcome=_parse_switch(headers.get("x-unknown", texts.get("unknown", "on"))),
-        # Whatever does not mean yes, means no.
-        allows_capture=headers.get("x-headswap-capture", texts.get("headswap_capture", "yes"))
-        .strip()
-        .lower()
-        in _TRUE,
+        deadline_unix_s=_read_deadline(given["deadline_ms"], headers),
+        wants_outcome=_parse_switch(given["unknown"]),
+        allows_capture=_allows_capture(given["headswap_capture"]),
     )
 
 
-def _parse_switch(text: str) -> bool:
+def _allows_capture(text: str | None) -> bool:
+    # Whatever does not mean yes, means no.
+    return text is None or text.strip().lower() in _TRUE
+
+
+def _parse_switch(text: str | None) -> bool:
+    if text is None:
+        return True
     switch = _SWITCH.get(text.strip().lower())
     if switch is None:
         raise InvalidRequestError(f"unknown must be on or off, not {text[:100]!r}.")
@@ -111,8 +125,7 @@ def _parse_top_k(text: str | None) -> int | None:
     return int(text)
 
 
-def _read_deadline(headers: Mapping[str, str], fields: Mapping[str, str]) -> float | None:
-    text = headers.get("x-request-deadline-ms", fields.get("deadline_ms"))
+def _read_deadline(text: str | None, headers: Mapping[str, str]) -> float | None:
     if text is None:
         return None
     value_ms = _parse_number(text)

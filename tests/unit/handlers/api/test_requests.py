@@ -280,3 +280,18 @@ def test_no_request_causes_a_server_error(worker, item: dict, headers: dict) -> 
     assert status in (200, 400, 413, 415, 504)
     json.loads(body)
     assert all("\r" not in text and "\n" not in text for text in sent.values())
+
+
+@pytest.mark.parametrize("name", ["top_k", "x-top-k", "X-Top-K"])
+def test_an_option_may_have_its_headers_name_where_there_are_no_headers(
+    worker, photos, name: str
+) -> None:
+    """As in gRPC, and in JSON that a gateway passes on."""
+    grpc = {"data": bytearray(photos["red"]), name: b"1"}
+    [(status, _, body)] = worker.respond([grpc], [{}])
+    assert (status, len(json.loads(body)["predictions"])) == (200, 1)
+    image = {"b64": base64.b64encode(photos["red"]).decode()}
+    for content in ({"instances": [image], name: 1}, {**image, "parameters": {name: 1}}):
+        _, answer = worker.respond_one({"body": content}, {"content-type": "application/json"})
+        [predictions] = [r["predictions"] for r in answer.get("results", [answer])]
+        assert len(predictions) == 1

@@ -147,6 +147,8 @@ def capturing(folder: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> W
         ({"X-Headswap-Capture": "please don't"}, {}, False),
         ({"X-Headswap-Capture": "yes"}, {}, True),
         ({}, {"headswap_capture": b"no"}, False),
+        ({}, {"x-headswap-capture": b"no"}, False),
+        ({}, {"X-Headswap-Capture": b"no"}, False),
     ],
 )
 def test_a_client_may_refuse(
