@@ -1,15 +1,21 @@
 """Multipart forms taken apart in memory, by the parser that Starlette uses: its own form would go through files."""
 
+import re
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from cluster import defaults
 from cluster.message import Parameter
 
 # Netty's default for a file without a type of its own.
 FILE_TYPE = "application/octet-stream"
+# As browsers and urllib3 write them (WHATWG, multipart/form-data encoding algorithm): a backslash is a letter like any
+# other, and a quote within a value is %22. A curl older than 7.81 writes it as \", hence the look at what follows.
+_OPTION = re.compile(
+    rb';\s*([!#-\'*+.0-9A-Z^-z|~-]+)\s*=\s*(?:"(.*?)"\s*(?=;|$)|([^;"]*))', re.DOTALL
+)
 
 
 def read_multipart(body: bytes, boundary: bytes) -> list[Parameter]:
@@ -59,10 +65,11 @@ class _Form:
         self._data += data[start:end]
 
     def on_part_end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        options = read_options(self._headers.get(b"content-disposition", b""))
         if b"name" not in options:
             raise FormParserError("a part has no name")
-        is_file = b"filename" in options
+        # The second is how urllib3 wrote names beyond ASCII before version 2.
+        is_file = not options.keys().isdisjoint((b"filename", b"filename*"))
         kind = self._headers.get(b"content-type", b"").decode("latin-1") if is_file else ""
         self.parameters.append(
             Parameter(
@@ -74,3 +81,11 @@ class _Form:
 
     def on_end(self) -> None:
         self.is_complete = True
+
+
+def read_options(disposition: bytes) -> dict[bytes, bytes]:
+    """Return the options of a part's Content-Disposition by lower-case name; the last of a name remains."""
+    return {
+        match[1].lower(): match[3].strip() if match[2] is None else match[2]
+        for match in _OPTION.finditer(disposition)
+    }

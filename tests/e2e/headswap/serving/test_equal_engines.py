@@ -117,6 +117,9 @@ def requests_with(photo: bytes) -> dict[str, Sent]:
         ),
         "form": Sent(files=[("a", ("a.jpg", photo, "image/jpeg")), ("b", photo)], data={"top_k": "1"}),
         "form with a name twice": Sent(files=[("a", photo), ("a", photo)]),
+        "form with backslashes": Sent(
+            files=[("a", ("C:\\a\\", photo, "image/jpeg")), ("b\\c", photo)]
+        ),
         "form of text": Sent(files={"a": ("a", b"abc", "text/plain")}),
         "form of json": Sent(files={"a": ("a", b'{"b64":"eHh4"}', "application/json")}),
         "form without an end": Sent(data=part + b"\r\nabc", headers=form),
