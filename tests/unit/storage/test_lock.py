@@ -10,7 +10,7 @@ import pytest
 from storage.lock import try_lock
 
 
-def test_a_second_holder_is_told_until_the_first_has_closed(tmp_path: Path) -> None:
+def test_a_second_holder_waits_until_the_first_has_closed(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
         assert try_lock(first)
         assert try_lock(first)
