@@ -31,9 +31,7 @@ def make_answer(
     Without a score and with a `min_probability` of 0 there is no outcome.
     """
     if not np.isfinite(probabilities).all() or not np.isfinite(unknown_score or 0.0):
-        return InternalError(
-            "the network returned probabilities that are not finite for this image."
-        )
+        return InternalError("the network returned numbers that are not finite for this image.")
     outcome: Outcome | None = None
     if unknown_score is not None and unknown_score > 1:
         outcome = "unknown"

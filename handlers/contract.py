@@ -1,8 +1,8 @@
 """The archive format: file names, keys and readers, shared by all that write, read or serve an archive.
 
-Standard library only: it is the one module of the handlers that `serving` imports, and `serving` must work without
-torch and numpy. The readers take `read(name) -> bytes`, so that they work on a zip as well as on the folder that
-TorchServe extracted it to. Exceptions of `read` itself pass through them.
+Standard library only, as all of the handlers that `serving` imports, which must work without torch and numpy. The
+readers take `read(name) -> bytes`, so that they work on a zip as well as on the folder that TorchServe extracted it to.
+Exceptions of `read` itself pass through them.
 """
 
 import json

@@ -18,7 +18,7 @@ HandlerError                        exit code 1
         ModelCardError              model_card.json
         PreprocessingError          a preprocessing value out of range
         ArchitectureError           an unknown architecture, or one whose head is not a single linear layer
-        WeightsError                weights.safetensors
+        WeightsError                weights.safetensors or unknown.safetensors
         HandlerSettingsError        the `handler:` section of model-config.yaml
         ProbeError                  the probes cannot be read, or the served network disagrees with them
 """

@@ -35,13 +35,13 @@ class MetricBuffer:
         # Formatting is left to `flush`, because a request waits for this: formatting its eight lines here took 0.02 ms.
         with self._lock:
             self._values.append((metric, value, labels))
-        self._wake()
+            self._wake()
 
     def add_lines(self, lines: list[str]) -> None:
         """Add lines that are printed as they are."""
         with self._lock:
             self._lines += lines
-        self._wake()
+            self._wake()
 
     def flush(self) -> None:
         """Print everything now."""
@@ -67,6 +67,7 @@ class MetricBuffer:
         return lines + [f"{head}{value}{tail}" for (head, tail), value in sums.items()]
 
     def _wake(self) -> None:
+        # With the lock held: the thread that keeps photos counts, too, and a second printing thread would stay.
         if not self._has_content.is_set():
             self._has_content.set()
             self._start_thread()

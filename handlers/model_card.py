@@ -31,7 +31,7 @@ class ModelCard:
     name: str
     version: str
     architecture: str
-    """The name of a torchvision classifier."""
+    """The name of an EfficientNet-Lite or of a torchvision classifier."""
     class_names: tuple[str, ...]
     """In the order of the network's outputs."""
     preprocessing: PreprocessingSpec

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from handlers.capture.layout import ANSWERS, PHOTOS, USAGE, locked
 from handlers.capture.settings import CaptureSettings
@@ -121,9 +121,9 @@ class CaptureFolder:
         part.replace(self._folder / USAGE)
 
 
-class _Photo:
-    def __init__(self, path: Path, stat: os.stat_result) -> None:
-        self.path, self.stat = path, stat
+class _Photo(NamedTuple):
+    path: Path
+    stat: os.stat_result
 
 
 def _photo_of(line: bytes) -> str:

@@ -38,7 +38,8 @@ class CaptureSettings:
             # Written this way round so that NaN is refused too.
             if not 0 < getattr(self, name) < 1e9:
                 raise ValueError(
-                    f"--capture-{name.replace('_', '-')} must be above 0, not {getattr(self, name)}."
+                    f"--capture-{name.replace('_', '-')} must be above 0 and below 1,000,000,000, not "
+                    f"{getattr(self, name)}."
                 )
 
     @property
@@ -62,7 +63,7 @@ class CaptureSettings:
         try:
             values: dict[str, Any] = json.loads(text)
             return cls(**values)
-        except (TypeError, RecursionError) as error:
+        except (json.JSONDecodeError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{VARIABLE} is {text!r:.200}, which `headswap serve --capture` did not write: {error}."
             ) from None

@@ -1,6 +1,7 @@
 """model.onnx on a CPU, by ONNX Runtime.
 
-It holds the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, output `probabilities` `(B, K) float32`, any B.
+It holds the whole `Network`: input `pixels` `(B, S, S, 3) uint8`, outputs `probabilities` `(B, K) float32` and
+`features` `(B, D) float32`, any B. Files of earlier versions have no `features`.
 """
 
 from collections.abc import Sequence

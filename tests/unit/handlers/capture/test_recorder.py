@@ -13,7 +13,6 @@ from handlers.capture import recorder as recorder_module
 from handlers.capture.folder import CaptureFolder
 from handlers.capture.recorder import BYTES, CAPTURED, DROPPED, Recorder
 from handlers.capture.settings import CaptureSettings
-from handlers.errors import HandlerSettingsError
 from handlers.model_card import ModelCard
 from tests.unit.handlers.helpers import Worker
 
@@ -195,10 +194,10 @@ def test_nothing_is_kept_unless_asked(
     assert Worker(archive_folder).handler._classifier._recorder is None
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", '{"folder": "x", "share": "all"}', '{"unknown": 1}'])
 def test_a_variable_set_by_hand_to_something_else_is_named(
-    archive_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    archive_folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setenv("HEADSWAP_CAPTURE", "{")
-    with pytest.raises(RuntimeError):
+    monkeypatch.setenv("HEADSWAP_CAPTURE", text)
+    with pytest.raises(RuntimeError, match="HEADSWAP_CAPTURE is .*did not write"):
         Worker(archive_folder)
-    assert issubclass(HandlerSettingsError, Exception)
