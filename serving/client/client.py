@@ -89,8 +89,6 @@ class Client:
             RequestError: the photo, or the request as a whole, was not answered.
         """
         options = _options(top_k=top_k, correlation_id=correlation_id)
-        if not self.allows_capture:
-            options["headswap_capture"] = "no"
         is_single = isinstance(photos, bytes)
         named = _name_photos(photos)
         names, sent = tuple(named), tuple(named.values())
@@ -176,6 +174,8 @@ class Client:
     def _send(
         self, request: Request, parse: Callable[[bytes], Result], *, timeout_s: float
     ) -> Result:
+        if not self.allows_capture:
+            request = replace(request, options={**request.options, "headswap_capture": "no"})
         # Parsed within the attempt: what HTTP says by its status, gRPC says only in the body.
         return call_with_retries(
             lambda left_s: self._send_once(request, parse, left_s),

@@ -1,6 +1,8 @@
 """The client against a local HTTP server: what is retried, what is not, and what each response becomes."""
 
+import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -17,6 +19,7 @@ from serving.errors import (
     InternalServerError,
     NotFoundError,
     OverloadedError,
+    RequestError,
     TooLargeError,
     UnauthorisedError,
 )
@@ -54,6 +57,28 @@ def serve_in_turn(httpserver, *answers):
 
     httpserver.expect_request(PATH).respond_with_handler(handle)
     return received
+
+
+def test_a_client_that_allows_no_capture_says_so_with_every_photo(httpserver, client, answer):
+    received: list[Request] = []
+
+    def handle(request: Request) -> Response:
+        received.append(request)
+        return Response(json.dumps(answer), content_type="application/json")
+
+    httpserver.expect_request(re.compile("/.*")).respond_with_handler(handle)
+    for allowed in (True, False):
+        client.allows_capture = allowed
+        for photos in (b"photo", {"a": b"photo"}, [b"photo", b"other"]):
+            # The handler above does not know what it is asked for; only the requests count here.
+            with contextlib.suppress(RequestError):
+                client.predict("clothing", photos)
+        for explain in (client.explain, client.explain_png):
+            with contextlib.suppress(RequestError):
+                explain("clothing", b"photo")
+    assert [request.headers.get("X-Headswap-Capture") for request in received] == (
+        [None] * 5 + ["no"] * 5
+    )
 
 
 def test_a_request_is_sent_as_documented(httpserver, client, answer):
