@@ -59,18 +59,17 @@ def serve_in_turn(httpserver, *answers):
     return received
 
 
-def test_a_client_that_allows_no_capture_says_so_with_every_photo(httpserver, client, answer):
+def test_a_client_that_allows_no_capture_says_so_with_every_photo(httpserver, client):
     received: list[Request] = []
 
-    def handle(request: Request) -> Response:
+    def refuse(request: Request) -> Response:
         received.append(request)
-        return Response(json.dumps(answer), content_type="application/json")
+        return Response(json.dumps(rejection(400)), status=400, content_type="application/json")
 
-    httpserver.expect_request(re.compile("/.*")).respond_with_handler(handle)
+    httpserver.expect_request(re.compile("/.*")).respond_with_handler(refuse)
     for allowed in (True, False):
         client.allows_capture = allowed
         for photos in (b"photo", {"a": b"photo"}, [b"photo", b"other"]):
-            # The handler above does not know what it is asked for; only the requests count here.
             with contextlib.suppress(RequestError):
                 client.predict("clothing", photos)
         for explain in (client.explain, client.explain_png):
