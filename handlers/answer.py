@@ -1,5 +1,6 @@
 """What becomes of one image: its answer, or the error that explains why it has none."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,12 +31,12 @@ def make_answer(
 
     Without a score and with a `min_probability` of 0 there is no outcome.
     """
-    if not np.isfinite(probabilities).all() or not np.isfinite(unknown_score or 0.0):
+    if not np.isfinite(probabilities).all() or not math.isfinite(unknown_score or 0.0):
         return InternalError("the network returned numbers that are not finite for this image.")
     outcome: Outcome | None = None
     if unknown_score is not None and unknown_score > 1:
         outcome = "unknown"
-    elif probabilities.max() < min_probability:
+    elif min_probability > 0 and probabilities.max() < min_probability:
         outcome = "uncertain"
     elif unknown_score is not None or min_probability > 0:
         outcome = "known"
