@@ -6,6 +6,7 @@
 #   make bench    headswap and its peers, measured in turn; writes docs/benchmarks.md's tables (needs wrk). One round of all,
 #                 13 to 17 minutes; ROUNDS=3 for three, and calls add up. In two parts: make bench-serving, bench-training
 #   make bench-capture    what capture costs a worker: a part of make bench-serving, two minutes
+#   make install    what all of these need, Ray for headswap cluster too: here the extra needs no target of its own
 #   make bench-cluster headswap on Ray Serve against a hand-written Ray app and TorchServe; make bench-folders: predict --out
 #   make bench-gpu    on a GPU host: what only a GPU can show; make gpu-bundle packs what one without a network needs
 #   make bench-tuning  what `headswap tune` picks against the best of the full grid; make bench-scale: docs/scale.md's

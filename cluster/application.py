@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cluster.ingress.ingress import Ingress
 from cluster.live import LiveActor, start_live
 from cluster.pointer import ModelPointer
 from cluster.probe import wants_token
+from cluster.ray_environment import environment_of_local_ray
 from cluster.rollout.store import ClusterStore
 from serving import stubs
 from serving.archive.reader import Archive
@@ -29,9 +30,6 @@ GRPC_SERVICER = (
     "serving.stubs.generated.inference_pb2_grpc.add_InferenceAPIsServiceServicer_to_server"
 )
 LOCAL = "local"
-# Where Ray itself writes and reads the token of its own ports.
-# Of a message with a body of the limit: names, and the lengths of its parts.
-GRPC_OVERHEAD_BYTES = 1 << 20
 
 # Of ray.init: its own lines are not for who runs a command.
 QUIET: dict[str, Any] = {
@@ -61,26 +59,22 @@ class ApplicationOptions:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connected(address: str, *, has_tls: bool = False) -> Iterator[None]:
     """Connect to the Ray cluster at the address within the block; `local` starts one on this machine and ends it.
 
-    Raises:
+    `has_tls` says that it is to serve https. Raises:
         ClusterAddressError: no cluster answers there. ClusterError: Ray does not start here.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    (_start_ray if address == LOCAL else _connect)(address)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with environment_of_local_ray(has_tls=has_tls) if address == LOCAL else nullcontext():
+        (_start_ray if address == LOCAL else _connect)(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _start_ray(address: str) -> None:
-    # The limit of gRPC messages is read by the proxies that Ray starts.
-    limit = str(defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES)
-    os.environ.setdefault("RAY_SERVE_GRPC_MAX_MESSAGE_SIZE", limit)
-    # Otherwise Ray reports to its makers what it runs on.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         # Ray protects its own ports, which listen on all interfaces, by a token in ~/.ray.
         ray.init(address=address, include_dashboard=False, **QUIET)
@@ -186,6 +180,9 @@ def _start_proxies(options: ApplicationOptions) -> None:
     except (RayError, RuntimeError, ValueError) as error:
         # Ray's message holds a traceback, of which the last line says what happened.
         reason = str(error).strip().splitlines()[-1].rpartition("Error: ")[2].rstrip(".")
+        if "listeners" in reason:
+            # HAProxy's, which does not say which of its listeners it means.
+            reason = "one of them is in use"
         raise ClusterStateError(
             f"a machine of the cluster cannot listen on ports {options.http_port} and {options.grpc_port}: "
             f"{reason}. Give another --http-port or --grpc-port, or end what listens there."
@@ -202,9 +199,7 @@ def ingress_of(options: ApplicationOptions) -> serve.Application:
         name="ingress",
         ray_actor_options={"num_cpus": defaults.INGRESS_CPUS},
         max_ongoing_requests=defaults.INGRESS_ONGOING_REQUESTS,
-        health_check_period_s=defaults.HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=defaults.HEALTH_CHECK_TIMEOUT_S,
-        graceful_shutdown_timeout_s=defaults.GRACEFUL_SHUTDOWN_TIMEOUT_S,
+        **defaults.EVERY_DEPLOYMENT,
         autoscaling_config=AutoscalingConfig(
             min_replicas=defaults.INGRESS_REPLICAS_MIN,
             max_replicas=options.ingress_replicas_max,

@@ -6,13 +6,14 @@ from typing import Any
 
 import ray
 from ray import serve
-from ray.serve.config import AutoscalingConfig
+from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 
 from cluster import defaults
 from cluster.archives import give
 from cluster.errors import VersionFailedError
 from cluster.names import DEPLOYMENT, application_name
 from cluster.replica import Replica
+from cluster.replica_choice import FewestInFlight
 from serving.archive.reader import Archive
 from serving.archive.repack import read_model_config
 
@@ -28,6 +29,7 @@ class VersionOptions:
     cpus_per_replica: float = defaults.REPLICA_CPUS
     gpus_per_replica: float = 0.0
     queued_requests: int = defaults.QUEUED_REQUESTS
+    upscale_delay_s: float = defaults.UPSCALE_DELAY_S
     logs: str | None = None
     """Folder of requests.log on each node; None: Ray's own logs."""
 
@@ -75,26 +77,25 @@ def _deployment(options: VersionOptions, batch_size: int) -> Any:
     """Return the deployment; a replica computes batches of the archive's size on a GPU, single requests on a CPU."""
     # Ray gives a process one thread for each whole CPU, at least one; handler.threads_per_worker overrides it.
     actor_options: dict[str, float] = {"num_cpus": options.cpus_per_replica}
-    ongoing = defaults.CPU_ONGOING_REQUESTS
+    ongoing = defaults.REPLICA_ONGOING_REQUESTS
     target = defaults.TARGET_ONGOING_REQUESTS
     if options.gpus_per_replica:
         actor_options["num_gpus"] = options.gpus_per_replica
-        ongoing = defaults.GPU_ONGOING_BATCHES * batch_size
-        target = max(1.0, ongoing * defaults.TARGET_ONGOING_REQUESTS / 2)
+        target = max(1.0, batch_size * defaults.TARGET_ONGOING_REQUESTS)
+        ongoing = max(ongoing, defaults.GPU_ONGOING_BATCHES * batch_size)
     return serve.deployment(
         name=DEPLOYMENT,
         ray_actor_options=actor_options,
         max_ongoing_requests=ongoing,
         max_queued_requests=options.queued_requests,
-        health_check_period_s=defaults.HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=defaults.HEALTH_CHECK_TIMEOUT_S,
-        graceful_shutdown_timeout_s=defaults.GRACEFUL_SHUTDOWN_TIMEOUT_S,
+        request_router_config=RequestRouterConfig(request_router_class=FewestInFlight),
+        **defaults.EVERY_DEPLOYMENT,
         autoscaling_config=AutoscalingConfig(
             min_replicas=options.replicas_min,
             initial_replicas=options.replicas_min,
             max_replicas=max(options.replicas_min, options.replicas_max),
             target_ongoing_requests=target,
-            upscale_delay_s=defaults.UPSCALE_DELAY_S,
+            upscale_delay_s=options.upscale_delay_s,
             downscale_delay_s=defaults.DOWNSCALE_DELAY_S,
         ),
     )(Replica)

@@ -33,10 +33,14 @@ class RayMetrics:
 
     def get_metric(self, name: str, kind: Any) -> _Declared:
         """Declare the metric; `kind` is TorchServe's, with the name COUNTER or HISTOGRAM."""
-        if kind.name == "COUNTER":
-            self._metrics[name] = Counter(name, tag_keys=LABELS)
-        else:
-            self._metrics[name] = Histogram(name, boundaries=BOUNDARIES, tag_keys=LABELS)
+        metric: Counter | Histogram = (
+            Counter(name, tag_keys=LABELS)
+            if kind.name == "COUNTER"
+            else Histogram(name, boundaries=BOUNDARIES, tag_keys=LABELS)
+        )
+        # Ray refuses a value that lacks one of the labels; Prometheus takes an empty one for none.
+        metric.set_default_tags(dict.fromkeys(LABELS, ""))
+        self._metrics[name] = metric
         return _Declared(metric_name=name, unit="unit", metric_type=kind)
 
     def write(self, line: str) -> None:

@@ -110,7 +110,7 @@ def _classify_on_cluster(
 ) -> None:
     assert batch.cluster is not None
     try:
-        from cluster.folders import classify_missing_on_cluster
+        from cluster.batch.folders import classify_missing_on_cluster
     except ModuleNotFoundError as error:
         raise ArgumentError(
             f"--cluster needs the package {error.name!r}: pip install 'headswap[host,ray]'."

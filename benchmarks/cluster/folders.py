@@ -5,13 +5,15 @@
 
 Without --archive the network is the mean colour, which costs nothing: the figures are those of everything else, and
 50,000 photos take minutes. The folder holds `--count` links to the photos of --photos. Each node of the local cluster
-has one CPU, so with two cores the second node adds one; with fewer cores than nodes its figure means nothing. The rate
-is that from the first part to 90 %: starting, loading, listing and ending are left out. Memory is the resident memory
-of the command, and of the largest process that classifies for it, when 10, 50 and 90 % of the photos are done. Results
-go to benchmarks/results/folders.json.
+has one CPU, so with two cores the second node adds one; with fewer cores than nodes its figure means nothing. The
+places take turns for `--rounds`. The rate, of which the median and the spread count, is that from the first part to
+90 %: starting, loading, listing and ending are left out. Memory is the resident memory of the command, and of the
+largest process that classifies for it, when 10, 50 and 90 % of the photos of the last round are done. Results go to
+benchmarks/results/folders.json.
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,7 +36,6 @@ from tests.integration.batch.conftest import write_archive
 Place = Literal["here", "1 node", "2 nodes"]
 HEADSWAP = Path(sys.executable).with_name("headswap")
 OBJECT_STORE_BYTES = 200_000_000
-PHOTOS_PER_FILE = BatchOptions.photos_per_file
 SHARES = (0.1, 0.5, 0.9)
 POLL_S = 0.5
 # Of batch/worker.py, which the command's own processes and those of the actors run.
@@ -46,6 +47,8 @@ class Command:
     archive: Path | None = None
     photos: Path = ROOT / "sample_data" / "clothing"
     count: int = 50_000
+    photos_per_file: int = BatchOptions.photos_per_file
+    rounds: int = 1
     places: tuple[Place, ...] = ("here", "1 node", "2 nodes")
     results: Path = result_file("folders")
 
@@ -56,21 +59,39 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         archive = command.archive or write_archive(Path(work, "colours-1.0.mar"))
         folder = _links(Path(work, "photos"), command)
-        for place in command.places:
-            with _cluster(place) as options:
-                out = ["--archive", archive, "--out", Path(work, place), *options]
-                figures = _measure(command, [folder, *out], Path(work, place))
-            sys.stderr.write(f"{place}: {figures}\n")
-            network = "mean colour" if command.archive is None else command.archive.stem
-            merge(f"{command.count} photos, {network}, {place}", figures, command.results)
+        rates: dict[Place, list[float]] = {place: [] for place in command.places}
+        for number in range(command.rounds):
+            # Reversed in every other round, so that a machine that slows down treats all alike.
+            for place in command.places[:: -1 if number % 2 else 1]:
+                with _cluster(place) as options:
+                    out = Path(work, f"{place} {number}")
+                    arguments = [folder, "--archive", archive, "--out", out, *options]
+                    rate, memory_mb = _measure(command, arguments, out)
+                rates[place].append(rate)
+                sys.stderr.write(f"{place}: {rate:.1f} photos/s\n")
+                _write(command, place, rates[place], memory_mb)
     return 0
+
+
+def _write(
+    command: Command, place: Place, rates: list[float], memory_mb: dict[str, dict[str, float]]
+) -> None:
+    network = "mean colour" if command.archive is None else command.archive.stem
+    figures = {
+        "photos": command.count,
+        "rounds": len(rates),
+        "photos_per_s": round(statistics.median(rates), 1),
+        "spread": [round(min(rates), 1), round(max(rates), 1)],
+        "memory_mb": memory_mb,
+    }
+    merge(f"{command.count} photos, {network}, {place}", figures, command.results)
 
 
 def _links(folder: Path, command: Command) -> Path:
     """Return a folder of `count` links, 1,000 in each subfolder."""
     photos = find_photos(command.photos).paths
     for number in range(command.count):
-        subfolder = folder / f"{number // PHOTOS_PER_FILE:06}"
+        subfolder = folder / f"{number // 1000:06}"
         subfolder.mkdir(parents=True, exist_ok=True)
         photo = photos[number % len(photos)]
         (subfolder / f"{number}{photo.suffix}").symlink_to(photo.resolve())
@@ -93,11 +114,16 @@ def _cluster(place: Place) -> Iterator[list[str]]:
         cluster.shutdown()
 
 
-def _measure(command: Command, arguments: list[Any], out: Path) -> dict[str, Any]:
+def _measure(
+    command: Command, arguments: list[Any], out: Path
+) -> tuple[float, dict[str, dict[str, float]]]:
+    """Return photos per second, and the memory by the share that was done."""
+    files = ["--photos-per-file", str(command.photos_per_file)]
     process = subprocess.Popen(
-        [HEADSWAP, "predict", *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [HEADSWAP, "predict", *map(str, arguments), *files],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    parts = -(-command.count // PHOTOS_PER_FILE)
+    parts = -(-command.count // command.photos_per_file)
     memory_mb: dict[str, dict[str, float]] = {}
     first: tuple[float, int] | None = None
     last = 0.0, 0
@@ -112,8 +138,8 @@ def _measure(command: Command, arguments: list[Any], out: Path) -> dict[str, Any
         time.sleep(POLL_S)
     if process.returncode != 0 or first is None:
         raise SystemExit(f"headswap predict ended with exit code {process.returncode}")
-    photos_per_s = (last[1] - first[1]) * PHOTOS_PER_FILE / (last[0] - first[0])
-    return {"photos": command.count, "photos_per_s": round(photos_per_s, 1), "memory_mb": memory_mb}
+    photos = (last[1] - first[1]) * command.photos_per_file
+    return photos / (last[0] - first[0]), memory_mb
 
 
 def _memory_mb(pid: int) -> dict[str, float]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from cluster.live import LiveActor
-from cluster.live_state import Agreement
 from cluster.rollout.management import ClusterManagement
 from cluster.rollout.store import ClusterStore
 from cluster.rollout.transport import RouterTransport
@@ -66,7 +65,3 @@ class ClusterSession:
     def read_counts(self) -> Mapping[tuple[str, str], Counts]:
         """Return what the routers have counted by model and version; durations are with the time in the queue."""
         return self.live.totals()[0]
-
-    def read_agreement(self) -> Mapping[tuple[str, str], Agreement]:
-        """Return by model and candidate how often it and the live version said the same of a photo."""
-        return self.live.totals()[1]

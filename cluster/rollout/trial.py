@@ -51,14 +51,6 @@ class TrialOptions:
             raise InputError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Start:
-    """What had been counted when the trial began."""
-
-    live: Counts
-    agreement: Agreement
-
-
 def try_out(
     session: "ClusterSession",
     archive: Archive,
@@ -76,15 +68,23 @@ def try_out(
     """
     model, version = archive.name, archive.version
     live_key, key = (model, live.version), (model, version)
-    start = _Start(
-        live=session.read_counts().get(live_key, Counts()),
-        agreement=session.read_agreement().get(key, Agreement()),
-    )
+
+    def read() -> tuple[Counts, Agreement]:
+        """Return what was counted of the live version, and compared with it, until now."""
+        counts, agreement, _ = session.live.totals()
+        return counts.get(live_key, Counts()), agreement.get(key, Agreement())
+
+    counts_before, agreement_before = read()
 
     def find_fault(counts: Counts) -> str | None:
-        live_counts = session.read_counts().get(live_key, Counts()).since(start.live)
-        agreement = session.read_agreement().get(key, Agreement()).since(start.agreement)
-        return compare(counts, live_counts, agreement, options, live=live.version)
+        live_counts, agreement = read()
+        return compare(
+            counts,
+            live_counts.since(counts_before),
+            agreement.since(agreement_before),
+            options,
+            live=live.version,
+        )
 
     report(f"{version} answers {options.percent:g} % of the requests for {options.seconds:g} s")
     try:
@@ -92,7 +92,7 @@ def try_out(
         result = watch(session, archive, seconds=options.seconds, find_fault=find_fault)
     finally:
         session.management.share(model, version, 0)
-    agreement = session.read_agreement().get(key, Agreement()).since(start.agreement)
+    agreement = read()[1].since(agreement_before)
     if result.fault is not None:
         raise PromotionError(
             f"{model} {version} was refused after {result.seconds:.0f} s with {options.percent:g} % of the requests, "

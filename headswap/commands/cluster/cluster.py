@@ -107,7 +107,8 @@ def _serve(command: Serve, application: Any) -> int:
     trust = command.trust.trust()
     # Before Ray is started: what may not run here must not get there.
     archives = [trust.accept(read_archive(path)) for path in command.archives]
-    with application.connected(command.address or application.LOCAL), _interruptible():
+    address, has_tls = command.address or application.LOCAL, command.certificate is not None
+    with application.connected(address, has_tls=has_tls), _interruptible():
         application.start(archives, _options(command), report=stderr.print)
         for archive in archives:
             stderr.print(

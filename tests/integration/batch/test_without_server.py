@@ -187,7 +187,7 @@ def test_without_ray_a_sentence_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "cluster.folders", raising=False)
+    monkeypatch.delitem(sys.modules, "cluster.batch.folders", raising=False)
     options = ["--archive", str(archive), "--out", str(tmp_path / "out"), "--cluster", "auto"]
     assert main(["predict", str(photos), *options]) == 2
     assert "needs the package 'ray': pip install 'headswap[host,ray]'" in capsys.readouterr().err

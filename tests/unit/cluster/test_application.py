@@ -16,6 +16,7 @@ from cluster.pointer import ModelPointer, Pointer
 from serving.archive.reader import Archive
 
 BIND = "\x1b[36mray::ProxyActor.ready()\x1b[39m (pid=1)\n  File x\nRuntimeError: Failed to bind to '127.0.0.1:1'."
+HAPROXY = "RuntimeError: [ALERT] (9) : [/bin/haproxy.main()] Some protocols failed to start their listeners! Exiting."
 
 
 def archive(version: str) -> Archive:
@@ -61,12 +62,17 @@ def test_an_address_without_a_cluster_says_what_to_give(monkeypatch: pytest.Monk
         pass
 
 
-def test_a_taken_port_is_named(live: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.serve.start", raising(RuntimeError(BIND)))
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [(BIND, r"Failed to bind to '127.0.0.1:1'"), (HAPROXY, "one of them is in use")],
+    ids=["Serve", "HAProxy"],
+)
+def test_a_taken_port_is_named(
+    said: str, reason: str, live: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.serve.start", raising(RuntimeError(said)))
     options = ApplicationOptions(http_port=1)
-    with pytest.raises(
-        ClusterStateError, match=r"ports 1 and 7070: Failed to bind to '127.0.0.1:1'\. Give"
-    ):
+    with pytest.raises(ClusterStateError, match=rf"ports 1 and 7070: {reason}\. Give"):
         start([archive("1.0")], options, report=print)
 
 

@@ -28,11 +28,11 @@ def test_a_name_is_part_of_a_file_name(model: str, version: str) -> None:
     assert not set(name) & set("/\\ #\n\0")
 
 
-def test_a_replica_on_a_cpu_has_one_request_and_one_that_waits() -> None:
+def test_a_replica_on_a_cpu_holds_its_queue() -> None:
     deployment = _deployment(
         VersionOptions(replicas_min=2, replicas_max=3, queued_requests=7), batch_size=4
     )
-    assert deployment.max_ongoing_requests == defaults.CPU_ONGOING_REQUESTS
+    assert deployment.max_ongoing_requests == defaults.REPLICA_ONGOING_REQUESTS
     assert deployment.max_queued_requests == 7
     scaling = deployment._deployment_config.autoscaling_config
     assert (scaling.min_replicas, scaling.max_replicas) == (2, 3)
@@ -42,6 +42,8 @@ def test_a_replica_on_a_cpu_has_one_request_and_one_that_waits() -> None:
 def test_a_replica_on_a_gpu_has_two_batches() -> None:
     deployment = _deployment(VersionOptions(gpus_per_replica=1), batch_size=32)
     assert deployment.max_ongoing_requests == 64
+    scaling = deployment._deployment_config.autoscaling_config
+    assert scaling.target_ongoing_requests == 48
     assert deployment.ray_actor_options["num_gpus"] == 1
 
 
@@ -64,7 +66,8 @@ def test_the_defaults_are_torchserves() -> None:
     assert (
         int(properties["max_request_size"]) == defaults.REQUEST_LIMIT_BYTES == DEFAULT_LIMIT_BYTES
     )
-    assert int(properties["job_queue_size"]) == defaults.QUEUED_REQUESTS
+    held = defaults.REPLICA_ONGOING_REQUESTS + defaults.QUEUED_REQUESTS
+    assert int(properties["job_queue_size"]) == held
     assert properties["inference_address"] == f"http://{defaults.LISTEN}:{defaults.HTTP_PORT}"
     assert int(properties["grpc_inference_port"]) == defaults.GRPC_PORT
     assert FRONTEND_DEFAULTS["responseTimeout"] == defaults.REQUEST_TIMEOUT_S

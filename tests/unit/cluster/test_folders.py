@@ -9,8 +9,8 @@ from ray.exceptions import RayActorError, RayTaskError
 from batch.errors import WorkerError
 from batch.output import Chunk
 from batch.sources import Entry
-from cluster import folders
-from cluster.folder_worker import FolderJob
+from cluster.batch import folders
+from cluster.batch.folder_worker import FolderJob
 
 JOB = FolderJob(archive_sha256="0" * 64, model_config={}, sources=("/photos",), top_k=1)
 

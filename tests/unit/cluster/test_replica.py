@@ -48,6 +48,9 @@ class Recorded:
         self.name = name
         self.values: list[tuple[float, dict[str, str]]] = []
 
+    def set_default_tags(self, _: dict[str, str]) -> None:
+        pass
+
     def add(self, value: float, tags: dict[str, str]) -> None:
         self.values.append((value, tags))
 
@@ -107,6 +110,31 @@ def test_a_renamed_log_is_written_anew(output: Path) -> None:
 )
 def test_an_odd_line_is_no_error(metrics: RayMetrics, line: str) -> None:
     metrics.write(line)
+
+
+def test_ray_takes_values_that_lack_a_label() -> None:
+    """A request that succeeds has no `code`; Ray itself refuses a value that lacks one of its metric's labels."""
+    metrics = RayMetrics()
+    metrics.get_metric("handler_total_seconds", HISTOGRAM)
+    metrics.get_metric("handler_images_total", COUNTER)
+    for name, kind in (("handler_total_seconds", "HISTOGRAM"), ("handler_images_total", "COUNTER")):
+        metrics.write(f"[METRICS]{name}.unit:0.1|#model:m,version:1.0|#type:{kind}|#hostname:h,1")
+
+
+def test_a_metric_that_fails_ends_neither_its_request_nor_the_log(
+    metrics: RayMetrics,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: str) -> None:
+        raise ValueError("refused")
+
+    monkeypatch.setattr(metrics, "write", fail)
+    lines = ['{"time":"1"}', "[METRICS]x", '{"time":"2"}']
+    logging.getLogger("handlers.metric_buffer").info("\n".join(lines))
+    assert output.read_text() == '{"time":"1"}\n{"time":"2"}\n'
+    assert "refused" in capsys.readouterr().err
 
 
 class BatchClassifier:

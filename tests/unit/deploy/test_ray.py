@@ -7,8 +7,9 @@ import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from cluster import defaults
-from cluster.application import GRPC_OVERHEAD_BYTES, GRPC_SERVICER
+from cluster.application import GRPC_SERVICER
 from cluster.kuberay import Arguments
+from cluster.ray_environment import PROCESSES
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 MANIFEST = yaml.safe_load((DEPLOY / "ray" / "rayservice.yaml").read_text())
@@ -55,8 +56,7 @@ def test_every_pod_has_what_the_versions_need(pod):
     assert str(arguments.token_file.parent) in mounts
     assert {str(path.parent) for path in arguments.archives} <= mounts
     assert environment["HEADSWAP_CACHE"] in mounts
-    limit = int(environment["RAY_SERVE_GRPC_MAX_MESSAGE_SIZE"])
-    assert limit >= defaults.REQUEST_LIMIT_BYTES + GRPC_OVERHEAD_BYTES // 2
+    assert environment.items() >= PROCESSES.items()
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert pod["securityContext"]["runAsNonRoot"] is True
 

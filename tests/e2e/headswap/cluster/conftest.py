@@ -14,6 +14,7 @@ from ray.cluster_utils import Cluster
 from cluster.application import ApplicationOptions, connected, start
 from cluster.deployment import VersionOptions
 from cluster.live import find_live
+from cluster.ray_environment import PROCESSES
 from cluster.rollout.session import ClusterSession
 from serving.archive.reader import read_archive
 from serving.client import HttpClient
@@ -60,14 +61,16 @@ def cluster(
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         # The nodes' processes have it from here.
         patch.setenv("HEADSWAP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in PROCESSES.items():
+            patch.setenv(name, value)
         # Whatever token for Ray this user has.
         patch.setenv("RAY_AUTH_MODE", "disabled")
         node: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "num_cpus": 2}
         ray = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         stack.callback(ray.shutdown)
-        worker = ray.add_node(**node)
+        # Before there is another node: a driver cannot remove the one that it is connected to.
         stack.enter_context(connected(ray.address))
+        worker = ray.add_node(**node)
         start([read_archive(archives["1.0"])], options, report=lambda _: None)
         session = stack.enter_context(ClusterSession(find_live()))
         yield LocalCluster(ray=ray, worker=worker, http_port=http_port, session=session)

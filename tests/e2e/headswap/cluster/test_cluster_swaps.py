@@ -1,6 +1,7 @@
 """Swaps on a real Ray cluster under load: nothing lost, nothing wrong, a share that is one, and a node that dies."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 import ray
 
+from cluster.application import load_versions
 from cluster.defaults import NAMESPACE
+from cluster.deployment import VersionOptions, handle_of
 from cluster.live import LIVE_ACTOR
 from cluster.rollout.status import read_cluster_status
 from cluster.rollout.trial import TrialOptions, try_out
@@ -239,6 +242,37 @@ def test_a_live_actor_that_dies_comes_back_with_all_it_kept(
     assert rollback(cluster.session, None, report=quiet).live == "2.0"
 
 
+def as_another_model(archive: Path, target: Path) -> Archive:
+    """Write the archive as one of the model `busy`, and return it."""
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(target, "w") as copy:
+        for member in source.infolist():
+            data = source.read(member)
+            if member.filename in (MODEL_CARD_FILE, MANIFEST_FILE):
+                data = data.replace(b'"clothing"', b'"busy"')
+            copy.writestr(member, data)
+    return read_archive(target)
+
+
+def test_load_adds_a_replica_that_answers(
+    cluster: LocalCluster, archives: dict[str, Path], photos: list[bytes], tmp_path: Path
+) -> None:
+    session = cluster.session
+    options = VersionOptions(replicas_min=1, replicas_max=2, upscale_delay_s=1)
+    archive = as_another_model(archives["1.0"], tmp_path / "busy-1.0.mar")
+    load_versions(session.live, [archive], options, report=quiet)
+    replicas = handle_of("busy", "1.0")
+    pids = {replicas.describe.remote().result()["pid"]}
+    with Load(cluster.connect, "busy", photos, connections=CONNECTIONS) as requests:
+        deadline = time.monotonic() + REPLACED_WITHIN_S
+        while len(pids) < 2:
+            assert time.monotonic() < deadline
+            pids.add(replicas.describe.remote().result()["pid"])
+        requests.wait_for_requests(requests.result.requests + 10)
+    assert requests.result.failures == {}
+    session.management.unregister("busy", "1.0")
+    session.store.write_record({"clothing": session.store.read_record()["clothing"]})
+
+
 def test_a_node_that_dies_costs_no_answer_and_is_made_up_for(
     cluster: LocalCluster, references: References, photos: list[bytes]
 ) -> None:
@@ -259,3 +293,23 @@ def test_a_node_that_dies_costs_no_answer_and_is_made_up_for(
     assert requests.result.failures == {}
     assert list(wrong(requests.result, references)) == []
     assert rollback(cluster.session, None, report=quiet).live == "1.0"
+
+
+def test_the_commands_show_and_change_what_is_live(
+    cluster: LocalCluster, references: References, state: Path
+) -> None:
+    def run(*arguments: str, address: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "headswap", *arguments, "--cluster", address, "--state", state],
+            env={**os.environ, "RAY_ADDRESS": cluster.ray.address},
+            capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    live = cluster.session.live.pointer().models["clothing"].live
+    other = {"1.0": "2.0", "2.0": "1.0"}[live]
+    assert f"clothing {other} is live" in run("rollback", "clothing", address=cluster.ray.address)
+    run("retire", "clothing", live, address="auto")
+    assert re.findall(r"clothing +(\S+)", run("status", address="auto"))[:1] == [other]
+    assert set(cluster.session.management.versions("clothing")) == {other}

@@ -73,7 +73,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
 
     @contextmanager
-    def connected(address: str) -> Iterator[None]:
+    def connected(address: str, *, has_tls: bool = False) -> Iterator[None]:
         done.append(f"connected to {address}")
         yield
         done.append("disconnected")

@@ -18,7 +18,7 @@ from batch.errors import WorkerError
 from batch.output import Chunk, OutputFolder
 from cluster.application import connected
 from cluster.archives import give
-from cluster.folder_worker import FolderJob, FolderWorker
+from cluster.batch.folder_worker import FolderJob, FolderWorker
 from serving.archive.reader import Archive
 from serving.archive.repack import read_model_config
 
