@@ -13,6 +13,7 @@ from handlers.images.limits import (
     DecodeLimits,
 )
 from handlers.images.preprocessing import Fit
+from training.batch_size import LARGEST
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -100,8 +101,9 @@ class TrainConfig:
     """Epochs of the whole network after those; ignored with --freeze backbone."""
     patience_epochs: int = 0
     """Early stopping: stop after this many epochs without a better validation score; 0 never stops early."""
-    batch_size: int = 32
-    """Photos per optimizer step, over all processes."""
+    batch_size: int = 0
+    """Photos per optimizer step, over all processes. 0 chooses: 32, and down to 8 in epochs of the whole network on
+    less than 1,000 photos."""
     accumulate_steps: int = 1
     """Compute each batch in this many parts and accumulate their gradients: the same step with less memory."""
     optimizer: Optimizer = "adamw"
@@ -110,12 +112,13 @@ class TrainConfig:
     """Learning rate schedule: one-cycle warms up for 30 % of the epochs and decays, cosine only decays."""
     warmup_epochs: float = 0.0
     """Warm up for this many epochs instead of what the schedule does; at most half of them."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of the head while the whole network is trained."""
-    head_learning_rate: float = 3e-3
+    learning_rate: float = 0.0
+    """Peak learning rate of the head while the whole network is trained. 0 chooses: 0.0003, and 0.001 with --weights
+    none."""
+    head_learning_rate: float = 5e-4
     """Peak learning rate of the head while it is trained alone."""
-    backbone_lr_ratio: float = 0.5
-    """The backbone's learning rate divided by the head's: pretrained features need less. 1 with --weights none."""
+    backbone_lr_ratio: float = 1.0
+    """The backbone's learning rate divided by the head's, while the whole network is trained. 1 with --weights none."""
     weight_decay: float = 0.05
     """Weight decay of matrices and convolution kernels; normalisation parameters and biases have none."""
     label_smoothing: float = 0.1
@@ -131,7 +134,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is validated and saved. 0 turns it
     off."""
-    finetuned_share: float = 1.0
+    finetuned_share: float = 0.0
     """How far, of the way from the weights with only the head trained to the fine-tuned ones, those lie that are
     validated and saved. 1 is plain fine-tuning; 0 chooses N / (N + 10) for N train photos per class."""
     clip_norm: float = 5.0
@@ -160,12 +163,14 @@ class TrainConfig:
             self._check_range("grey_range", 1, 2**32 - 1)
         self._check_range("head_epochs", 0, 10_000)
         self._check_range("epochs", 0, 10_000)
-        # BatchNorm cannot train on a single photo.
-        self._check_range("batch_size", 2, 65_536)
-        self._check_range("accumulate_steps", 1, self.batch_size)
+        if self.batch_size:
+            # BatchNorm cannot train on a single photo.
+            self._check_range("batch_size", 2, 65_536)
+        self._check_range("accumulate_steps", 1, self.batch_size or LARGEST)
         self._check_range("patience_epochs", 0, 10_000)
         self._check_range("warmup_epochs", 0, 10_000)
-        self._check_range("learning_rate", 1e-8, 10)
+        if self.learning_rate:
+            self._check_range("learning_rate", 1e-8, 10)
         self._check_range("head_learning_rate", 1e-8, 10)
         self._check_range("backbone_lr_ratio", 0, 10)
         self._check_range("weight_decay", 0, 1)
@@ -229,6 +234,11 @@ class TrainConfig:
         return "train" if self.weights == "none" else "frozen"
 
     @property
+    def effective_learning_rate(self) -> float:
+        """Return the head's peak learning rate while the whole network is trained: random weights need more."""
+        return self.learning_rate or (1e-3 if self.weights == "none" else 3e-4)
+
+    @property
     def effective_backbone_lr_ratio(self) -> float:
         """Return the backbone's learning rate divided by the head's: 1 for random weights, which need as much."""
         return 1.0 if self.weights == "none" else self.backbone_lr_ratio
@@ -261,7 +271,7 @@ class TrainConfig:
         return Stage(
             first_epoch=self.frozen_epochs,
             epochs=self.epochs,
-            peak_learning_rate=self.learning_rate,
+            peak_learning_rate=self.effective_learning_rate,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -287,6 +297,8 @@ class TrainConfig:
             for name in ("labels", "also", "unlabeled"):
                 if values.get(name) is not None:
                     paths[name] = Path(values[name])
+            # Earlier versions kept plainly fine-tuned weights.
+            values.setdefault("finetuned_share", 1.0)
             targets = {"log": tuple(values["log"])} if "log" in values else {}
             return cls(**{**values, **paths, **targets})
         except (KeyError, TypeError) as error:
@@ -311,12 +323,12 @@ def best() -> TrainConfig:
 
     Every photo is seen 40 times, so it is varied by TrivialAugment each time, which has no hyperparameters (Müller and
     Hutter, 2021). Averaged weights are validated and saved, as those of the last step depend on its photos. The
-    backbone has a low learning rate, for its features are good already. One-cycle brings its own warm-up. Photos are
+    backbone has a lower learning rate, for its features are good already. One-cycle brings its own warm-up. Photos are
     not mixed: torchvision's recipes do that in runs of 600 epochs.
     """
     return TrainConfig(
         data=Path("photos"), epochs=40, batch_size=64, augment="trivial", ema_decay=0.99,
-        backbone_lr_ratio=0.3,
+        learning_rate=1e-3, backbone_lr_ratio=0.3,
     )  # fmt: skip
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from benchmarks.summary import standard_deviation
 
 HEADSWAP, HEAD_ALONE = "headswap", "headswap, head alone"
-INTERPOLATED = "headswap, --finetuned-share 0"
+EARLIER = "headswap, earlier settings"
 OTHERS = ("fastai fine_tune", "timm train.py", "torchvision tutorial", "Ultralytics classify")
-RECIPES = (HEADSWAP, HEAD_ALONE, INTERPOLATED, *OTHERS)
+RECIPES = (HEADSWAP, HEAD_ALONE, EARLIER, *OTHERS)
 
 Row = tuple[str, int]
 """Photo set and photos a class; 0 is all."""

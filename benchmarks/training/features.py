@@ -53,11 +53,11 @@ class RecomputingSource(BatchSource):
     """Computes the features anew in every epoch, from new views."""
 
     def step_count(self, epoch: int) -> int:
-        return -(-len(self._train.photos) // self._config.batch_size)
+        return -(-len(self._train.photos) // self.batch_size(epoch))
 
     def training_batches(self, network: Network, epoch: int) -> Iterator[Batch]:
         batches = self._train.batches(
-            batch_size=self._config.batch_size, seed=self._config.seed, epoch=epoch
+            batch_size=self.batch_size(epoch), seed=self._config.seed, epoch=epoch
         )
         for batch in batches:
             yield compute_features(network, [batch], self._group.device)

@@ -21,6 +21,7 @@ import tyro
 
 from benchmarks.measurements import WORK, merge, read, result_file
 from benchmarks.summary import format_percent, standard_deviation
+from training.batch_size import LARGEST
 from training.compare.comparison import evaluated_run
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
@@ -107,13 +108,16 @@ class CachedBatches:
     def __init__(self, config: TrainConfig, training: Batch, val: Batch) -> None:
         self._config, self._training, self._val = config, training, val
 
-    def step_count(self, _: int) -> int:
-        return -(-len(self._training[1]) // self._config.batch_size)
+    def batch_size(self, _: int) -> int:
+        return self._config.batch_size or LARGEST
+
+    def step_count(self, epoch: int) -> int:
+        return -(-len(self._training[1]) // self.batch_size(epoch))
 
     def training_batches(self, _: object, epoch: int) -> Iterator[Batch]:
         return feature_batches(
             self._training,
-            batch_size=self._config.batch_size,
+            batch_size=self.batch_size(epoch),
             seed=self._config.seed,
             epoch=epoch,
         )

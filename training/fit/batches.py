@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from handlers.engines.network import Network
+from training.batch_size import LARGEST, choose_batch_size
 from training.config import TrainConfig
 from training.data.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
 from training.data.photos import PhotoSet
@@ -19,7 +20,7 @@ from training.fit.pseudo_labels import Labelled, label_photos
 
 # Random views per photo in the frozen backbone's features.
 FEATURE_VIEWS = 4
-VALIDATION_BATCH_SIZE = 64
+EVALUATION_BATCH_SIZE = 64
 # Unlabeled photos per labelled one in a batch.
 UNLABELED_RATIO = 3
 # The epoch numbers that seed those views: far above any epoch's own, so that no epoch sees the same crops again.
@@ -46,10 +47,24 @@ class BatchSource:
         self._train_features: Batch | None = None
         self._val_features: Batch | None = None
 
+    def batch_size(self, epoch: int) -> int:
+        """Return how many photos a step of the epoch takes, over all processes."""
+        self._label()
+        config = self._config
+        if config.batch_size:
+            return config.batch_size
+        # Features cost nothing, batch statistics need photos, and so do pseudo-labels, of which some are wrong.
+        if (
+            config.is_backbone_frozen(epoch)
+            or config.effective_batchnorm_stats == "train"
+            or self._pseudo_labelled is not None
+        ):
+            return LARGEST
+        return choose_batch_size(len(self._train.photos), world_size=self._group.world_size)
+
     def step_count(self, epoch: int) -> int:
         """Return the number of training batches in an epoch, the same in every process."""
-        self._label()
-        batch_size, count = self._config.batch_size, len(self._train.photos)
+        batch_size, count = self.batch_size(epoch), len(self._train.photos)
         if self._config.is_backbone_frozen(epoch):
             count *= FEATURE_VIEWS
             if self._train_features is not None:
@@ -97,8 +112,7 @@ class BatchSource:
         Where unlabeled photos help, three of four views are theirs: a random part of them in each epoch of the whole
         network, which shows the labelled photos once.
         """
-        self._label()
-        batch_size, seed = self._config.batch_size, self._config.seed
+        batch_size, seed = self.batch_size(epoch), self._config.seed
         balanced = self._config.balance == "sampling"
         if self._config.is_backbone_frozen(epoch):
             if self._train_features is None:
@@ -126,8 +140,8 @@ class BatchSource:
         """Yield pixels and class probabilities `(B, K)` of labelled photos and of those with pseudo-labels."""
         assert self._labelled is not None
         assert self._pseudo_labelled is not None
-        config, steps = self._config, self.step_count(epoch)
-        own = _labelled_part(config.batch_size)
+        config, steps, batch_size = self._config, self.step_count(epoch), self.batch_size(epoch)
+        own = _labelled_part(batch_size)
         labeled = self._train.batches(
             batch_size=own,
             seed=config.seed,
@@ -137,7 +151,7 @@ class BatchSource:
             group=self._group,
         )
         more = self._pseudo_labelled.batches(
-            batch_size=config.batch_size - own,
+            batch_size=batch_size - own,
             seed=config.seed,
             epoch=epoch,
             steps=steps,
@@ -160,7 +174,7 @@ class BatchSource:
         """Yield this process's shard of val, each photo once, preprocessed as in serving; labels are `(B,) int64`."""
         if not self._val:
             return
-        photos = served_pixels(self._val, self._spec, batch_size=VALIDATION_BATCH_SIZE)
+        photos = served_pixels(self._val, self._spec, batch_size=EVALUATION_BATCH_SIZE)
         if not self._config.is_backbone_frozen(epoch):
             yield from photos
             return
@@ -174,7 +188,7 @@ class BatchSource:
         count = len(self._train.photos)
         for view in range(FEATURE_VIEWS):
             batches = self._train.batches(
-                batch_size=self._config.batch_size,
+                batch_size=EVALUATION_BATCH_SIZE,
                 seed=self._config.seed,
                 epoch=FIRST_FEATURE_EPOCH + view,
                 group=self._group,

@@ -92,13 +92,13 @@ class TrainingState:
         return find_head(self.network.backbone_and_head)
 
 
-def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any]) -> Score:
-    """Log the epoch, save the checkpoint and, if it is the best so far, the network; return the best score."""
+def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any], *, val_count: int) -> Score:
+    """Log the epoch, save the checkpoint and, if it is as good as the best so far, the network; return the best."""
     with run.metrics_path.open("a") as log:
         log.write(json.dumps(metrics) + "\n")
     score = Score.from_metrics(metrics)
-    if score > state.best:
-        state.best = score
+    state.best = max(state.best, score)
+    if is_as_good(score, state.best, val_count=val_count):
         network = state.network_to_save(is_backbone_frozen=metrics["frozen"])
         weights = network.backbone_and_head.state_dict()
         atomic_write(
@@ -112,6 +112,17 @@ def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any]) -> Score
         is_backbone_frozen=metrics["frozen"],
     )
     return state.best
+
+
+def is_as_good(score: Score, best: Score, *, val_count: int) -> bool:
+    """Say whether the accuracy is at most one standard error of it, on `val_count` photos, below the best.
+
+    Learning rates end at 0, so later epochs are better unless val says otherwise; the best of many epochs on a few
+    photos is the luckiest (Breiman et al., 1984, have the rule; Agresti and Coull, 1998, the four photos).
+    """
+    share = (best.accuracy * val_count + 2) / (val_count + 4)
+    standard_error = math.sqrt(share * (1 - share) / (val_count + 4))
+    return score.accuracy >= best.accuracy - standard_error
 
 
 def save_checkpoint(

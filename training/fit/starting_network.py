@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import nn
 
 from handlers.engines.network import Network, build_network
 from handlers.images.preprocessing import PreprocessingSpec
@@ -29,7 +30,8 @@ def make_starting_network(
 ) -> tuple[Network, str]:
     """Return the network on the group's device, the same in every process, and a note on its weights' licence.
 
-    The head is new, but for the rows of `class_names` in a file that has them (training/fit/pretrained.py).
+    The head is new, but for the rows of `class_names` in a file that has them (training/fit/pretrained.py). On
+    pretrained features it starts from zero: random directions among the many are noise that few photos do not unlearn.
 
     Raises:
         ConfigError, WeightsError, DownloadError: as load_pretrained does.
@@ -37,6 +39,9 @@ def make_starting_network(
     network = build_network(
         architecture=architecture, class_count=class_count, preprocessing=preprocessing
     )
+    if weights != "none":
+        for parameter in network.head.parameters():
+            nn.init.zeros_(parameter)
     licence_note = group.on_rank_zero(
         load_pretrained,
         network,

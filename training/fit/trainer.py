@@ -106,7 +106,9 @@ def train(config: TrainConfig, *, progress: Progress | None = None) -> Path:
                         )
                         break
                     metrics = trainer.run_epoch(epoch)
-                    trainer.state.best = group.on_rank_zero(save_epoch, run, trainer.state, metrics)
+                    trainer.state.best = group.on_rank_zero(
+                        save_epoch, run, trainer.state, metrics, val_count=len(photos.of("val"))
+                    )
                     tracking.log_epoch(metrics)
                     display.epoch(metrics)
                 if config.log:
@@ -193,7 +195,7 @@ class Trainer:
             optimizer=make_optimizer(
                 network,
                 optimizer=config.optimizer,
-                learning_rate=config.learning_rate,
+                learning_rate=config.effective_learning_rate,
                 weight_decay=config.weight_decay,
             ),
             scaler=make_scaler(self.dtype, self.device),
@@ -269,7 +271,7 @@ class Trainer:
             raise self.group.report_on_rank_zero(
                 DivergedError(
                     f"the loss became {train_loss} in epoch {epoch + 1}; lower --learning-rate "
-                    f"({self.config.learning_rate:g}). headswap lr-find suggests one."
+                    f"({self.config.effective_learning_rate:g}). headswap lr-find suggests one."
                 )
             )
         return train_loss
@@ -357,4 +359,4 @@ class Trainer:
     def _limit_threads(self, epoch: int) -> AbstractContextManager[None]:
         if self.device.type != "cpu" or not self.config.is_backbone_frozen(epoch):
             return nullcontext()
-        return single_thread_below(self.config.batch_size * self.head.weight.numel())
+        return single_thread_below(self.batch_source.batch_size(epoch) * self.head.weight.numel())

@@ -71,8 +71,12 @@ class Messages:
 def test_a_followed_run_has_the_weights_of_one_that_is_not(
     small_config: Callable[..., TrainConfig],
 ) -> None:
-    plain = Run(folder=train(small_config("plain"), progress=no_progress()))
-    run = Run(folder=train(small_config("run", log=("tensorboard",)), progress=no_progress()))
+    plain = Run(folder=train(small_config("plain", backbone_lr_ratio=0.5), progress=no_progress()))
+    run = Run(
+        folder=train(
+            small_config("run", backbone_lr_ratio=0.5, log=("tensorboard",)), progress=no_progress()
+        )
+    )
     assert run.best_path.read_bytes() == plain.best_path.read_bytes()
     assert_followed(run, 3)
     # Frozen, the backbone does not learn at all; then at half the head's rate.

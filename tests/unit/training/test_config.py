@@ -1,6 +1,7 @@
 """The settings of a run: what is refused, what follows from what, and config.json of earlier versions."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ def test_from_scratch_no_epoch_is_spent_on_the_head_alone() -> None:
     assert config.total_epochs == 3
     assert not config.is_backbone_frozen(0)
     assert config.stage_of(0) == Stage(first_epoch=0, epochs=3, peak_learning_rate=1e-3)
+
+
+def test_pretrained_weights_are_changed_more_slowly_than_random_ones() -> None:
+    config = config_of(head_epochs=2)
+    assert config.stage_of(2).peak_learning_rate == 3e-4
+    assert replace(config, weights="none").stage_of(0).peak_learning_rate == 1e-3
 
 
 def test_the_head_and_the_whole_network_are_two_stages() -> None:
@@ -107,7 +114,7 @@ def test_an_earlier_config_json_is_read() -> None:
     assert config == TrainConfig(
         data=Path("photos"), out=Path("runs/first"), architecture="resnet18", weights="embedded",
         image_size_px=160, resize_ratio=1.0, freeze="backbone", batchnorm_stats="train",
-        backbone_lr_ratio=0.25,
+        backbone_lr_ratio=0.25, learning_rate=0.001, head_learning_rate=0.003, finetuned_share=1.0, batch_size=32,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from training.errors import RunError
 from training.fit.checkpoint import (
     Score,
     TrainingState,
+    is_as_good,
     load_checkpoint,
     save_checkpoint,
     save_epoch,
@@ -65,15 +66,14 @@ def test_more_photos_go_further() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, True), ({"finetuned_share": 0.0}, True), ({"finetuned_share": 1.0}, False),
-        ({"freeze": "backbone"}, False), ({"weights": "none"}, False), ({"head_epochs": 0}, False),
-        ({"epochs": 0}, False),
+        ({}, True), ({"finetuned_share": 1.0}, False), ({"freeze": "backbone"}, False),
+        ({"weights": "none"}, False), ({"head_epochs": 0}, False), ({"epochs": 0}, False),
     ],
 )  # fmt: skip
 def test_weights_are_interpolated_where_the_head_and_then_more_is_trained(
     changes: dict[str, object], expected: bool
 ) -> None:
-    assert config_of(**{"finetuned_share": 0.5, **changes}).interpolates is expected
+    assert config_of(**changes).interpolates is expected
 
 
 def test_the_saved_weights_lie_between_head_only_and_fine_tuned(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_saved_weights_lie_between_head_only_and_fine_tuned(tmp_path: Path) 
     move(state.network, 1, head_only=True)
     state.interpolation.start_from(state.network)
     move(state.network, 4)
-    save_epoch(run, state, metrics_of(0.9))
+    save_epoch(run, state, metrics_of(0.9), val_count=10)
     saved = load_file(run.best_path)
     assert torch.allclose(saved["three.weight"], initial["three.weight"] + 1)
     assert torch.allclose(saved["fc.weight"], initial["fc.weight"] + 2)
@@ -130,3 +130,34 @@ def test_other_initial_weights_are_refused_after_the_backbone_was_trained(tmp_pa
     move(other.network, 2)
     with pytest.raises(RunError, match="other initial weights"):
         load_checkpoint(path, other, SINGLE_PROCESS)
+
+
+@pytest.mark.parametrize(
+    ("val_count", "best", "accuracy", "expected"),
+    [
+        # One photo of 14 wrong where an earlier epoch had none, and three of them.
+        (14, 1.0, 13 / 14, True),
+        (14, 1.0, 11 / 14, False),
+        # 4 points are chance on 100 photos, and not on 10,000.
+        (100, 0.8, 0.76, True),
+        (10_000, 0.8, 0.79, False),
+        (1, 1.0, 1.0, True),
+    ],
+)
+def test_a_later_epoch_is_as_good_within_a_standard_error(
+    val_count: int, best: float, accuracy: float, expected: bool
+) -> None:
+    assert is_as_good(Score(accuracy), Score(best), val_count=val_count) is expected
+
+
+def test_the_last_epoch_that_is_as_good_as_the_best_is_saved(tmp_path: Path) -> None:
+    run, state = Run(folder=tmp_path), state_of(share=1.0)
+    before = state.network.head.bias.clone().detach()
+    kept = []
+    # Each is compared with the best, so small steps down do not add up.
+    for epoch, accuracy in enumerate((0.70, 0.80, 0.77, 0.73, 0.78, 0.50), 1):
+        move(state.network, 1)
+        save_epoch(run, state, metrics_of(accuracy, epoch=epoch), val_count=100)
+        kept.append(round((load_file(run.best_path)["fc.bias"] - before).mean().item()))
+    assert kept == [1, 2, 3, 3, 5, 5]
+    assert state.best.accuracy == 0.80
