@@ -125,7 +125,9 @@ class Bench:
         """Why a candidate was excluded, by its name."""
         conditions = asdict(command)
         del conditions["rounds"], conditions["results"]
-        self.rounds = Rounds.under(packages=("handlers", "cluster"), benchmark="serving", **conditions)
+        self.rounds = Rounds.under(
+            packages=("handlers", "cluster"), benchmark="serving", **conditions
+        )
 
     def run(self) -> None:
         """Measure the rounds and write the figures of all rounds so far."""
