@@ -115,14 +115,14 @@ def save_epoch(run: Run, state: TrainingState, metrics: dict[str, Any], *, val_c
 
 
 def is_as_good(score: Score, best: Score, *, val_count: int) -> bool:
-    """Say whether the accuracy is at most one standard error of it, on `val_count` photos, below the best.
+    """Say whether the accuracy is at most two standard errors of it, on `val_count` photos, below the best.
 
     Learning rates end at 0, so later epochs are better unless val says otherwise; the best of many epochs on a few
-    photos is the luckiest (Breiman et al., 1984, have the rule; Agresti and Coull, 1998, the four photos).
+    photos is the luckiest (Breiman et al., 1984, have the rule, with one; Agresti and Coull, 1998, the four photos).
     """
     share = (best.accuracy * val_count + 2) / (val_count + 4)
     standard_error = math.sqrt(share * (1 - share) / (val_count + 4))
-    return score.accuracy >= best.accuracy - standard_error
+    return score.accuracy >= best.accuracy - 2 * standard_error
 
 
 def save_checkpoint(

@@ -138,13 +138,13 @@ def test_other_initial_weights_are_refused_after_the_backbone_was_trained(tmp_pa
         # One photo of 14 wrong where an earlier epoch had none, and three of them.
         (14, 1.0, 13 / 14, True),
         (14, 1.0, 11 / 14, False),
-        # 4 points are chance on 100 photos, and not on 10,000.
-        (100, 0.8, 0.76, True),
+        # 7 points are chance on 100 photos, and not on 10,000.
+        (100, 0.8, 0.73, True),
         (10_000, 0.8, 0.79, False),
         (1, 1.0, 1.0, True),
     ],
 )
-def test_a_later_epoch_is_as_good_within_a_standard_error(
+def test_a_later_epoch_is_as_good_within_two_standard_errors(
     val_count: int, best: float, accuracy: float, expected: bool
 ) -> None:
     assert is_as_good(Score(accuracy), Score(best), val_count=val_count) is expected
@@ -155,7 +155,7 @@ def test_the_last_epoch_that_is_as_good_as_the_best_is_saved(tmp_path: Path) -> 
     before = state.network.head.bias.clone().detach()
     kept = []
     # Each is compared with the best, so small steps down do not add up.
-    for epoch, accuracy in enumerate((0.70, 0.80, 0.77, 0.73, 0.78, 0.50), 1):
+    for epoch, accuracy in enumerate((0.70, 0.80, 0.73, 0.70, 0.78, 0.50), 1):
         move(state.network, 1)
         save_epoch(run, state, metrics_of(accuracy, epoch=epoch), val_count=100)
         kept.append(round((load_file(run.best_path)["fc.bias"] - before).mean().item()))
