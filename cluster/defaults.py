@@ -43,7 +43,7 @@ RETRY_AFTER_S = 1
 REPLICA_CPUS = 0.25
 # The ingress moves bytes; like TorchServe's frontend it reserves nothing.
 INGRESS_CPUS = 0.0
-# What an ingress holds at once, at most REQUEST_LIMIT_BYTES each. Above the queue and what replicas compute, so that
+# What an ingress holds at once, at most REQUEST_LIMIT_BYTES each. Above the queue and what two replicas hold, so that
 # the queue's 503 comes first.
 INGRESS_ONGOING_REQUESTS = 200
 # An ingress in Python passes on some 300 requests/s, what ten cores compute with ResNet-18; Serve adds more when each

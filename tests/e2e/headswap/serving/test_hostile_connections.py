@@ -23,7 +23,7 @@ CANCELLED_CALLS = 200
 DROPPED_CONNECTIONS = 100
 BROKEN_PHOTOS = 400
 # Above the queue's 100 and what the two workers or replicas hold.
-CONNECTIONS_AT_ONCE = 180
+CONNECTIONS_AT_ONCE = 300
 
 
 def predict_all(client: HttpClient, photos: list[bytes]) -> list[Prediction | Exception]:
