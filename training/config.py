@@ -13,7 +13,7 @@ from handlers.images.limits import (
     DecodeLimits,
 )
 from handlers.images.preprocessing import Fit
-from training.batch_size import LARGEST
+from training.batch_size import BATCH_SIZE_MAX
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -166,7 +166,7 @@ class TrainConfig:
         if self.batch_size:
             # BatchNorm cannot train on a single photo.
             self._check_range("batch_size", 2, 65_536)
-        self._check_range("accumulate_steps", 1, self.batch_size or LARGEST)
+        self._check_range("accumulate_steps", 1, self.batch_size or BATCH_SIZE_MAX)
         self._check_range("patience_epochs", 0, 10_000)
         self._check_range("warmup_epochs", 0, 10_000)
         if self.learning_rate:

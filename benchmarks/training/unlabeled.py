@@ -21,7 +21,7 @@ import tyro
 
 from benchmarks.measurements import WORK, merge, read, result_file
 from benchmarks.summary import format_percent, standard_deviation
-from training.batch_size import LARGEST
+from training.batch_size import BATCH_SIZE_MAX
 from training.compare.comparison import evaluated_run
 from training.config import TrainConfig
 from training.data.dataset import Batch, preprocessing_of
@@ -109,7 +109,7 @@ class CachedBatches:
         self._config, self._training, self._val = config, training, val
 
     def batch_size(self, _: int) -> int:
-        return self._config.batch_size or LARGEST
+        return self._config.batch_size or BATCH_SIZE_MAX
 
     def step_count(self, epoch: int) -> int:
         return -(-len(self._training[1]) // self.batch_size(epoch))

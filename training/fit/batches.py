@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from handlers.engines.network import Network
-from training.batch_size import LARGEST, choose_batch_size
+from training.batch_size import BATCH_SIZE_MAX, choose_batch_size
 from training.config import TrainConfig
 from training.data.dataset import Batch, TrainingPhotos, preprocessing_of, served_pixels
 from training.data.photos import PhotoSet
@@ -59,7 +59,7 @@ class BatchSource:
             or config.effective_batchnorm_stats == "train"
             or self._pseudo_labelled is not None
         ):
-            return LARGEST
+            return BATCH_SIZE_MAX
         return choose_batch_size(len(self._train.photos), world_size=self._group.world_size)
 
     def step_count(self, epoch: int) -> int:
