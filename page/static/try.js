@@ -9,14 +9,21 @@ let round = new AbortController(); // Ends when a setting changes: what was aske
 let waiting = [];
 let working = 0;
 const shown = []; // {file, url, card, isAnswered}, the newest last
+const problems = { models: "", photos: "" }; // What is missing on the server, and what is wrong with what was added.
+
+/** Set the sentence about the models or the photos; each stays until its own cause is gone. */
+function setProblem(cause, sentence) {
+  problems[cause] = sentence;
+  showProblem(Object.values(problems).filter(Boolean).join(" "));
+}
 
 /** Return once the server has a model; until then the sentence at the top says what is missing. */
 async function loadModels() {
   for (let problem = await askModels(); problem; problem = await askModels()) {
-    showProblem(`${problem} It is asked again every 5 seconds, and photos that you add wait for it.`);
+    setProblem("models", `${problem} It is asked again every 5 seconds, and photos that you add wait for it.`);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
-  showProblem("");
+  setProblem("models", "");
   byId("model").replaceChildren(...server.models.map(({ name }) => make("option", { value: name }, name)));
   loadVersions();
 }
@@ -44,7 +51,7 @@ const ready = loadModels();
 function addPhotos(files) {
   const left = PHOTOS_MAX - shown.length;
   const list = [...files].slice(0, left);
-  showProblem(files.length > left ? `A page holds ${PHOTOS_MAX} photos: ${list.length} of ${files.length} were added. Remove those that are here, then add the others.` : "");
+  setProblem("photos", files.length > left ? `A page holds ${PHOTOS_MAX} photos: ${list.length} of ${files.length} were added. Remove those that are here, then add the others.` : "");
   const added = list.map((file) => {
     const entry = { file, url: URL.createObjectURL(file), card: make("article", { class: "card result" }), isAnswered: false };
     drawPhoto(entry);
@@ -62,7 +69,7 @@ function removeAll() {
   for (const { url } of shown) URL.revokeObjectURL(url);
   shown.length = 0;
   byId("results").replaceChildren();
-  showProblem("");
+  setProblem("photos", "");
   tell();
   byId("choose").focus();
 }

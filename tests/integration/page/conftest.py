@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from page.access import Access
 from page.app import create_app
@@ -33,6 +33,7 @@ def chromium() -> Iterator[Browser]:
     """Yield a browser. Meanwhile Playwright's event loop is the thread's, and asyncio.run is refused."""
     if BROWSER is None:
         pytest.skip("Chromium is not installed")
+    expect.set_options(timeout=DEADLINE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
         yield browser

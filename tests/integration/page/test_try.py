@@ -193,3 +193,23 @@ def test_a_photo_waits_for_a_server_that_is_not_there_yet(
     visitor.clock.fast_forward(5000)
     expect(visitor.locator(".result .bars")).to_be_visible()
     expect(visitor.locator("#problem")).to_be_hidden()
+
+
+def test_the_models_that_come_late_do_not_wipe_out_what_is_said_of_the_photos(
+    visitor: Page, server: PageServer
+) -> None:
+    server.loaded.clear()
+    visitor.clock.install()
+    sign_in(visitor)
+    problem = visitor.locator("#problem")
+    expect(problem).to_contain_text("No model is loaded yet.")
+    photo_files(visitor, "drop", *[(f"{n}.png", "image/png", png()) for n in range(201)])
+    expect(problem).to_contain_text("No model is loaded yet.")
+    expect(problem).to_contain_text("200 of 201 were added")
+    server.loaded.add("1.0")
+    visitor.clock.fast_forward(5000)
+    expect(visitor.locator("#count")).to_have_text("200 of 200 photos are answered.")
+    expect(problem).not_to_contain_text("No model is loaded yet.")
+    expect(problem).to_contain_text("200 of 201 were added")
+    visitor.get_by_role("button", name="Remove all photos").click()
+    expect(problem).to_be_hidden()
