@@ -1,4 +1,7 @@
-"""The table of accuracy.json: a row per photo set and number of photos, a column per recipe, headswap's mean lead."""
+"""The tables of accuracy.json: a row per photo set and number of photos, a column per recipe, headswap's mean lead.
+
+Networks, image sizes and numbers of epochs are not mixed: each has a table of its own.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,12 +18,22 @@ Row = tuple[str, int]
 """Photo set and photos a class; 0 is all."""
 Accuracies = Mapping[int, float]
 """Accuracy, 0..1, by seed."""
+Cells = Sequence[Mapping[str, Any]]
 
 
-def by_row(results: Mapping[str, Any]) -> dict[Row, dict[str, dict[int, float]]]:
+def by_conditions(results: Mapping[str, Any]) -> list[Cells]:
+    """Return the cells of each network, image size and number of epochs, the largest group first."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for cell in results["cells"].values():
+        conditions = (cell["architecture"], cell["image_size_px"], cell["epochs"])
+        groups.setdefault(conditions, []).append(cell)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def by_row(cells: Cells) -> dict[Row, dict[str, dict[int, float]]]:
     """Return the accuracies of each row, by recipe and seed."""
     rows: dict[Row, dict[str, dict[int, float]]] = {}
-    for cell in results["cells"].values():
+    for cell in cells:
         row = rows.setdefault((cell["photo_set"], cell["photos_per_class"]), {})
         row.setdefault(cell["recipe"], {})[cell["seed"]] = cell["accuracy"]
     return dict(sorted(rows.items(), key=lambda item: (item[0][1] or 10**9, item[0][0])))
@@ -47,16 +60,21 @@ def mean_difference(
     return statistics.fmean(differences), error, len(differences)
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """Return the table as Markdown, with the conditions below it."""
-    rows = by_row(results)
+def tables(results: Mapping[str, Any]) -> str:
+    """Return the tables as Markdown, each with its conditions below it."""
+    return "\n".join(table(cells) for cells in by_conditions(results))
+
+
+def table(cells: Cells) -> str:
+    """Return the table of cells of one network, image size and number of epochs as Markdown."""
+    rows = by_row(cells)
     lines = [
         f"| photos | {' | '.join(RECIPES)} |",
         f"|---|{'---:|' * len(RECIPES)}",
         *(_line(row, of_row) for row, of_row in rows.items()),
         _lead(rows),
     ]
-    return "\n".join([*lines, "", _conditions(results), ""])
+    return "\n".join([*lines, "", _conditions(cells), ""])
 
 
 def _line(row: Row, recipes: Mapping[str, Accuracies]) -> str:
@@ -93,8 +111,7 @@ def _lead_cell(lead: tuple[float, float, int] | None) -> str:
     return f"{100 * mean:+.1f}{spread} ({row_count})"
 
 
-def _conditions(results: Mapping[str, Any]) -> str:
-    cells: Sequence[Mapping[str, Any]] = list(results["cells"].values())
+def _conditions(cells: Cells) -> str:
     seeds = max(cell["seed"] for cell in cells) + 1
     draws = "one draw" if seeds == 1 else f"mean ± standard deviation of up to {seeds} draws"
     first = cells[0]

@@ -49,9 +49,9 @@ def comparison_tables() -> str:
     )
 
 
-def accuracy_table_text() -> str:
-    """Return the table of accuracy.json as Markdown."""
-    return accuracy_table.table(json.loads(result_file("accuracy").read_text()))
+def accuracy_tables() -> str:
+    """Return the tables of accuracy.json as Markdown."""
+    return accuracy_table.tables(json.loads(result_file("accuracy").read_text()))
 
 
 def unlabeled_table() -> str:
@@ -85,7 +85,7 @@ def speed_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "training": speed_table,
     "comparison": comparison_tables,
-    "accuracy": accuracy_table_text,
+    "accuracy": accuracy_tables,
     "unknown": unknown_table,
     "unlabeled": unlabeled_table,
     "batchnorm": batchnorm_table,

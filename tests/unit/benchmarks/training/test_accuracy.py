@@ -9,20 +9,18 @@ from PIL import Image
 from benchmarks.peers.recipes import RECIPES
 from benchmarks.training import accuracy_table, photo_sets
 from benchmarks.training.accuracy import ROWS, SETTINGS, Cell, Command, cells, config_of
-from benchmarks.training.accuracy_table import HEAD_ALONE, HEADSWAP, table
+from benchmarks.training.accuracy_table import HEAD_ALONE, HEADSWAP, table, tables
 from benchmarks.training.photo_sets import TEST_SHARE, draw
 
 
-def cell(recipe: str, seed: int, accuracy: float, photo_set: str = "hats") -> dict[str, object]:
+def cell(
+    recipe: str, seed: int, accuracy: float, photo_set: str = "hats", epochs: int = 6
+) -> dict[str, object]:
     return {
         "photo_set": photo_set, "photos_per_class": 10, "seed": seed, "recipe": recipe,
-        "architecture": "efficientnet_lite1", "image_size_px": 96, "epochs": 6,
+        "architecture": "efficientnet_lite1", "image_size_px": 96, "epochs": epochs,
         "accuracy": accuracy, "test_n": 100,
     }  # fmt: skip
-
-
-def results_of(*some: dict[str, object]) -> dict[str, object]:
-    return {"cells": {str(number): one for number, one in enumerate(some)}}
 
 
 def test_every_row_has_every_recipe_once_before_a_second_draw() -> None:
@@ -35,23 +33,31 @@ def test_every_row_has_every_recipe_once_before_a_second_draw() -> None:
 
 
 def test_the_lead_is_the_mean_over_rows_of_differences_draw_by_draw() -> None:
-    results = results_of(
+    cells = [
         cell(HEADSWAP, 0, 0.5), cell(HEAD_ALONE, 0, 0.4),
         cell(HEADSWAP, 1, 0.9), cell(HEAD_ALONE, 1, 0.8),
         # Has no partner: it counts for its mean, but for no lead.
         cell(HEAD_ALONE, 2, 0.1),
         cell(HEADSWAP, 0, 0.7, "caps"), cell(HEAD_ALONE, 0, 0.7, "caps"),
-    )  # fmt: skip
-    text = table(results)
+    ]  # fmt: skip
+    text = table(cells)
     assert "| hats, 10 a class | **70.0 ± 28.3** | 43.3 ± 35.1 |" in text
     assert "| caps, 10 a class | **70.0** | **70.0** |" in text
     assert "| headswap's lead, points | | +5.0 ± 5.0 (2) |" in text
 
 
 def test_one_row_and_one_draw_have_no_error() -> None:
-    text = table(results_of(cell(HEADSWAP, 0, 0.5), cell(HEAD_ALONE, 0, 0.4)))
+    text = table([cell(HEADSWAP, 0, 0.5), cell(HEAD_ALONE, 0, 0.4)])
     assert "| headswap's lead, points | | +10.0 (1) |" in text
     assert "one draw, 100 to 100 test photos" in text
+
+
+def test_numbers_of_epochs_are_not_mixed() -> None:
+    longer = cell(HEADSWAP, 0, 0.9, epochs=30)
+    shorter = [cell(HEADSWAP, 0, 0.5), cell(HEAD_ALONE, 0, 0.4)]
+    results = {"cells": {str(number): one for number, one in enumerate([longer, *shorter])}}
+    assert tables(results) == f"{table(shorter)}\n{table([longer])}"
+    assert "96 px, 30 epochs" in tables(results)
 
 
 @pytest.fixture
