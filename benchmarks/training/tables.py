@@ -27,7 +27,7 @@ from benchmarks.training import (
     features,
     speed,
     unknown,
-    unlabeled,
+    unlabeled_table,
 )
 from training.compare.table import markdown_table, read_comparison
 from training.fit.batches import FEATURE_VIEWS
@@ -54,9 +54,9 @@ def accuracy_tables() -> str:
     return accuracy_table.tables(json.loads(result_file("accuracy").read_text()))
 
 
-def unlabeled_table() -> str:
+def unlabeled_table_text() -> str:
     """Return the table of unlabeled.json as Markdown."""
-    return unlabeled.table(json.loads(unlabeled.RESULTS.read_text()))
+    return unlabeled_table.table(json.loads(result_file("unlabeled").read_text()))
 
 
 def batchnorm_table() -> str:
@@ -87,7 +87,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "comparison": comparison_tables,
     "accuracy": accuracy_tables,
     "unknown": unknown_table,
-    "unlabeled": unlabeled_table,
+    "unlabeled": unlabeled_table_text,
     "batchnorm": batchnorm_table,
     "backbones": backbones_tables,
 }

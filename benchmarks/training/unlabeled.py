@@ -3,14 +3,14 @@
     python -m benchmarks.training.unlabeled --data CLOTHING && python -m benchmarks.training.tables
 
 Each draw labels other photos of train; the rest of train is unlabeled. The heads are those of `--freeze backbone`, from
-features computed once for all draws: by the run's own loop, with and without pseudo-labels. With --whole-network it is
-trained on the labels alone, as `headswap train` does. Besides all unlabeled photos, the heads are trained with some of
-them: of classes as unequal as 10 to 1, or with photos of classes that have no label. Interrupted calls can be repeated.
-Writes benchmarks/results/unlabeled.json.
+features computed once for all draws: by the run's own loop, with and without pseudo-labels. With --whole-network that
+is trained as well, as `headswap train` does, with and without --unlabeled. Besides all unlabeled photos, the heads are
+trained with some of them: of classes as unequal as 10 to 1, or with photos of classes that have no label. Interrupted
+calls can be repeated. Writes benchmarks/results/unlabeled.json.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,14 @@ import torch
 import tyro
 
 from benchmarks.measurements import WORK, merge, read, result_file
-from benchmarks.summary import format_percent, standard_deviation
+from benchmarks.training.unlabeled_table import (
+    HEAD,
+    SHOWN_AS,
+    UNLABELED,
+    WHOLE,
+    WHOLE_UNLABELED,
+    table,
+)
 from training.batch_size import BATCH_SIZE_MAX
 from training.compare.comparison import evaluated_run
 from training.config import TrainConfig
@@ -46,16 +53,6 @@ RESULTS = result_file("unlabeled")
 SKEW = 0.1
 # Of the classes, that have no label where photos of other things are among the unlabeled ones.
 FOREIGN_SHARE = 0.3
-HEAD, WHOLE, UNLABELED = (
-    "labels alone, head",
-    "labels alone, whole network",
-    "labels and unlabeled photos, head",
-)
-SHOWN_AS = {
-    "all": "all",
-    "skewed": "classes as unequal as 10 to 1",
-    "foreign": "three in ten classes have no label",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +69,7 @@ class Command:
     architecture: str = "efficientnet_lite1"
     image_size_px: int = 224
     whole_network: bool = False
-    """Also train the whole network on the labels alone: minutes a draw."""
+    """Also train the whole network: minutes a draw."""
 
     @property
     def title(self) -> str:
@@ -139,6 +136,21 @@ def config_of(command: Command, draw: int) -> TrainConfig:
         photos_per_class=command.labels_per_class,
         seed=draw,
         out=command.out / f"{command.title}-whole-{draw}",
+    )
+
+
+def with_unlabeled(config: TrainConfig) -> TrainConfig:
+    """Return the settings with the photos of train that have no label in a folder of links."""
+    folder = config.out.with_name(f"{config.out.name}-unlabeled-photos")
+    labeled = {photo.path for photo in read_data(config).of("train")}
+    everything = read_data(replace(config, photos_per_class=0)).of("train")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, photo in enumerate(everything):
+        link = folder / f"{number}{photo.path.suffix}"
+        if photo.path not in labeled and not link.exists():
+            link.symlink_to(photo.path.resolve())
+    return replace(
+        config, unlabeled=folder, out=config.out.with_name(f"{config.out.name}-unlabeled")
     )
 
 
@@ -270,54 +282,14 @@ def main(command: Command) -> None:
     }
     merge(command.title, entry, command.results)
     if command.whole_network:
-        entry["whole"] = []
+        entry["whole"] = {WHOLE: [], WHOLE_UNLABELED: []}
         for draw in draws:
-            entry["whole"].append(evaluated_run(config_of(command, draw))["accuracy"])
-            sys.stderr.write(f"{WHOLE}, draw {draw}: {entry['whole'][-1]:.3f}\n")
+            config = config_of(command, draw)
+            for name, settings in ((WHOLE, config), (WHOLE_UNLABELED, with_unlabeled(config))):
+                entry["whole"][name].append(evaluated_run(settings)["accuracy"])
+                sys.stderr.write(f"{name}, draw {draw}: {entry['whole'][name][-1]:.3f}\n")
         merge(command.title, entry, command.results)
     sys.stdout.write(table(read(command.results)))
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """Return the results of each photo set as Markdown."""
-    columns = [HEAD, *([WHOLE] if any("whole" in e for e in results.values()) else []), UNLABELED]
-    heads = ["photo set, unlabeled photos", *columns, "gain", "least gain", "used"]
-    lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
-    for name, entry in results.items():
-        lines += [_row(name, kind, entry, columns) for kind in entry["rounds"]]
-    first = next(iter(results.values()))
-    lines += [
-        "",
-        f"{first['architecture']} from the included weights at {first['image_size_px']} px, "
-        f"{first['labels_per_class']} labelled photos of each class; test accuracy, mean ± standard deviation of "
-        f"{len(first['draws'])} draws. Gain in points, draw by draw, over labels alone, the better by its mean. "
-        "Used: draws in which held-out photos agreed.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str, kind: str, entry: Mapping[str, Any], columns: Sequence[str]) -> str:
-    rounds = entry["rounds"][kind]
-    accuracies = {column: [r[column] for r in rounds] for column in (HEAD, UNLABELED)}
-    if kind == "all" and "whole" in entry:
-        accuracies[WHOLE] = entry["whole"]
-    alone = max((of for column, of in accuracies.items() if column != UNLABELED), key=sum)
-    gains = [
-        100 * (after - before) for before, after in zip(alone, accuracies[UNLABELED], strict=True)
-    ]
-    cells = [
-        f"{name} ({rounds[0]['test_n']} test photos), {SHOWN_AS[kind]} ({_span(rounds)})",
-        *(format_percent(accuracies[c]) if c in accuracies else "" for c in columns),
-        f"{sum(gains) / len(gains):+.1f} ± {standard_deviation(gains):.1f}",
-        f"{min(gains):+.1f}",
-        f"{sum(r['helps'] for r in rounds)} of {len(rounds)}",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _span(rounds: Sequence[Mapping[str, Any]]) -> str:
-    counts = [r["unlabeled_n"] for r in rounds]
-    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
 if __name__ == "__main__":

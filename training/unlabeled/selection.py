@@ -1,9 +1,11 @@
 """Pseudo-labels of unlabeled photos, where they make a classifier of the features better than labels alone.
 
 What to learn from them, and how, is chosen by photos whose labels are known and were not learned from: those of val,
-and each fifth of the labelled ones in turn. Candidates with and without unlabeled photos are compared on the same.
+and each fifth of the labelled ones in turn. Candidates with and without unlabeled photos are compared on the same, and
+unlabeled photos are trained on where they are better by more than chance (McNemar, 1947).
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +22,8 @@ SHRINKAGES = (0.3, 0.6, 0.9)
 UNLABELED_WEIGHTS = (0.05, 0.2)
 # 0.6 for folders that also hold photos of other classes.
 KEPT_SHARES = (1.0, 0.6)
+# By how many standard errors unlabeled photos must be better: of 12 candidates the best is better by chance as well.
+STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,18 @@ class FeatureSet:
 class Agreement:
     """Photos whose label a classifier gave that had not learned it."""
 
-    correct: int
-    val_correct: int
+    is_right: torch.Tensor
+    """`(M,) bool`: of val, then of the labelled ones."""
+    val_count: int
     loss: float
+
+    @property
+    def correct(self) -> int:
+        return int(self.is_right.sum())
+
+    @property
+    def val_correct(self) -> int:
+        return int(self.is_right[: self.val_count].sum())
 
     def is_better_than(self, other: "Agreement") -> bool:
         return (self.correct, -self.loss) > (other.correct, -other.loss)
@@ -95,8 +108,8 @@ class PseudoLabels:
                 f"with them); {int(self.is_used.sum())} of {len(self.is_used)} are trained on"
             )
         return (
-            f"unlabeled photos do not help: right on val {after}, with labels alone {before} ({held_out}, without and "
-            "with them); the labels alone are trained on"
+            f"unlabeled photos do not help enough: right on val {after}, with labels alone {before} ({held_out}, "
+            "without and with them); the labels alone are trained on"
         )
 
 
@@ -127,8 +140,10 @@ def make_pseudo_labels(features: FeatureSet) -> PseudoLabels:
 
 
 def is_helpful(labels_only: Agreement, with_unlabeled: Agreement) -> bool:
-    """Return whether more photos were classified correctly with unlabeled photos than without."""
-    return with_unlabeled.correct > labels_only.correct
+    """Return whether so many more photos were right with unlabeled photos than without that chance is unlikely."""
+    won = int((with_unlabeled.is_right & ~labels_only.is_right).sum())
+    lost = int((labels_only.is_right & ~with_unlabeled.is_right).sum())
+    return won - lost > STANDARD_ERRORS * math.sqrt(won + lost)
 
 
 def _best(features: FeatureSet, candidates: list[Settings]) -> tuple[Settings, Agreement, float]:
@@ -137,10 +152,9 @@ def _best(features: FeatureSet, candidates: list[Settings]) -> tuple[Settings, A
     for settings in candidates:
         logits, labels, val_count = _held_out_logits(features, settings)
         temperature = fit_temperature(logits, labels)
-        right = logits.argmax(1) == labels
         agreement = Agreement(
-            correct=int(right.sum()),
-            val_correct=int(right[:val_count].sum()),
+            is_right=logits.argmax(1) == labels,
+            val_count=val_count,
             loss=float(functional.cross_entropy(logits / temperature, labels)),
         )
         if best is None or agreement.is_better_than(best[1]):

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from benchmarks.training.unlabeled import (
-    HEAD,
-    UNLABELED,
-    WHOLE,
     CachedBatches,
     Command,
     config_of,
-    table,
     unlabeled_rows,
+    with_unlabeled,
 )
+from benchmarks.training.unlabeled_table import HEAD, UNLABELED, WHOLE, WHOLE_UNLABELED, table
+from training.data.source import read_data
 
 
 def test_skewed_classes_are_as_unequal_as_ten_to_one() -> None:
@@ -53,15 +53,36 @@ def entry(**more: object) -> dict[str, object]:
 
 
 def test_the_table_compares_with_the_better_training_on_labels_alone() -> None:
-    lines = table({"clothing": entry(), "drawings": entry(whole=[0.5, 0.5, 0.7])}).splitlines()
-    assert WHOLE in lines[0]
+    whole = {WHOLE: [0.5, 0.5, 0.7], WHOLE_UNLABELED: [0.6, 0.5, 0.8]}
+    lines = table({"clothing": entry(), "drawings": entry(whole=whole)}).splitlines()
+    assert f"{HEAD} | {WHOLE} | {UNLABELED} | {WHOLE_UNLABELED} | gain" in lines[0]
     assert lines[2] == (
-        "| clothing (372 test photos), all (90) | 50.0 ± 10.0 % |  | 56.7 ± 5.8 % | +6.7 ± 5.8 | -0.0 | 2 of 3 |"
-    ).replace("-0.0", "+0.0")
+        "| clothing (372 test photos), all (90) | 50.0 ± 10.0 % |  | 56.7 ± 5.8 % |  | +6.7 ± 5.8 | +0.0 | 2 of 3 |"
+    )
     assert lines[4] == (
-        "| drawings (372 test photos), all (90) | 50.0 ± 10.0 % | 56.7 ± 11.5 % | 56.7 ± 5.8 % | +0.0 ± 10.0 | -10.0 | "
-        "2 of 3 |"
+        "| drawings (372 test photos), all (90) | 50.0 ± 10.0 % | 56.7 ± 11.5 % | 56.7 ± 5.8 % | 63.3 ± 15.3 % | "
+        "+6.7 ± 5.8 | +0.0 | 2 of 3 |"
     )
     assert "(40 to 60)" in lines[3]
     assert WHOLE not in table({"clothing": entry()})
     assert "3 draws" in lines[-1]
+
+
+def test_every_train_photo_without_a_label_is_an_unlabeled_one(tmp_path: Path) -> None:
+    folder = tmp_path / "hats"
+    for split, count in (("train", 5), ("val", 1), ("test", 1)):
+        for label in ("cap", "beret"):
+            for number in range(count):
+                path = folder / split / label / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                color = (len(split), len(label), number)
+                Image.new("RGB", (8, 8), color).save(path)
+    command = Command(data=folder, out=tmp_path / "runs", labels_per_class=2)
+    config = with_unlabeled(config_of(command, 1))
+    assert config.unlabeled is not None
+    linked = {path.resolve() for path in config.unlabeled.iterdir()}
+    labeled = {photo.path.resolve() for photo in read_data(config).of("train")}
+    assert len(labeled) == 4
+    assert linked | labeled == {path.resolve() for path in folder.glob("train/*/*.png")}
+    assert not linked & labeled
+    assert with_unlabeled(config_of(command, 1)) == config

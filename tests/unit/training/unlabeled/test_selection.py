@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from training.discriminant import Settings, fit_discriminant
 from training.fit.pseudo_labels import LABELED_SHARE, join_features
-from training.unlabeled.selection import FeatureSet, PseudoLabels, make_pseudo_labels
+from training.unlabeled.selection import (
+    Agreement,
+    FeatureSet,
+    PseudoLabels,
+    is_helpful,
+    make_pseudo_labels,
+)
 
 SIZE = 12
 
@@ -98,8 +104,46 @@ def test_unlabeled_noise_is_not_trained_on_where_labels_alone_do_as_well() -> No
     assert not pseudo.helps
     assert not pseudo.is_used.any()
     assert pseudo.statistics()["confidence"] is None
-    assert "do not help" in pseudo.describe()
+    assert "do not help enough" in pseudo.describe()
     assert "with labels alone 100.0 % (80 and 80 of 80 photos" in pseudo.describe()
+
+
+def agreement(*, right: range, of: int) -> Agreement:
+    is_right = torch.zeros(of, dtype=torch.bool)
+    is_right[list(right)] = True
+    return Agreement(is_right=is_right, val_count=of, loss=1.0)
+
+
+@pytest.mark.parametrize(
+    ("without", "with_them", "helps"),
+    [
+        (range(23), range(26), False),  # 3 won, none lost: 3 is not more than 2 * sqrt(3)
+        (range(23), range(28), True),
+        (range(20), range(10, 31), False),  # 11 won, 10 lost
+        (range(20), range(5, 40), True),  # 20 won, 5 lost
+        (range(28), range(23), False),
+        (range(0), range(0), False),
+    ],
+)
+def test_a_gain_that_chance_explains_is_none(without: range, with_them: range, helps: bool) -> None:
+    assert is_helpful(agreement(right=without, of=48), agreement(right=with_them, of=48)) is helps
+
+
+def test_where_unlabeled_photos_teach_nothing_they_are_seldom_trained_on() -> None:
+    used = 0
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        labeled, labels = draw(generator, (10, 10, 10), spread=4.0)
+        val, val_labels = draw(generator, (3, 3, 3), spread=4.0)
+        noise = torch.randn(90, SIZE, generator=generator)
+        used += make_pseudo_labels(
+            FeatureSet(
+                labeled=labeled, labels=labels, unlabeled=4.0 * noise, val=val,
+                val_labels=val_labels, class_count=3,
+            )
+        ).helps  # fmt: skip
+    # 17 where any gain is enough.
+    assert used <= 2
 
 
 @settings(max_examples=20, deadline=None)
