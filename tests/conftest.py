@@ -10,6 +10,8 @@ import pytest
 # Before torch is imported, as the command line does it: threads that spin while they wait take the
 # cores from the servers and processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before ray is imported, as the package `cluster` does it.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 # Examples have no time limit of their own: on a busy machine any of them may take long.
 hypothesis.settings.register_profile("headswap", deadline=None)

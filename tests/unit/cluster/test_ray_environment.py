@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,14 @@ def test_haproxy_runs_through_the_script_and_without_setpriv_alone(
     monkeypatch.setattr(ray_environment.shutil, "which", lambda _: None)
     with environment_of_local_ray(has_tls=False):
         assert os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"].endswith("bin/haproxy")
+
+
+def test_a_thread_that_outlives_the_connection_does_not_start_ray_anew() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    code = "import cluster.application, ray; ray.get_actor('any')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Ray has not been started yet" in done.stderr.splitlines()[-1]
