@@ -127,13 +127,15 @@ def wait_until_served(engine: Engine, process: subprocess.Popen[bytes], output: 
 
 def replica_pids(server_pid: int) -> set[int]:
     """Return the processes of the replicas that a local cluster runs for version 1.0."""
-    names = {}
+    parents = {}
     for child in psutil.Process(server_pid).children(recursive=True):
         try:
-            names[child.pid] = " ".join(child.cmdline())
+            if "ServeReplica:headswap-clothing@1.0" in " ".join(child.cmdline()):
+                parents[child.pid] = child.ppid()
         except psutil.NoSuchProcess:
             continue
-    return {pid for pid, name in names.items() if "ServeReplica:headswap-clothing@1.0" in name}
+    # What a replica has just forked has its command line until it runs another program.
+    return {pid for pid, parent in parents.items() if parent not in parents}
 
 
 def _is_served(engine: Engine) -> bool:

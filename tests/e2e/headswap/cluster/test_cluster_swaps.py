@@ -261,13 +261,17 @@ def test_load_adds_a_replica_that_answers(
     archive = as_another_model(archives["1.0"], tmp_path / "busy-1.0.mar")
     load_versions(session.live, [archive], options, report=quiet)
     replicas = handle_of("busy", "1.0")
-    pids = {replicas.describe.remote().result()["pid"]}
-    with Load(cluster.connect, "busy", photos, connections=CONNECTIONS) as requests:
-        deadline = time.monotonic() + REPLACED_WITHIN_S
-        while len(pids) < 2:
-            assert time.monotonic() < deadline
-            pids.add(replicas.describe.remote().result()["pid"])
-        requests.wait_for_requests(requests.result.requests + 10)
+    try:
+        pids = {replicas.describe.remote().result()["pid"]}
+        with Load(cluster.connect, "busy", photos, connections=CONNECTIONS) as requests:
+            deadline = time.monotonic() + REPLACED_WITHIN_S
+            while len(pids) < 2:
+                assert time.monotonic() < deadline
+                pids.add(replicas.describe.remote().result()["pid"])
+            requests.wait_for_requests(requests.result.requests + 10)
+    finally:
+        # Its thread would go on in the tests after this one.
+        replicas.shutdown()
     assert requests.result.failures == {}
     session.management.unregister("busy", "1.0")
     session.store.write_record({"clothing": session.store.read_record()["clothing"]})
