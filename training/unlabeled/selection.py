@@ -23,7 +23,7 @@ UNLABELED_WEIGHTS = (0.05, 0.2)
 # 0.6 for folders that also hold photos of other classes.
 KEPT_SHARES = (1.0, 0.6)
 # By how many standard errors unlabeled photos must be better: of 12 candidates the best is better by chance as well.
-STANDARD_ERRORS = 2.0
+STANDARD_ERRORS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,7 @@ def agreement(*, right: range, of: int) -> Agreement:
 @pytest.mark.parametrize(
     ("without", "with_them", "helps"),
     [
-        (range(23), range(26), False),  # 3 won, none lost: 3 is not more than 2 * sqrt(3)
+        (range(23), range(25), False),  # 2 won, none lost: 2 is not more than 1.5 * sqrt(2)
         (range(23), range(28), True),
         (range(20), range(10, 31), False),  # 11 won, 10 lost
         (range(20), range(5, 40), True),  # 20 won, 5 lost
