@@ -12,11 +12,10 @@ import torch
 from handlers.engines.unknown import UnknownScorer, unit_rows
 from training.discriminant import Settings, fit_discriminant
 
-# Twice as many read twice the memory for each photo, and find 0.1 points more of the classes left out.
-COMPONENTS = 64
+COMPONENTS = 128
 # Of the covariance, towards a multiple of the identity: there may be fewer photos than features.
 SHRINKAGE = 0.6
-# Prototypes are at most this many train photos, which is 0.5 MB.
+# Prototypes are at most this many train photos, which is 1 MB.
 PROTOTYPES = 2000
 # A standard deviation below this is that of equal values.
 _STD_MIN = 1e-6
@@ -103,7 +102,7 @@ def fit_classes(train: Features) -> Head:
 
 
 def principal_components(rows: np.ndarray) -> np.ndarray:
-    """Return `(D, R) float32`, the directions that hold most of the rows `(N, D)`; R is at most 64, N and D."""
+    """Return `(D, R) float32`, the directions that hold most of the rows `(N, D)`; R is at most 128, N and D."""
     rank = min(COMPONENTS, *rows.shape)
     _, _, rows = np.linalg.svd(rows, full_matrices=False)
     components: np.ndarray = np.ascontiguousarray(rows[:rank].T)
