@@ -13,7 +13,7 @@ from handlers.images.limits import (
     DecodeLimits,
 )
 from handlers.images.preprocessing import Fit
-from training.batch_size import BATCH_SIZE_MAX
+from training.batch_size import BATCH_SIZE_MAX, LEARNING_RATE_MAX, choose_learning_rate
 from training.errors import ConfigError
 from training.group_by import check_group_by
 
@@ -113,8 +113,8 @@ class TrainConfig:
     warmup_epochs: float = 0.0
     """Warm up for this many epochs instead of what the schedule does; at most half of them."""
     learning_rate: float = 0.0
-    """Peak learning rate of the head while the whole network is trained. 0 chooses: 0.0003, and 0.001 with --weights
-    none."""
+    """Peak learning rate of the head while the whole network is trained. 0 chooses: 0.0003 for steps of 8 photos, in
+    proportion for others up to 0.001, and 0.001 with --weights none."""
     head_learning_rate: float = 5e-4
     """Peak learning rate of the head while it is trained alone."""
     backbone_lr_ratio: float = 1.0
@@ -233,10 +233,13 @@ class TrainConfig:
             return self.batchnorm_stats
         return "train" if self.weights == "none" else "frozen"
 
-    @property
-    def effective_learning_rate(self) -> float:
-        """Return the head's peak learning rate while the whole network is trained: random weights need more."""
-        return self.learning_rate or (1e-3 if self.weights == "none" else 3e-4)
+    def learning_rate_of_step(self, labeled_per_step: int) -> float:
+        """Return the head's peak learning rate while the whole network learns, in steps of so many labelled photos."""
+        if self.learning_rate:
+            return self.learning_rate
+        if self.weights == "none":
+            return LEARNING_RATE_MAX
+        return choose_learning_rate(labeled_per_step)
 
     @property
     def effective_backbone_lr_ratio(self) -> float:
@@ -262,8 +265,8 @@ class TrainConfig:
         """Say whether an epoch, counted from 0, trains the head alone."""
         return epoch < self.frozen_epochs
 
-    def stage_of(self, epoch: int) -> Stage:
-        """Return the stage that an epoch, counted from 0, belongs to."""
+    def stage_of(self, epoch: int, *, labeled_per_step: int) -> Stage:
+        """Return the stage that an epoch, counted from 0 and of steps of so many labelled photos, belongs to."""
         if self.is_backbone_frozen(epoch):
             return Stage(
                 first_epoch=0, epochs=self.frozen_epochs, peak_learning_rate=self.head_learning_rate
@@ -271,7 +274,7 @@ class TrainConfig:
         return Stage(
             first_epoch=self.frozen_epochs,
             epochs=self.epochs,
-            peak_learning_rate=self.effective_learning_rate,
+            peak_learning_rate=self.learning_rate_of_step(labeled_per_step),
         )
 
     def to_dict(self) -> dict[str, Any]:

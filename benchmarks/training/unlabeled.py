@@ -108,6 +108,9 @@ class CachedBatches:
     def batch_size(self, _: int) -> int:
         return self._config.batch_size or BATCH_SIZE_MAX
 
+    def labeled_per_step(self, epoch: int) -> int:
+        return self.batch_size(epoch)
+
     def step_count(self, epoch: int) -> int:
         return -(-len(self._training[1]) // self.batch_size(epoch))
 

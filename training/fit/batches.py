@@ -62,16 +62,21 @@ class BatchSource:
             return BATCH_SIZE_MAX
         return choose_batch_size(len(self._train.photos), world_size=self._group.world_size)
 
+    def labeled_per_step(self, epoch: int) -> int:
+        """Return how many of them are labelled photos'; of a frozen backbone's features, whatever their labels, all."""
+        batch_size = self.batch_size(epoch)
+        if self._config.is_backbone_frozen(epoch) or self._pseudo_labelled is None:
+            return batch_size
+        return _labelled_part(batch_size)
+
     def step_count(self, epoch: int) -> int:
         """Return the number of training batches in an epoch, the same in every process."""
-        batch_size, count = self.batch_size(epoch), len(self._train.photos)
+        count = len(self._train.photos)
         if self._config.is_backbone_frozen(epoch):
             count *= FEATURE_VIEWS
             if self._train_features is not None:
                 count = len(self._train_features[1])
-        elif self._pseudo_labelled is not None:
-            batch_size = _labelled_part(batch_size)
-        return math.ceil(count / batch_size)
+        return math.ceil(count / self.labeled_per_step(epoch))
 
     def describe_unlabeled(self) -> str | None:
         """Return a line on the unlabeled photos, None where there are none; the first call labels them."""

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from handlers.engines.network import Network
-from training.config import TrainConfig
+from training.config import Stage, TrainConfig
 from training.data.dataset import Batch, preprocessing_of
 from training.data.duplicates import with_near_leaks
 from training.data.grey_hints import suggest_grey_range
@@ -195,7 +195,7 @@ class Trainer:
             optimizer=make_optimizer(
                 network,
                 optimizer=config.optimizer,
-                learning_rate=config.effective_learning_rate,
+                learning_rate=config.head_learning_rate,
                 weight_decay=config.weight_decay,
             ),
             scaler=make_scaler(self.dtype, self.device),
@@ -271,7 +271,7 @@ class Trainer:
             raise self.group.report_on_rank_zero(
                 DivergedError(
                     f"the loss became {train_loss} in epoch {epoch + 1}; lower --learning-rate "
-                    f"({self.config.effective_learning_rate:g}). headswap lr-find suggests one."
+                    f"({self._stage_of(epoch).peak_learning_rate:g}). headswap lr-find suggests one."
                 )
             )
         return train_loss
@@ -294,7 +294,7 @@ class Trainer:
 
     def set_learning_rate(self, epoch_fraction: float, epoch: int) -> None:
         """Set the learning rates of head and backbone for a moment of the run, counted in epochs from 0."""
-        stage = self.config.stage_of(epoch)
+        stage = self._stage_of(epoch)
         learning_rate = learning_rate_at(
             epoch_fraction - stage.first_epoch,
             epochs=stage.epochs,
@@ -306,6 +306,11 @@ class Trainer:
             self.state.optimizer,
             learning_rate,
             backbone_lr_ratio=self.config.effective_backbone_lr_ratio,
+        )
+
+    def _stage_of(self, epoch: int) -> Stage:
+        return self.config.stage_of(
+            epoch, labeled_per_step=self.batch_source.labeled_per_step(epoch)
         )
 
     def step(self, batch: Batch, epoch: int) -> torch.Tensor:

@@ -48,7 +48,7 @@ def optimizer_of(network: Network, config: TrainConfig) -> torch.optim.Optimizer
     return make_optimizer(
         network,
         optimizer=config.optimizer,
-        learning_rate=config.effective_learning_rate,
+        learning_rate=config.head_learning_rate,
         weight_decay=config.weight_decay,
     )
 

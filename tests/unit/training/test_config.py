@@ -46,20 +46,30 @@ def test_from_scratch_no_epoch_is_spent_on_the_head_alone() -> None:
     config = config_of(weights="none", head_epochs=5, epochs=3)
     assert config.total_epochs == 3
     assert not config.is_backbone_frozen(0)
-    assert config.stage_of(0) == Stage(first_epoch=0, epochs=3, peak_learning_rate=1e-3)
+    first = config.stage_of(0, labeled_per_step=8)
+    assert first == Stage(first_epoch=0, epochs=3, peak_learning_rate=1e-3)
 
 
-def test_pretrained_weights_are_changed_more_slowly_than_random_ones() -> None:
+@pytest.mark.parametrize(
+    ("labeled_per_step", "learning_rate"), [(2, 7.5e-5), (8, 3e-4), (16, 6e-4), (32, 1e-3), (64, 1e-3)]
+)  # fmt: skip
+def test_pretrained_weights_are_changed_more_slowly_than_random_ones(
+    labeled_per_step: int, learning_rate: float
+) -> None:
     config = config_of(head_epochs=2)
-    assert config.stage_of(2).peak_learning_rate == 3e-4
-    assert replace(config, weights="none").stage_of(0).peak_learning_rate == 1e-3
+    stage = config.stage_of(2, labeled_per_step=labeled_per_step)
+    assert stage.peak_learning_rate == pytest.approx(learning_rate)
+    assert config.stage_of(1, labeled_per_step=labeled_per_step).peak_learning_rate == 5e-4
+    random = replace(config, weights="none").stage_of(0, labeled_per_step=labeled_per_step)
+    assert random.peak_learning_rate == 1e-3
 
 
 def test_the_head_and_the_whole_network_are_two_stages() -> None:
     config = config_of(head_epochs=6, epochs=10, learning_rate=0.01, head_learning_rate=0.03)
     head = Stage(first_epoch=0, epochs=6, peak_learning_rate=0.03)
     whole = Stage(first_epoch=6, epochs=10, peak_learning_rate=0.01)
-    assert [config.stage_of(epoch) for epoch in range(16)] == [head] * 6 + [whole] * 10
+    stages = [config.stage_of(epoch, labeled_per_step=8) for epoch in range(16)]
+    assert stages == [head] * 6 + [whole] * 10
 
 
 @pytest.mark.parametrize(
