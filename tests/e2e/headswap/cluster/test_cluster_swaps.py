@@ -260,18 +260,19 @@ def test_load_adds_a_replica_that_answers(
     options = VersionOptions(replicas_min=1, replicas_max=2, upscale_delay_s=1)
     archive = as_another_model(archives["1.0"], tmp_path / "busy-1.0.mar")
     load_versions(session.live, [archive], options, report=quiet)
-    replicas = handle_of("busy", "1.0")
+    # Each access to the method would make a router of its own.
+    describe = handle_of("busy", "1.0").describe
     try:
-        pids = {replicas.describe.remote().result()["pid"]}
+        pids = {describe.remote().result()["pid"]}
         with Load(cluster.connect, "busy", photos, connections=CONNECTIONS) as requests:
             deadline = time.monotonic() + REPLACED_WITHIN_S
             while len(pids) < 2:
                 assert time.monotonic() < deadline
-                pids.add(replicas.describe.remote().result()["pid"])
+                pids.add(describe.remote().result()["pid"])
             requests.wait_for_requests(requests.result.requests + 10)
     finally:
-        # Its thread would go on in the tests after this one.
-        replicas.shutdown()
+        # Otherwise its router goes on in the tests after this one.
+        describe.shutdown()
     assert requests.result.failures == {}
     session.management.unregister("busy", "1.0")
     session.store.write_record({"clothing": session.store.read_record()["clothing"]})

@@ -1,5 +1,6 @@
 """Clients that cancel, disconnect, send slowly, lie or send garbage: no worker restarts, all others are answered."""
 
+import io
 import random
 import socket
 import time
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from PIL import Image
 
 from serving import stubs
 from serving.client import HttpClient, Prediction, map_in_order
@@ -223,10 +225,12 @@ def test_a_full_queue_is_said_at_once_and_loses_nothing(
     engine: Engine, photos: list[bytes]
 ) -> None:
     url, headers = f"{engine.inference_url}/predictions/clothing", engine.authorization()
+    # 9 megapixels that no decoder scales down: the requests come faster than they are answered, whatever the machine.
+    slow = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "teal").save(slow, "PNG")
 
-    def post(number: int) -> requests.Response:
-        photo = photos[number % len(photos)]
-        return requests.post(url, data=photo, headers=headers, timeout=4 * TIMEOUT_S)
+    def post(_: int) -> requests.Response:
+        return requests.post(url, data=slow.getvalue(), headers=headers, timeout=4 * TIMEOUT_S)
 
     with ThreadPoolExecutor(CONNECTIONS_AT_ONCE) as pool:
         answers = list(pool.map(post, range(CONNECTIONS_AT_ONCE)))
