@@ -65,13 +65,16 @@ def connected(address: str, *, has_tls: bool = False) -> Iterator[None]:
     `has_tls` says that it is to serve https. Raises:
         ClusterAddressError: no cluster answers there. ClusterError: Ray does not start here.
     """
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    log = logging.getLogger("ray.serve")
+    log.setLevel(logging.WARNING)
     with environment_of_local_ray(has_tls=has_tls) if address == LOCAL else nullcontext():
         (_start_ray if address == LOCAL else _connect)(address)
         try:
             yield
         finally:
             ray.shutdown()
+            # Serve's threads live on, and would say every 10 s, with a traceback, that Ray has ended.
+            log.setLevel(logging.CRITICAL)
 
 
 def _start_ray(address: str) -> None:

@@ -1,5 +1,6 @@
 """What keeps a cluster from serving is one sentence: no Ray, a port that is taken, another version that is live."""
 
+import logging
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,19 @@ def raising(error: Exception) -> Any:
         raise error
 
     return fail
+
+
+def test_what_serves_threads_say_after_the_connection_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = logging.getLogger("ray.serve")
+    monkeypatch.setattr(application, "wants_token", lambda _: False)
+    for name in ("init", "shutdown"):
+        monkeypatch.setattr(application.ray, name, lambda **_: None)
+    for _ in range(2):
+        with connected("host:1"):
+            assert log.isEnabledFor(logging.ERROR)
+        assert not log.isEnabledFor(logging.ERROR)
 
 
 def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
