@@ -72,9 +72,9 @@ def connected(address: str, *, has_tls: bool = False) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
             # Serve's threads live on, and would say every 10 s, with a traceback, that Ray has ended.
             log.setLevel(logging.CRITICAL)
+            ray.shutdown()
 
 
 def _start_ray(address: str) -> None:

@@ -289,9 +289,10 @@ def test_a_node_that_dies_costs_no_answer_and_is_made_up_for(
         after = requests.result.requests + 2 * CONNECTIONS
         requests.wait_for_requests(after, timeout_s=BACK_WITHIN_S)
         deadline = time.monotonic() + REPLACED_WITHIN_S
+        # A process is there before its replica is ready, and a rollback waits for none.
         while any(
             cluster.replicas_on(cluster.ray.head_node, version) < REPLICAS for version in references
-        ):
+        ) or {row.ready_workers for row in read_cluster_status(cluster.session)} != {REPLICAS}:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         requests.wait_for_requests(requests.result.requests + 50)
