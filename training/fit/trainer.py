@@ -255,12 +255,15 @@ class Trainer:
             self.state.interpolation.start_from(self.state.averaged_network)
         self.freeze_for(epoch)
         step_count = self.batch_source.step_count(epoch)
+        stage = self.config.stage_of(
+            epoch, labeled_per_step=self.batch_source.labeled_per_step(epoch)
+        )
         loss_sum, photo_count = torch.zeros((), dtype=torch.float64, device=self.device), 0
         # Before threads are limited: this computes the frozen backbone's features, which needs all of them.
         batches = self.batch_source.training_batches(self.state.network, epoch)
         with self._limit_threads(epoch):
             for step, batch in enumerate(batches):
-                self.set_learning_rate(epoch + step / step_count, epoch)
+                self.set_learning_rate(epoch + step / step_count, stage)
                 loss_sum += self.step(batch, epoch)
                 photo_count += len(batch[1])
         if self.has_local_statistics:
@@ -271,7 +274,7 @@ class Trainer:
             raise self.group.report_on_rank_zero(
                 DivergedError(
                     f"the loss became {train_loss} in epoch {epoch + 1}; lower --learning-rate "
-                    f"({self._stage_of(epoch).peak_learning_rate:g}). headswap lr-find suggests one."
+                    f"({stage.peak_learning_rate:g}). headswap lr-find suggests one."
                 )
             )
         return train_loss
@@ -292,9 +295,8 @@ class Trainer:
             batchnorm_stats=config.effective_batchnorm_stats,
         )
 
-    def set_learning_rate(self, epoch_fraction: float, epoch: int) -> None:
-        """Set the learning rates of head and backbone for a moment of the run, counted in epochs from 0."""
-        stage = self._stage_of(epoch)
+    def set_learning_rate(self, epoch_fraction: float, stage: Stage) -> None:
+        """Set the learning rates of head and backbone for a moment of the stage, counted in the run's epochs from 0."""
         learning_rate = learning_rate_at(
             epoch_fraction - stage.first_epoch,
             epochs=stage.epochs,
@@ -306,11 +308,6 @@ class Trainer:
             self.state.optimizer,
             learning_rate,
             backbone_lr_ratio=self.config.effective_backbone_lr_ratio,
-        )
-
-    def _stage_of(self, epoch: int) -> Stage:
-        return self.config.stage_of(
-            epoch, labeled_per_step=self.batch_source.labeled_per_step(epoch)
         )
 
     def step(self, batch: Batch, epoch: int) -> torch.Tensor:

@@ -52,8 +52,8 @@ class Agreement:
         return int(self.is_right.sum())
 
     @property
-    def val_correct(self) -> int:
-        return int(self.is_right[: self.val_count].sum())
+    def val_accuracy(self) -> float:
+        return int(self.is_right[: self.val_count].sum()) / self.val_count
 
     def is_better_than(self, other: "Agreement") -> bool:
         return (self.correct, -self.loss) > (other.correct, -other.loss)
@@ -70,7 +70,6 @@ class PseudoLabels:
     with_unlabeled: Agreement
     held_out_count: int
     """Photos that decided: those of val, and labelled ones."""
-    val_count: int
 
     @property
     def helps(self) -> bool:
@@ -86,16 +85,14 @@ class PseudoLabels:
             "unlabeled": len(self.probabilities),
             "confidence": round(float(used.max(1).values.mean()), 4) if len(used) else None,
             "per_class": used.argmax(1).bincount(minlength=self.probabilities.shape[1]).tolist(),
-            "val_accuracy_labels_only": round(self.labels_only.val_correct / self.val_count, 4),
-            "val_accuracy_with_unlabeled": round(
-                self.with_unlabeled.val_correct / self.val_count, 4
-            ),
+            "val_accuracy_labels_only": round(self.labels_only.val_accuracy, 4),
+            "val_accuracy_with_unlabeled": round(self.with_unlabeled.val_accuracy, 4),
         }
 
     def describe(self) -> str:
         """Return a line for the user: by how much val agreed, and what follows."""
         before, after = (
-            f"{100 * agreement.val_correct / self.val_count:.1f} %"
+            f"{100 * agreement.val_accuracy:.1f} %"
             for agreement in (self.labels_only, self.with_unlabeled)
         )
         held_out = (
@@ -135,7 +132,6 @@ def make_pseudo_labels(features: FeatureSet) -> PseudoLabels:
         labels_only=labels_only,
         with_unlabeled=with_unlabeled,
         held_out_count=len(reduced.labels) + len(reduced.val),
-        val_count=len(reduced.val),
     )
 
 
